@@ -1,0 +1,102 @@
+"""What is known of the data and of the backbone before anything is decided."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Convention = Literal["identity", "caffe", "torch", "symmetric"]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Counts and sizes of a labelled set of images, read from labels and file headers alone.
+
+    Args:
+        source: Where the images come from, as the user named it.
+        class_names: One per class, in label order.
+        train: Images of each class to train on.
+        validation: Images of each class held out to choose with.
+        test: Images of each class to judge with, or None when there is no test split.
+        held_out: True when the validation images were taken from the training images by us.
+        median_size: Median height and width, pixels.
+        smallest_size: Height and width of the smallest image, pixels.
+        largest_size: Height and width of the largest image, pixels.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...] | None
+    held_out: bool
+    median_size: tuple[int, int]
+    smallest_size: tuple[int, int]
+    largest_size: tuple[int, int]
+
+    @property
+    def train_images(self) -> int:
+        return sum(self.train)
+
+    @property
+    def validation_images(self) -> int:
+        return sum(self.validation)
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer of the built backbone.
+
+    Args:
+        name: The Keras layer's name.
+        stage: Name of the stage it belongs to.
+        parameters: Number of weights, moving statistics included.
+        statistics: Of these, how many are never trained by gradient (moving statistics).
+        batch_norm: True for BatchNormalization.
+    """
+
+    name: str
+    stage: str
+    parameters: int
+    statistics: int
+    batch_norm: bool
+
+
+@dataclass(frozen=True)
+class TapFacts:
+    """A place whose activations can be taken as features: the end of a stage, or any layer.
+
+    Args:
+        name: Stage name, or layer name.
+        layer: The Keras layer whose output it is.
+        shape: Height, width and channels of that output at the image size in force.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """A backbone as built at one image size, without its weights being read.
+
+    Args:
+        name: Name in the table of backbones, or of the user's own model.
+        weights: Where its weights come from, such as "imagenet" or "none".
+        convention: How raw pixels become its input.
+        image_size: Height and width of its input, pixels (square).
+        stages: Stage names, input side first.
+        layers: Every layer that holds weights or changes state, input side first.
+        taps: The end of every stage, input side first.
+    """
+
+    name: str
+    weights: str
+    convention: Convention
+    image_size: int
+    stages: tuple[str, ...]
+    layers: tuple[LayerFacts, ...]
+    taps: tuple[TapFacts, ...]
