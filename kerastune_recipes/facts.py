@@ -1,6 +1,7 @@
 """What is known of the data and of the backbone before anything is decided."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Convention = Literal["identity", "caffe", "torch", "symmetric"]
@@ -91,6 +92,7 @@ class BackboneFacts:
         stages: Stage names, input side first.
         layers: Every layer that holds weights or changes state, input side first.
         taps: The end of every stage, input side first.
+        outputs: Every layer whose output is a map of activations, input side first.
     """
 
     name: str
@@ -100,3 +102,23 @@ class BackboneFacts:
     stages: tuple[str, ...]
     layers: tuple[LayerFacts, ...]
     taps: tuple[TapFacts, ...]
+    outputs: tuple[TapFacts, ...]
+
+    def tap(self, name: str) -> TapFacts | None:
+        """Return the tap of that stage or layer name, or None where there is none."""
+        return next((tap for tap in (*self.taps, *self.outputs) if tap.name == name), None)
+
+    def up_to(self, taps: Sequence[str]) -> "BackboneFacts":
+        """Return the part of the backbone that the taps need: what lies behind the last of them is left out."""
+        order = [output.layer for output in self.outputs]
+        last = max(order.index(tap.layer) for tap in map(self.tap, taps) if tap)
+        ends = [order.index(tap.layer) for tap in self.taps]
+        stages = 1 + next(stage for stage, end in enumerate(ends) if end >= last)
+        behind = {*order[last + 1 :], *(layer.name for layer in self.layers if layer.stage not in self.stages[:stages])}
+        return replace(
+            self,
+            stages=self.stages[:stages],
+            layers=tuple(layer for layer in self.layers if layer.name not in behind),
+            taps=tuple(tap for tap, end in zip(self.taps, ends, strict=True) if end <= last),
+            outputs=self.outputs[: last + 1],
+        )

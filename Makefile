@@ -1,0 +1,39 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make .venv and install what they need.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: demo test lint format notebooks clean
+
+demo: $(VENV)/.installed
+	$(RUN)/python benchmarks/demo.py
+
+test: $(VENV)/.installed-dev
+	$(RUN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+# Runs every notebook from its first cell to its last, and fails where one fails.
+notebooks: $(VENV)/.installed-dev
+	cd notebooks && ../$(RUN)/jupyter execute *.ipynb
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(RUN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(RUN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@

@@ -1,0 +1,43 @@
+"""High-level fine-tuning recipes for Keras 3: from labelled images to a plain Keras model and an honest report."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kerastune_recipes.errors import (
+    BackboneError,
+    DataError,
+    KerastuneError,
+    OutputError,
+    RecipeError,
+    RequestError,
+    WorkError,
+)
+from kerastune_recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from kerastune_recipes.plan import Plan
+    from kerastune_recipes.report import Report
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackboneError",
+    "DataError",
+    "KerastuneError",
+    "OutputError",
+    "Plan",
+    "Recipe",
+    "RecipeError",
+    "Report",
+    "RequestError",
+    "WorkError",
+]
+
+# Keras comes with these, and takes seconds to import: they are fetched when first asked for.
+_LATE = {"Plan": "kerastune_recipes.plan", "Report": "kerastune_recipes.report"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,234 @@
+"""The command line: `kerastune COMMAND`; exit status 0 done, 1 the work failed, 2 the request was wrong."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kerastune_recipes import catalog, yaml_files
+from kerastune_recipes.errors import KerastuneError, OutputError, RequestError
+from kerastune_recipes.recipe import Recipe
+
+_RECIPE = "name of a shipped recipe, or path of a recipe or plan file"
+_DATA = "folder of class folders, CSV file of path,label, tfds:NAME or demo:digits"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after `kerastune`; by default those of the process.
+
+    Returns:
+        The exit status.
+    """
+    # TensorFlow greets with pages of notices; a user who wants them sets the variable.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except KerastuneError as error:
+        print(f"kerastune: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"kerastune: interrupted.{_how_to_go_on(options)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _how_to_go_on(options: argparse.Namespace) -> str:
+    out = getattr(options, "out", None)
+    return f" The same command with --resume goes on from {out}." if out else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kerastune", description="Fine-tuning recipes for Keras 3.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    ls = _command(commands, "ls", _ls, "list the shipped recipes")
+    _add_json(ls)
+
+    show = _command(commands, "show", _show, "print a recipe file")
+    show.add_argument("recipe", help=_RECIPE)
+
+    cp = _command(commands, "cp", _cp, "copy a shipped recipe to a file of your own")
+    cp.add_argument("recipe", help="name of a shipped recipe")
+    cp.add_argument("file", type=Path, help="where to; must not exist")
+
+    validate = _command(commands, "validate", _validate, "check recipe files, naming every error at once")
+    validate.add_argument("recipe", nargs="+", help=_RECIPE)
+
+    plan = _command(commands, "plan", _plan, "say what a run would do and cost, before anything trains")
+    _add_request(plan)
+    plan.add_argument("--save", type=Path, metavar="FILE", help="write the plan as YAML; it can be edited and run")
+    _add_json(plan)
+
+    run = _command(commands, "run", _run, "train a model")
+    _add_request(run)
+    run.add_argument("--out", type=Path, metavar="DIR", help="folder to write model, report and plan to")
+    run.add_argument("--strategy", default="auto", help="auto, none or mirrored (default: auto)")
+    again = run.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+    again.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    _add_json(run)
+
+    evaluate = _command(commands, "evaluate", _evaluate, "measure a trained model on labelled images")
+    evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
+    evaluate.add_argument("--data", required=True, help=f"{_DATA}; its test split where it has one, else all of it")
+    _add_json(evaluate)
+
+    predict = _command(commands, "predict", _predict, "predict the classes of images")
+    predict.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMG", help="image files")
+    _add_json(predict)
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help=_RECIPE)
+    parser.add_argument("--data", required=True, help=_DATA)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="change one thing in the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print machine-readable JSON on standard output")
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    overrides = _overrides(options.overrides)
+    if options.recipe.endswith((".yaml", ".yml")):
+        return Recipe.from_file(options.recipe, **overrides)
+    return Recipe.from_name(options.recipe, **overrides)
+
+
+def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise RequestError(*(f'--set {pair}: write KEY=VALUE, such as "backbone=VGG16".' for pair in wrong))
+    split = (pair.split("=", 1) for pair in pairs)
+    return {key: yaml_files.parse(value, f"--set {key}") for key, value in split}
+
+
+def _ls(options: argparse.Namespace) -> None:
+    rows = [{"name": name, "summary": catalog.load(name).summary} for name in catalog.names()]
+    if options.json:
+        print(json.dumps(rows))
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        print(f"{row['name']:{width}}  {row['summary']}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    if options.recipe.endswith((".yaml", ".yml")):
+        path = Path(options.recipe)
+        yaml_files.read(path)
+        print(path.read_text(encoding="utf-8"), end="")
+    else:
+        print(catalog.text(options.recipe), end="")
+
+
+def _cp(options: argparse.Namespace) -> None:
+    text = catalog.text(options.recipe)
+    if options.file.exists():
+        raise OutputError(f"{options.file}: this file exists; name another.")
+    try:
+        options.file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{options.file}: the file cannot be written: {error.strerror}.") from None
+    print(f"{options.file}: edit it, then kerastune run {options.file} --data ...")
+
+
+def _validate(options: argparse.Namespace) -> None:
+    problems: list[str] = []
+    for name in options.recipe:
+        try:
+            _recipe(argparse.Namespace(recipe=name, overrides=[]))
+            print(f"{name}: valid")
+        except RequestError as error:
+            problems += error.problems
+    if problems:
+        raise RequestError(*problems)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+    if options.save or options.json:
+        plan = recipe.plan(options.data, seed=options.seed)
+        if options.save:
+            if options.save.exists():
+                raise OutputError(f"{options.save}: this file exists; name another.")
+            options.save.write_text(yaml_files.dump(plan.to_data()), encoding="utf-8")
+        if options.json:
+            print(json.dumps(plan.to_data()))
+            return
+        print(f"{options.save}: edit it, then kerastune run {options.save} --data {options.data}")
+        return
+    print(recipe.describe(options.data, seed=options.seed), end="")
+
+
+def _run(options: argparse.Namespace) -> None:
+    report = _recipe(options).run(
+        options.data,
+        out=options.out,
+        strategy=options.strategy,
+        seed=options.seed,
+        resume=options.resume,
+        overwrite=options.overwrite,
+    )
+    if options.json:
+        print(json.dumps(report.record))
+        return
+    print(report)
+    if options.out:
+        print(f"  written to {options.out}: report.html, model.keras and the rest")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from kerastune_recipes import evaluation, output
+
+    scores = evaluation.evaluate(output.load(options.folder), options.data)
+    if options.json:
+        print(json.dumps(scores))
+        return
+    low, high = scores["accuracy_ci95"]
+    print(
+        f"{scores['images']} images: accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%} at 95%), balanced "
+        f"accuracy {scores['balanced_accuracy']:.1%}, log loss {scores['log_loss']:.3f}, ECE {scores['ece']:.3f}"
+    )
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from kerastune_recipes import evaluation, output
+
+    saved = output.load(options.folder)
+    probabilities = evaluation.predict(saved.model, options.images)
+    rows = [
+        {
+            "image": str(image),
+            "class": saved.class_names[int(row.argmax())],
+            "probability": float(row.max()),
+            "probabilities": dict(zip(saved.class_names, map(float, row), strict=True)),
+        }
+        for image, row in zip(options.images, probabilities, strict=True)
+    ]
+    if options.json:
+        print(json.dumps(rows))
+        return
+    for found in rows:
+        print(f"{found['image']}  {found['class']}  {found['probability']:.1%}")
+
+

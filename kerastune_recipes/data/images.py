@@ -1,0 +1,181 @@
+"""Images as the package sees them: uint8 RGB arrays, whatever file or array they came from."""
+
+import io
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from kerastune_recipes.errors import DataError
+
+ImageSource = str | PathLike[str] | bytes
+
+# Gray, RGB, and RGB with opacity.
+CHANNELS = (1, 3, 4)
+
+# Orientations in which the camera lay on its side, so that height and width change places.
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+def decode(source: ImageSource, at_least: int | None = None, name: str | None = None) -> np.ndarray:
+    """Decode an image file to RGB, turned the way its EXIF orientation says.
+
+    Of an animation the first frame is taken. Transparent pixels are laid on white: drawings and logos, which is what
+    transparent images mostly are, are made for a white page, and what hides under full transparency is arbitrary.
+    16-bit gray is scaled so that 65535 becomes 255.
+
+    Args:
+        source: Path of a file, or the bytes of one, in any format Pillow reads.
+        at_least: With it a JPEG may be decoded at half, a quarter or an eighth of its size, which is faster,
+            as long as neither side gets smaller than this many pixels.
+        name: What to call the image in an error; its path by default.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        DataError: The file is missing, empty, cut off, damaged, or no image; it is named.
+    """
+    name = name or _name(source)
+    # Decoders meet damaged bytes with whatever error they stumble over (OSError, SyntaxError, struct.error, ...).
+    try:
+        with _open(source) as image:
+            if at_least is not None:
+                image.draft(None, (at_least, at_least))  # Only JPEG heeds it.
+            ImageOps.exif_transpose(image, in_place=True)
+            return _rgb(image)
+    except Exception as error:
+        raise DataError(_complaint(source, name, error)) from error
+
+
+def header_size(source: ImageSource, name: str | None = None) -> tuple[int, int]:
+    """Return height and width, pixels, as `decode` would give them, from the header alone.
+
+    Args:
+        source: Path of a file, or the bytes of one.
+        name: What to call the image in an error; its path by default.
+
+    Raises:
+        DataError: The file is missing, empty, or its header is not that of an image; it is named.
+    """
+    name = name or _name(source)
+    try:
+        with _open(source) as image:
+            width, height = image.size
+            if image.format == "TIFF":  # Pillow gives the size of a TIFF as already turned.
+                return height, width
+            return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+    except Exception as error:
+        raise DataError(_complaint(source, name, error)) from error
+
+
+def to_rgb(image: np.ndarray, name: str = "image") -> np.ndarray:
+    """Bring an array of pixels to RGB.
+
+    Args:
+        image: (height, width), or (height, width, channels) with 1 (gray), 3 (RGB) or 4 (RGB and opacity) channels;
+            uint8, or any other number from 0 to 255, which is rounded.
+        name: What to call the image in an error.
+
+    Returns:
+        uint8 (height, width, 3); the array itself if it is one already. Transparent pixels are laid on white.
+
+    Raises:
+        DataError: The shape is not that of an image, or the values are no numbers from 0 to 255.
+
+    Example:
+        >>> to_rgb(np.full((2, 2), 127.6)).tolist()[0][0]
+        [128, 128, 128]
+    """
+    if not is_image_shape(image.shape):
+        raise DataError(
+            f"{name} has shape {image.shape}; give (height, width) or (height, width, channels) with 1, 3 or 4 channels"
+        )
+    if image.dtype != np.uint8:
+        image = _rounded(image, name)
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    if image.shape[2] == 4:
+        return _on_white(image)
+    return image
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Say whether this is (height, width) or (height, width, channels) with 1, 3 or 4 channels, and not empty."""
+    return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in CHANNELS))
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Stretch an image to a square, bilinearly and without aliasing.
+
+    Args:
+        image: uint8 (height, width, 3).
+        size: Height and width of the result, pixels, at least 1.
+
+    Returns:
+        uint8 (size, size, 3); the image itself if it has that size.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _open(source: ImageSource) -> Image.Image:
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _name(source: ImageSource) -> str:
+    return "the image" if isinstance(source, bytes) else str(source)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    # The general method, because that of PNG images decodes all pixels in search of EXIF data behind them.
+    return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # Pillow clips here instead of scaling.
+        gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+        return to_rgb(gray.astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels are 32-bit numbers of unknown range; save it with 8 bits a channel")
+    if image.has_transparency_data:
+        return to_rgb(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _rounded(image: np.ndarray, name: str) -> np.ndarray:
+    if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool):
+        raise DataError(f"{name} holds {image.dtype} values; give numbers from 0 to 255")
+    low, high = image.min(), image.max()
+    if not (low >= 0 and high <= 255):  # Also true of NaN, which compares as false.
+        raise DataError(f"{name} has values from {low:g} to {high:g}; give numbers from 0 to 255")
+    return np.rint(image).astype(np.uint8)
+
+
+def _on_white(image: np.ndarray) -> np.ndarray:
+    colour, opacity = image[:, :, :3].astype(np.uint16), image[:, :, 3:].astype(np.uint16)
+    return ((colour * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+
+
+def _complaint(source: ImageSource, name: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist"
+    if _is_empty(source):
+        reason = "it is empty (0 bytes)"
+    elif isinstance(error, UnidentifiedImageError):
+        reason = "its content is not that of an image"
+    else:
+        reason = str(error) or type(error).__name__
+    return f"{name} cannot be read: {reason}; replace or remove it"
+
+
+def _is_empty(source: ImageSource) -> bool:
+    if isinstance(source, bytes):
+        return not source
+    path = Path(source)
+    return path.is_file() and path.stat().st_size == 0

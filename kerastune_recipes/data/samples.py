@@ -1,0 +1,137 @@
+"""The shape data has inside the package: labelled images that are decoded only when asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from kerastune_recipes.facts import DatasetFacts
+
+
+class Reader(Protocol):
+    """Gives the image at an index as uint8 (height, width, 3) RGB.
+
+    With `at_least` given, an image may come smaller than it is stored, but neither side under that many pixels:
+    a large JPEG decodes several times faster so. Raises DataError naming the image if it cannot be decoded.
+    """
+
+    def __call__(self, index: int, at_least: int | None = None) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled images of one split, not yet decoded.
+
+    Args:
+        read: From an index to that image's pixels.
+        names: How a person would name each image, such as "ants/1.jpg" or "image 17".
+        labels: int64 (n,), positions in `class_names`.
+        class_names: One per class, in label order.
+        sizes: int64 (n, 2), height and width of each image as `read` gives it, known without decoding.
+    """
+
+    read: Reader
+    names: Sequence[str]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Images of each class, in label order."""
+        return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
+    def select(self, indices: np.ndarray) -> "Samples":
+        """Return some of the images, in the order asked for.
+
+        Args:
+            indices: int (m,), positions in this split; repeats are allowed.
+
+        Example:
+            >>> first_ten = samples.select(np.arange(10))
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+
+        def read(index: int, at_least: int | None = None) -> np.ndarray:
+            return self.read(int(indices[index]), at_least)
+
+        return Samples(
+            read=read,
+            names=[self.names[index] for index in indices],
+            labels=self.labels[indices],
+            class_names=self.class_names,
+            sizes=self.sizes[indices],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The images to train on, to choose with and to judge with.
+
+    Args:
+        source: Where the images come from, as the user named it.
+        train: Images to train on.
+        validation: Images to choose with.
+        test: Images to judge with, or None when the user gave none.
+        held_out: True when the validation images were taken from the training images.
+        one_hot_labels: True when the user's own labels were one-hot, so that the final model is compiled to match.
+    """
+
+    source: str
+    train: Samples
+    validation: Samples
+    test: Samples | None
+    held_out: bool
+    one_hot_labels: bool
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.train.class_names
+
+    def facts(self) -> DatasetFacts:
+        """Return counts and sizes; the sizes leave the test images out, which nothing may be decided by."""
+        sizes = np.concatenate([self.train.sizes, self.validation.sizes])
+        areas = sizes.prod(axis=1)
+        return DatasetFacts(
+            source=self.source,
+            class_names=self.class_names,
+            train=self.train.counts,
+            validation=self.validation.counts,
+            test=None if self.test is None else self.test.counts,
+            held_out=self.held_out,
+            median_size=_pair(np.rint(np.median(sizes, axis=0))),
+            smallest_size=_pair(sizes[areas.argmin()]),
+            largest_size=_pair(sizes[areas.argmax()]),
+        )
+
+
+def concatenate(parts: Sequence[Samples]) -> Samples:
+    """Return the images of several splits with the same classes as one, in order.
+
+    Args:
+        parts: At least one.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *map(len, parts)])
+
+    def read(index: int, at_least: int | None = None) -> np.ndarray:
+        which = int(np.searchsorted(starts, index, side="right")) - 1
+        return parts[which].read(index - int(starts[which]), at_least)
+
+    return Samples(
+        read=read,
+        names=[name for part in parts for name in part.names],
+        labels=np.concatenate([part.labels for part in parts]),
+        class_names=parts[0].class_names,
+        sizes=np.concatenate([part.sizes for part in parts]),
+    )
+
+
+def _pair(size: np.ndarray) -> tuple[int, int]:
+    height, width = size
+    return int(height), int(width)

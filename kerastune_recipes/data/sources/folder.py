@@ -1,0 +1,136 @@
+"""Folders of class folders, divided into train/, validation/ and test/ or not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kerastune_recipes.data import checks, images
+from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, Found, Part
+from kerastune_recipes.errors import did_you_mean, listed
+
+_IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tga", ".tif", ".tiff", ".webp"),
+)
+
+# What file managers and archivers leave behind, besides names that start with a dot.
+_LEFTOVERS = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+def read_folder(root: Path) -> Found:
+    """Read a folder of class folders, or of split folders that each hold class folders.
+
+    It counts as divided when it has a folder train/ that itself holds folders.
+
+    Args:
+        root: Such as photos/ with photos/ants/1.jpg, or with photos/train/ants/1.jpg.
+
+    Returns:
+        The splits, images in order of class and file name, and every problem.
+    """
+    if not root.is_dir():
+        return Found(str(root), problems=(_no_folder(root),))
+    entries = _visible(root)
+    if not entries:
+        return Found(str(root), problems=(f"{root} is empty; make a folder for each class, as in ants/1.jpg",))
+    folders = [entry for entry in entries if entry.is_dir()]
+    if _is_divided(folders):
+        return _read_splits(root, entries)
+    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+        problem = f"{root} has {listed(folder.name for folder in folders)} and no train folder with class folders"
+        return Found(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg",))
+    part, problems = _read_classes(root, root)
+    return Found(str(root), {TRAIN: part}, tuple(problems))
+
+
+def read_files(
+    paths: Sequence[Path], names: Sequence[str], labels: np.ndarray, class_names: Sequence[str]
+) -> tuple[Samples, list[str]]:
+    """Make samples of image files, reading their headers.
+
+    Args:
+        paths: Where each image lies.
+        names: What to call each.
+        labels: int64 (n,), positions in the class names.
+        class_names: One per class.
+
+    Returns:
+        The samples, and a problem for each header that cannot be read.
+    """
+
+    def read(index: int, at_least: int | None = None) -> np.ndarray:
+        return images.decode(paths[index], at_least)
+
+    sizes, problems = checks.headers(lambda index: images.header_size(paths[index]), names)
+    return Samples(read, names, labels, tuple(class_names), sizes), problems
+
+
+def _is_divided(folders: Sequence[Path]) -> bool:
+    return any(folder.name.lower() == TRAIN and any(entry.is_dir() for entry in _visible(folder)) for folder in folders)
+
+
+def _read_splits(root: Path, entries: Sequence[Path]) -> Found:
+    parts: dict[str, Part] = {}
+    problems = []
+    strays = []
+    for entry in entries:
+        split = SPLIT_NAMES.get(entry.name.lower()) if entry.is_dir() else None
+        if split is None:
+            strays.append(entry.name)
+        elif split in parts:
+            problems.append(f"{root} has two folders of {split} images; {entry.name} is the second: keep one")
+        else:
+            parts[split], more = _read_classes(entry, root)
+            problems += more
+    if strays:
+        problems.append(f"beside train in {root}, neither validation nor test: {listed(strays)}; move them out")
+    return Found(str(root), parts, tuple(problems))
+
+
+def _read_classes(folder: Path, root: Path) -> tuple[Part, list[str]]:
+    """Read the class folders of one folder, naming images from the root."""
+    outside = [(_kind(entry), entry) for entry in _visible(folder)]
+    classes = [entry for kind, entry in outside if kind == "folder"]
+    inside = [(_kind(entry), entry, label) for label, path in enumerate(classes) for entry in _visible(path)]
+    problems = checks.strays(
+        folder,
+        images=[_from(root, entry) for kind, entry in outside if kind == "image"],
+        folders=[_from(root, entry) for kind, entry, _ in inside if kind == "folder"],
+        others=[
+            *(_from(root, entry) for kind, entry in outside if kind == "other"),
+            *(_from(root, entry) for kind, entry, _ in inside if kind == "other"),
+        ],
+    )
+    found = [(entry, label) for kind, entry, label in inside if kind == "image"]
+    samples, unreadable = read_files(
+        paths=[entry for entry, _ in found],
+        names=[_from(root, entry) for entry, _ in found],
+        labels=np.array([label for _, label in found], dtype=np.int64),
+        class_names=[path.name for path in classes],
+    )
+    return Part(samples, "declared"), [*problems, *unreadable]
+
+
+def _visible(folder: Path) -> list[Path]:
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return sorted((entry for entry in entries if entry.name.lower() not in _LEFTOVERS), key=lambda entry: entry.name)
+
+
+def _kind(entry: Path) -> Literal["folder", "image", "other"]:
+    if entry.is_dir():
+        return "folder"
+    return "image" if entry.suffix.lower() in _IMAGE_SUFFIXES else "other"
+
+
+def _from(root: Path, entry: Path) -> str:
+    return entry.relative_to(root).as_posix()
+
+
+def _no_folder(root: Path) -> str:
+    if root.is_file():
+        return f"{root} is a file; give a folder of class folders or a .csv file with columns path and label"
+    siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
+    return f"there is no folder {root}.{did_you_mean(root.name, siblings)}"

@@ -1,0 +1,46 @@
+"""What a source turns out to hold, before it is judged as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kerastune_recipes.data.samples import Samples
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+# How users name the splits.
+SPLIT_NAMES = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+
+# Where class names come from: the user named them (folders, class_names), they were collected from labels that are
+# names, or they are the numbers of labels that are positions.
+Naming = Literal["declared", "collected", "numbered"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split as its source describes it.
+
+    Args:
+        samples: Its images, with class names of its own.
+        naming: Where these class names come from.
+        one_hot: True when the labels were given as one-hot rows.
+    """
+
+    samples: Samples
+    naming: Naming
+    one_hot: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """The splits of a source, and all that is wrong with it.
+
+    Args:
+        source: Where the images come from, as the user named it.
+        parts: By "train", "validation" and "test"; what is not divided is all under "train".
+        problems: One sentence each; where there are any, parts may be missing or incomplete.
+    """
+
+    source: str
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()

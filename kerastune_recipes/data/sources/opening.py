@@ -1,0 +1,233 @@
+"""From any form of data set to one checked, divided Dataset."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastune_recipes.data import checks
+from kerastune_recipes.data.samples import Dataset, Samples, concatenate
+from kerastune_recipes.data.sources.arrays import read_arrays
+from kerastune_recipes.data.sources.folder import read_folder
+from kerastune_recipes.data.sources.found import SPLIT_NAMES, TEST, TRAIN, VALIDATION, Found, Naming, Part
+from kerastune_recipes.data.sources.table import read_csv, read_dataframe
+from kerastune_recipes.data.splits import stratified_holdout
+from kerastune_recipes.errors import DataError, did_you_mean, listed
+
+_FORMS = (
+    "a folder of class folders, a .csv file or DataFrame with columns path and label, (x, y) arrays, "
+    'a tf.data.Dataset, "tfds:NAME", a TFDS builder, "demo:digits", or {"train": ..., "validation": ..., "test": ...}'
+)
+
+
+def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2) -> Dataset:
+    """Find the images, labels and splits of a data set and check all that can be checked without decoding.
+
+    Args:
+        ds: One of:
+            a folder of class folders, or of train/, validation/ (val/, valid/) and test/ with class folders in each;
+            a CSV file or pandas DataFrame with columns path, label and, if you like, split;
+            (x, y) arrays: x (n, height, width) or (n, height, width, 1, 3 or 4) or a list of images of different
+            sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
+            a tf.data.Dataset of (image, label), batched or not;
+            "tfds:NAME" or a TFDS builder; "demo:digits";
+            {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there.
+        seed: Decides which training images are held out where there are no validation images.
+        validation_fraction: Share of each class held out then, between 0 and 1.
+
+    Returns:
+        The images of each split with labels in one common order of classes.
+
+    Raises:
+        DataError: With every problem found.
+        WorkError: A data set of TensorFlow Datasets could not be downloaded.
+
+    Example:
+        >>> dataset = open_dataset("photos/")
+        >>> dataset.class_names
+        ('ants', 'bees')
+    """
+    found = _find(ds)
+    parts, problems = _agree(found.parts)
+    problems = [*found.problems, *problems, *_check(parts)]
+    if TRAIN not in parts and not problems:
+        problems = [f'{found.source} has no "train" among its splits ({listed(parts)}); add one to learn from']
+    if problems:
+        raise DataError(*problems)
+    train, validation = parts[TRAIN].samples, parts.get(VALIDATION)
+    if validation is None:
+        kept, held = stratified_holdout(train.labels, validation_fraction, seed)
+        train, chosen = train.select(kept), train.select(held)
+    else:
+        chosen = validation.samples
+    return Dataset(
+        source=found.source,
+        train=train,
+        validation=chosen,
+        test=parts[TEST].samples if TEST in parts else None,
+        held_out=validation is None,
+        one_hot_labels=parts[TRAIN].one_hot,
+    )
+
+
+def open_for_evaluation(ds: Any, class_names: Sequence[str]) -> Samples:
+    """Find labelled images to measure a trained model on.
+
+    Args:
+        ds: In any form `open_dataset` takes; it need neither have a training split nor images of every class.
+        class_names: The classes of the model, in its order.
+
+    Returns:
+        The test split where there is one, otherwise all images; labels are positions in `class_names`.
+
+    Raises:
+        DataError: With every problem found, classes the model does not know among them.
+
+    Example:
+        >>> samples = open_for_evaluation("new_photos/", class_names=("ants", "bees"))
+    """
+    found = _find(ds)
+    wanted = {TEST: found.parts[TEST]} if TEST in found.parts else found.parts
+    problems = list(found.problems)
+    agreed = []
+    for split, part in wanted.items():
+        part, more = _brought_to(split, part, tuple(class_names), "declared", complete=False)
+        agreed.append(part.samples)
+        problems += more
+    if not problems and not any(len(samples) for samples in agreed):
+        problems.append(f"{found.source} has no images to evaluate on")
+    if problems:
+        raise DataError(*problems)
+    return concatenate(agreed)
+
+
+def _find(ds: Any) -> Found:
+    """Tell the forms apart; the heavy libraries are asked only when they are loaded already."""
+    if isinstance(ds, str) and ds.startswith("tfds:"):
+        from kerastune_recipes.data.sources.tfds import read_tfds
+
+        return read_tfds(ds.removeprefix("tfds:"))
+    if isinstance(ds, str) and ds.startswith("demo:"):
+        return _demo(ds)
+    if isinstance(ds, str | PathLike):
+        path = Path(ds).expanduser()
+        return read_csv(path) if path.suffix.lower() == ".csv" else read_folder(path)
+    if isinstance(ds, Mapping):
+        return _splits(ds)
+    if _is_a(ds, "pandas", "DataFrame"):
+        return read_dataframe(ds)
+    if _is_a(ds, "tensorflow", "data.Dataset"):
+        from kerastune_recipes.data.sources.tf_data import read_tf_data
+
+        return read_tf_data(ds)
+    if _is_a(ds, "tensorflow_datasets", "core.DatasetBuilder"):
+        from kerastune_recipes.data.sources.tfds import read_builder
+
+        return read_builder(ds)
+    if isinstance(ds, tuple | list) and len(ds) == 2:
+        if any(_is_a(part, "tensorflow", "data.Dataset") or isinstance(part, str | Mapping) for part in ds):
+            problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}'
+            return Found("pair", problems=(problem,))
+        return read_arrays(*ds)
+    raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}")
+
+
+def _is_a(ds: Any, module: str, name: str) -> bool:
+    """Say what isinstance would, without importing: whoever holds such an object has imported its module."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(ds, attrgetter(name)(loaded))
+
+
+def _demo(name: str) -> Found:
+    from kerastune_recipes.demo import digits
+
+    if name != "demo:digits":
+        return Found(name, problems=(f'there is no "{name}".{did_you_mean(name, ["demo:digits"])}',))
+    parts = {split: read_arrays(x, y, digits.CLASS_NAMES).parts[TRAIN] for split, (x, y) in digits.digits().items()}
+    return Found(name, parts)
+
+
+def _splits(ds: Mapping[Any, Any]) -> Found:
+    """Read each value on its own and keep its images for the split of its key."""
+    parts: dict[str, Part] = {}
+    problems = []
+    sources = []
+    for key, value in ds.items():
+        split = SPLIT_NAMES.get(str(key))
+        if split is None or split in parts:
+            known = list(SPLIT_NAMES)
+            problems.append(f'no split is called "{key}"; write train, validation and test.{did_you_mean(key, known)}')
+            continue
+        found = _find(value)
+        sources.append(f"{split}: {found.source}")
+        problems += [f"{split}: {problem}" for problem in found.problems]
+        if found.parts.keys() - {TRAIN}:
+            problems.append(
+                f"{split}: {found.source} is itself divided into {listed(found.parts)}; give one part of it"
+            )
+        elif TRAIN in found.parts:
+            parts[split] = found.parts[TRAIN]
+    return Found(", ".join(sources), parts, tuple(problems))
+
+
+def _agree(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:
+    """Bring all splits to the classes of the training split, in its order.
+
+    Where the training split only numbers its classes, the names come from a split that declares them: a
+    tf.data.Dataset loses its `class_names` with the first map() or prefetch(), so often one split has them alone.
+    """
+    if TRAIN not in parts:
+        return dict(parts), []
+    declared = [part for part in (parts[TRAIN], *parts.values()) if part.naming == "declared"]
+    model = declared[0] if declared and parts[TRAIN].naming == "numbered" else parts[TRAIN]
+    agreed = {}
+    problems = []
+    for split, part in parts.items():
+        complete = part.naming == "declared" and split != TRAIN
+        agreed[split], more = _brought_to(split, part, model.samples.class_names, model.naming, complete)
+        problems += more
+    return agreed, problems
+
+
+def _brought_to(
+    split: str, part: Part, class_names: tuple[str, ...], naming: Naming, complete: bool
+) -> tuple[Part, list[str]]:
+    """Express the labels of one split as positions in given class names, which come about as `naming` says.
+
+    Where `complete`, the split must have all these classes; else it may have some of them.
+    """
+    own = part.samples.class_names
+    if part.naming == "numbered" and naming != "collected":
+        problems = checks.label_range(part.samples.labels, len(class_names))
+        if part.one_hot:
+            problems += checks.one_hot_width(len(own), len(class_names))
+        if problems:
+            return part, [f"{split}: {problem}" for problem in problems]
+        return replace(part, samples=replace(part.samples, class_names=class_names)), []
+    problems = checks.class_agreement(split, own, class_names, complete)
+    return (part if problems else replace(part, samples=_reordered(part.samples, class_names))), problems
+
+
+def _reordered(samples: Samples, class_names: tuple[str, ...]) -> Samples:
+    if samples.class_names == class_names:
+        return samples
+    position = {name: index for index, name in enumerate(class_names)}
+    order = np.array([position[name] for name in samples.class_names], dtype=np.int64)
+    return replace(samples, labels=order[samples.labels], class_names=class_names)
+
+
+def _check(parts: Mapping[str, Part]) -> list[str]:
+    """Check the counts, where the splits are there to be counted."""
+    if TRAIN not in parts:
+        return []
+    train = parts[TRAIN].samples
+    problems = checks.class_counts(train.counts, train.class_names, hold_out=VALIDATION not in parts)
+    for split, part in parts.items():
+        if split != TRAIN:
+            problems += checks.empty_split(split, len(part.samples))
+    return problems

@@ -1,0 +1,109 @@
+"""Tables of path and label, as a CSV file or a pandas DataFrame."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kerastune_recipes.data import checks
+from kerastune_recipes.data.sources.folder import read_files
+from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, Found, Part
+from kerastune_recipes.data.sources.labels import collect_names
+from kerastune_recipes.errors import listed
+
+if TYPE_CHECKING:
+    import pandas
+
+_NEEDED = ("path", "label")
+_SPLIT = "split"
+
+
+class _Row(NamedTuple):
+    path: str
+    label: str
+    split: str
+
+
+def read_csv(path: Path) -> Found:
+    """Read a CSV file with the columns path, label and, if you like, split (train, validation or test).
+
+    Args:
+        path: The file, in UTF-8; relative paths in it start at its folder.
+
+    Returns:
+        The splits in the order of the rows, and every problem.
+    """
+    import pandas
+
+    try:
+        # Text as it stands: "01" is not 1, and "NA" is a label like any other.
+        frame = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    except FileNotFoundError:
+        return Found(str(path), problems=(f"there is no file {path}",))
+    except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError) as error:
+        return Found(str(path), problems=(f"{path} cannot be read as a table: {error}",))
+    return _read_frame(frame, path.parent, str(path))
+
+
+def read_dataframe(frame: "pandas.DataFrame") -> Found:
+    """Read a DataFrame with the columns path, label and, if you like, split (train, validation or test).
+
+    Args:
+        frame: One row for each image; relative paths start at the working directory.
+
+    Returns:
+        The splits in the order of the rows, and every problem.
+    """
+    return _read_frame(frame, Path(), "the DataFrame")
+
+
+def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
+    problems = checks.columns(frame.columns, _NEEDED, source)
+    if problems:
+        return Found(source, problems=tuple(problems))
+    rows, problems = _rows(frame, source)
+    missing = {row.path for row in rows if not (folder / row.path).is_file()}
+    if missing:
+        problems.append(
+            f"paths in {source} where there is no file: {listed(sorted(missing))}; "
+            f"relative paths start at {folder.absolute()}"
+        )
+    by_split = defaultdict(list)
+    for row in rows:
+        if row.path not in missing:
+            by_split[row.split].append(row)
+    parts = {}
+    for split, members in by_split.items():
+        labels = collect_names([row.label for row in members])
+        names = [row.path for row in members]
+        samples, unreadable = read_files([folder / name for name in names], names, labels.indices, labels.class_names)
+        problems += unreadable
+        parts[split] = Part(samples, labels.naming)
+    return Found(source, parts, tuple(problems))
+
+
+def _rows(frame: "pandas.DataFrame", source: str) -> tuple[list[_Row], list[str]]:
+    """Return the rows that can be used, and what is wrong with the others."""
+    named = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else [])]
+    cells = {name: ["" if blank else str(value).strip() for value, blank in _cells(frame[name])] for name in named}
+    problems = []
+    usable = [True] * len(frame)
+    for name, values in cells.items():
+        blank = [index for index, value in enumerate(values) if not value]
+        if blank:
+            problems.append(f"{source} has rows without a {name}: {listed(f'row {index + 1}' for index in blank)}")
+        for index in blank:
+            usable[index] = False
+    given = cells.get(_SPLIT, [TRAIN] * len(frame))
+    unknown = sorted({value for value in given if value and value.lower() not in SPLIT_NAMES})
+    if unknown:
+        problems.append(f"{source} has unknown splits: {listed(unknown)}; write train, validation or test")
+    rows = [
+        _Row(path, label, SPLIT_NAMES[split.lower()])
+        for path, label, split, ok in zip(cells["path"], cells["label"], given, usable, strict=True)
+        if ok and split.lower() in SPLIT_NAMES
+    ]
+    return rows, problems + checks.duplicates([row.path for row in rows], source)
+
+
+def _cells(column: "pandas.Series"):
+    return zip(column, column.isna(), strict=True)

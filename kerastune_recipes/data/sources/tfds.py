@@ -1,0 +1,131 @@
+"""TensorFlow Datasets, by name or as a builder."""
+
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerastune_recipes.data import checks, images
+from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.sources.found import SPLIT_NAMES, Found, Part
+from kerastune_recipes.errors import WorkError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+# What builders call the feature that holds the name of the image's file.
+_TITLES = ("filename", "file_name")
+
+
+def read_tfds(name: str) -> Found:
+    """Read a data set of TensorFlow Datasets by its name, downloading and preparing it if need be.
+
+    Args:
+        name: What `tfds.builder` takes, such as "cifar10" or "imagenette/160px".
+
+    Returns:
+        Its splits, and every problem.
+
+    Raises:
+        WorkError: It could not be downloaded or prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    source = f"tfds:{name}"
+    try:
+        builder = tfds.builder(name)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)
+        problem = f'TensorFlow Datasets has no data set "{name}".{did_you_mean(name, known)}'
+        return Found(source, problems=(problem,))
+    except Exception as error:  # A wrong configuration, version or namespace: each has an error of its own.
+        problem = f"TensorFlow Datasets cannot open {name}: {' '.join(str(error).split())}"
+        return Found(source, problems=(problem,))
+    return read_builder(builder, source)
+
+
+def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None) -> Found:
+    """Read the train, validation and test splits of a TFDS builder; other splits are left alone.
+
+    The images stay in memory as the encoded files they are, which takes a tenth of what pixels would.
+
+    Args:
+        builder: With one Image and one ClassLabel among its features, or with such a pair as its supervised keys;
+            `tfds.ImageFolder` is one.
+        source: What to call it.
+
+    Returns:
+        Its splits, and every problem.
+
+    Raises:
+        WorkError: It could not be downloaded or prepared.
+    """
+    source = source or f"tfds:{builder.name}"
+    keys, problems = _supervised(builder, source)
+    if problems:
+        return Found(source, problems=tuple(problems))
+    _prepare(builder, source)
+    wanted = {name: SPLIT_NAMES[name.lower()] for name in builder.info.splits if name.lower() in SPLIT_NAMES}
+    if not wanted:
+        problem = f"{source} has none of the splits train, validation and test; it has {listed(builder.info.splits)}"
+        return Found(source, problems=(problem,))
+    parts = {}
+    for name, split in wanted.items():
+        parts[split], more = _read_split(builder, name, keys)
+        problems += more
+    return Found(source, parts, tuple(problems))
+
+
+def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple[str, str], list[str]]:
+    """Find which feature is the image and which the label."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    match builder.info.supervised_keys:
+        case (str() as picture, str() as label) if picture in pictures and label in labels:
+            return (picture, label), []
+    if len(pictures) == 1 and len(labels) == 1:
+        return (pictures[0], labels[0]), []
+    problem = (
+        f"{source} is no set of images with one label each: it has {len(pictures)} Image and {len(labels)} ClassLabel "
+        f"features among {listed(features)}; map it to (image, label) as a tf.data.Dataset"
+    )
+    return ("", ""), [problem]
+
+
+def _prepare(builder: "tfds.core.DatasetBuilder", source: str) -> None:
+    import tensorflow_datasets as tfds
+
+    if isinstance(builder, tfds.ImageFolder):  # Nothing to prepare, and it refuses to be asked.
+        return
+    try:
+        with redirect_stdout(sys.stderr):  # Standard output may be a report for a machine.
+            builder.download_and_prepare()
+    except Exception as error:  # Whatever the network, the disk or the data set's own code may raise.
+        raise WorkError(f"{source} could not be downloaded and prepared: {type(error).__name__}: {error}") from error
+
+
+def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str, str]) -> tuple[Part, list[str]]:
+    import tensorflow_datasets as tfds
+
+    picture, label = keys
+    features = builder.info.features
+    pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    title = next((key for key in features if key.split("/")[-1] in _TITLES), None)
+    encoded = builder.as_dataset(split=name, decoders={key: tfds.decode.SkipDecoding() for key in pictures})
+    elements = list(
+        tfds.as_numpy(encoded.map(lambda element: (element[picture], element[label], element.get(title, b""))))
+    )
+    files = [file for file, _, _ in elements]
+    names = [text.decode() or f"{name} image {index}" for index, (_, _, text) in enumerate(elements)]
+
+    def read(index: int, at_least: int | None = None) -> np.ndarray:
+        return images.decode(files[index], at_least, names[index])
+
+    sizes, problems = checks.headers(lambda index: images.header_size(files[index], names[index]), names)
+    class_names = tuple(features[label].names)
+    indices = np.array([index for _, index, _ in elements], dtype=np.int64)
+    return Part(Samples(read, names, indices, class_names, sizes), "declared"), problems

@@ -1,0 +1,144 @@
+"""A plan in words, for people: what will be trained, how, and what it costs, before anything is."""
+
+import io
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from kerastune_recipes.errors import listed
+from kerastune_recipes.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.forecast import Forecast, GroupForecast, PhaseForecast, forecast
+from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
+
+_WIDTH = 110
+_CONVENTIONS = {
+    "identity": "pixels 0..255 as they are; the network rescales them itself",
+    "caffe": "BGR, ImageNet mean subtracted (caffe)",
+    "torch": "0..1, then ImageNet mean and deviation (torch)",
+    "symmetric": "pixels scaled to -1..1",
+}
+
+
+def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
+    """Return a plan as text.
+
+    Args:
+        plan: The plan.
+        data: The images it is for.
+        backbone: The network it is for.
+    """
+    expected = forecast(plan, data, backbone)
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
+    console.print(_rows(_data_rows(data)))
+    console.print(_rows(_model_rows(plan, backbone, expected)))
+    for phase, cost in zip(plan.phases, expected.phases, strict=True):
+        console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
+        console.print(_rows(_phase_rows(phase, plan, cost)))
+        console.print(_groups(cost.groups, phase.kind))
+    total = sum(phase.forward_passes for phase in expected.phases)
+    console.print(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.", highlight=False)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _rows(pairs: Iterable[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True, min_width=16)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value)
+    return table
+
+
+def _data_rows(data: DatasetFacts) -> list[tuple[str, str]]:
+    test = "none" if data.test is None else f"{sum(data.test)}"
+    held = " (held out of the training images, stratified)" if data.held_out else ""
+    counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
+    return [
+        ("data", data.source),
+        ("images", f"{data.train_images} training, {data.validation_images} validation{held}, {test} test"),
+        ("classes", f"{data.classes}: {counts}"),
+        (
+            "sizes",
+            f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "
+            "(height x width)",
+        ),
+    ]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
+    size = plan.backbone.image_size
+    shapes = "; ".join(f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(backbone.tap, plan.features.taps) if tap)
+    return [
+        (
+            "backbone",
+            f"{plan.backbone.name}, weights {plan.backbone.weights}, {expected.backbone_parameters:,} parameters in use",
+        ),
+        ("input", f"resized to {size}x{size}; {_CONVENTIONS[plan.backbone.convention]}"),
+        ("taps", shapes),
+        ("head", f"{_pooling(plan)} -> dense: {expected.features:,} features, {expected.head_parameters:,} parameters"),
+        ("keep", plan.keep.replace("_", " ")),
+    ]
+
+
+def _pooling(plan: Plan) -> str:
+    dropout = f", dropout {plan.head.dropout:g}" if plan.head.dropout else ""
+    if plan.head.pooling == "flatten":
+        return f"flatten (parameters grow with the square of the image size; avg pooling would not){dropout}"
+    return f"{plan.head.pooling} pooling{dropout}"
+
+
+def _phase_rows(phase: PhasePlan, plan: Plan, cost: PhaseForecast) -> list[tuple[str, str]]:
+    rows = _solve_rows(phase.solve, plan) if phase.solve else _fit_rows(phase.fit, cost) if phase.fit else []
+    return [
+        *rows,
+        ("batch norm", cost.batch_norm),
+        ("parameters", f"{cost.trainable_parameters:,} trained, {cost.frozen_parameters:,} frozen"),
+        ("expected cost", f"{cost.forward_passes:.1f} forward passes"),
+    ]
+
+
+def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
+    choice = (
+        f"L2 strength {solve.strengths[0]:g}"
+        if len(solve.strengths) == 1
+        else f"L2 strength from {solve.strengths[0]:g} down to {solve.strengths[-1]:g} by {solve.folds}-fold cross-validation"
+    )
+    views = {1: "the image", 2: "the image and its mirror image"}[plan.features.views]
+    return [("head", f"{solve.head.replace('_', ' ')}, {choice}"), ("views", views)]
+
+
+def _fit_rows(fit: FitPlan, cost: PhaseForecast) -> list[tuple[str, str]]:
+    arguments = fit.optimizer.model_dump(exclude_none=True)
+    name = arguments.pop("name")
+    clip = f", gradient clipped to norm {fit.clip_norm:g}" if fit.clip_norm else ""
+    return [
+        ("optimizer", ", ".join([name, *(f"{key} {value}" for key, value in arguments.items())]) + clip),
+        (
+            "schedule",
+            f"{fit.schedule}, peak {fit.learning_rate:g}, {fit.warmup_steps} steps of warmup, "
+            f"{fit.steps} steps = {cost.epochs:.3g} epochs of batch {fit.batch_size}",
+        ),
+        ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
+        *([("label smoothing", f"{fit.label_smoothing:g}")] if fit.label_smoothing else []),
+    ]
+
+
+def _layer(name: str, arguments: dict) -> str:
+    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
+
+
+def _groups(groups: Iterable[GroupForecast], kind: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="none")
+    for title in ("layers", "count", "parameters", "learning rate"):
+        table.add_column(title, justify="left" if title == "layers" else "right")
+    for group in groups:
+        solved = kind == "solve" and group.pattern == "head"
+        rate = "solved" if solved else "frozen" if group.learning_rate is None else f"{group.learning_rate:g}"
+        table.add_row(group.pattern, str(group.layers), f"{group.parameters:,}", rate)
+    return table

@@ -1,0 +1,131 @@
+"""What a run has finished so far, kept in its folder so that an interrupted run can go on."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastune_recipes import yaml_files
+from kerastune_recipes.data.samples import Dataset
+from kerastune_recipes.errors import OutputError
+from kerastune_recipes.plan import Plan
+
+FOLDER = "journal"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one phase did.
+
+    Args:
+        name: The phase.
+        kind: "solve" or "fit".
+        seconds: Wall time.
+        steps: Optimizer updates.
+        trainable_parameters: Weights that it changed.
+        frozen_parameters: All others.
+        validation: Metrics on the validation images, see `metrics.summary`.
+        choices: What it chose by itself, such as the strength of regularisation.
+        rows: Its history, one row for each epoch.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    steps: int
+    trainable_parameters: int
+    frozen_parameters: int
+    validation: dict[str, Any]
+    choices: dict[str, Any]
+    rows: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Finished phases on disk.
+
+    Args:
+        folder: Where; None keeps nothing.
+    """
+
+    folder: Path | None
+
+    def finished(self) -> list[Outcome]:
+        """Return the outcomes of the finished phases, in order."""
+        outcomes: list[Outcome] = []
+        while self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
+            data = json.loads((self.folder / f"phase_{len(outcomes) + 1}.json").read_text())
+            outcomes.append(Outcome(**{**data, "rows": tuple(data["rows"])}))
+        return outcomes
+
+    def keep(self, position: int, outcome: Outcome, model: keras.Model, probabilities: np.ndarray) -> None:
+        """Write a finished phase: weights and probabilities first, its outcome last, so that a half is never read."""
+        if self.folder is None:
+            return
+        model.save_weights(self.folder / f"phase_{position}.weights.h5")
+        np.save(self.folder / f"phase_{position}.npy", probabilities)
+        part = self.folder / f"phase_{position}.part"
+        part.write_text(json.dumps(asdict(outcome)))
+        part.replace(self.folder / f"phase_{position}.json")
+        shutil.rmtree(self.folder / f"phase_{position}_epochs", ignore_errors=True)
+
+    def restore(self, position: int, model: keras.Model) -> np.ndarray:
+        """Put a finished phase's weights into the model, and return its validation probabilities (n, k)."""
+        assert self.folder is not None  # only a journal on disk has finished phases
+        model.load_weights(self.folder / f"phase_{position}.weights.h5")
+        return np.load(self.folder / f"phase_{position}.npy")
+
+    def epochs(self, position: int) -> Path | None:
+        """Return the folder for a phase's checkpoints of each epoch."""
+        return self.folder / f"phase_{position}_epochs" if self.folder else None
+
+    def close(self) -> None:
+        """Remove the journal of a run that is done."""
+        if self.folder:
+            shutil.rmtree(self.folder)
+
+
+def begin(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: bool) -> Journal:
+    """Open the journal of a run.
+
+    Args:
+        out: The run folder, or None to keep no journal.
+        plan: What is run.
+        dataset: On what.
+        seed: With which seed.
+        resume: True to go on from what is there.
+
+    Raises:
+        OutputError: The journal there belongs to another plan, other data or another seed.
+    """
+    if out is None:
+        return Journal(None)
+    folder = out / FOLDER
+    mark = _fingerprint(plan, dataset, seed)
+    found = folder / "fingerprint"
+    if resume and found.is_file():
+        if found.read_text() != mark:
+            raise OutputError(
+                f"{out}: the interrupted run here had another plan, other data or another seed; "
+                "resume with the same, or start anew in another folder (or with --overwrite)."
+            )
+        return Journal(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    found.write_text(mark)
+    return Journal(folder)
+
+
+def _fingerprint(plan: Plan, dataset: Dataset, seed: int) -> str:
+    digest = hashlib.sha256(f"{seed}\n{yaml_files.dump(plan.to_data())}".encode())
+    for split in (dataset.train, dataset.validation, dataset.test):
+        if split is not None:
+            digest.update("\n".join(map(str, split.names)).encode())
+            digest.update(split.labels.tobytes())
+            digest.update(split.sizes.tobytes())
+    return digest.hexdigest()

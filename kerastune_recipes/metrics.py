@@ -1,0 +1,149 @@
+"""How good predicted probabilities are, as numbers a report can hold.
+
+Everywhere `probabilities` is (images, classes), rows summing to 1, and `labels` is (images,), class numbers from 0.
+"""
+
+import math
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+
+# Guo et al. 2017, "On Calibration of Modern Neural Networks".
+CALIBRATION_BINS = 15
+# As Keras's cross-entropy: a probability of exactly 0 for the right class costs 16.1, not infinity.
+_SMALLEST = 1e-7
+# The two-sided 95 % point of the normal distribution.
+_Z95 = 1.959963984540054
+
+
+class Summary(TypedDict):
+    """The metrics of one set of images, as report.json holds them."""
+
+    accuracy: float
+    accuracy_ci95: list[float]
+    balanced_accuracy: float
+    log_loss: float
+    ece: float
+
+
+class CalibrationBin(NamedTuple):
+    """The images whose highest probability falls into one bin."""
+
+    images: int
+    confidence: float
+    accuracy: float
+
+
+def summary(probabilities: np.ndarray, labels: np.ndarray) -> Summary:
+    """Return every metric of this module, as plain numbers.
+
+    Args:
+        probabilities: (images, classes), float.
+        labels: (images,), integer.
+
+    Raises:
+        ValueError: There is no image, or the shapes or labels do not fit each other.
+
+    Example:
+        >>> summary(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))["accuracy"]
+        0.5
+    """
+    right = _right(probabilities, labels)
+    return {
+        "accuracy": float(right.mean()),
+        "accuracy_ci95": list(wilson_interval(int(right.sum()), len(right))),
+        "balanced_accuracy": balanced_accuracy(probabilities, labels),
+        "log_loss": log_loss(probabilities, labels),
+        "ece": ece(probabilities, labels),
+    }
+
+
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images whose most probable class is the right one; of equals the first counts."""
+    return float(_right(probabilities, labels).mean())
+
+
+def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean over the classes that occur of the share of each that is recognised."""
+    return float(np.nanmean(recalls(confusion_matrix(probabilities, labels))))
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean of -log(probability of the right class), in nats."""
+    probabilities, labels = _checked(probabilities, labels)
+    of_the_right = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(of_the_right, _SMALLEST, 1)).mean())
+
+
+def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the expected calibration error: how far confidence and accuracy lie apart, in the mean over the images."""
+    bins = calibration_bins(probabilities, labels)
+    return sum(each.images * abs(each.confidence - each.accuracy) for each in bins) / len(labels)
+
+
+def calibration_bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[CalibrationBin, ...]:
+    """Sort images by their highest probability into equal-width bins, closed above, and leave out the empty ones."""
+    right, confidence = _right(probabilities, labels), np.asarray(probabilities, np.float64).max(axis=1)
+    which = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1)
+    members = (which == number for number in range(CALIBRATION_BINS))
+    return tuple(
+        CalibrationBin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        for inside in members
+        if inside.any()
+    )
+
+
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+    """Return the 95 % interval of an accuracy (Wilson 1927), which stays within 0..1 and serves small sets too.
+
+    Args:
+        correct: Images recognised, 0..images.
+        images: Images judged, at least 1.
+
+    Raises:
+        ValueError: The counts are impossible.
+
+    Example:
+        >>> [round(bound, 4) for bound in wilson_interval(5, 10)]
+        [0.2366, 0.7634]
+    """
+    if not 0 <= correct <= images or images < 1:
+        raise ValueError(f"of at least one image between none and all are recognised; received {correct} of {images}")
+    share, weight = correct / images, _Z95**2 / images
+    middle = (share + weight / 2) / (1 + weight)
+    reach = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def confusion_matrix(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count images by class (row) and most probable class (column): (classes, classes), int64."""
+    probabilities, labels = _checked(probabilities, labels)
+    matrix = np.zeros((probabilities.shape[1],) * 2, np.int64)
+    np.add.at(matrix, (labels, probabilities.argmax(axis=1)), 1)
+    return matrix
+
+
+def recalls(matrix: np.ndarray) -> np.ndarray:
+    """Return the share of each class that is recognised, NaN for a class without images: (classes,), float64."""
+    images = matrix.sum(axis=1)
+    return np.divide(matrix.diagonal(), images, out=np.full(len(matrix), np.nan), where=images > 0)
+
+
+def _right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    probabilities, labels = _checked(probabilities, labels)
+    return probabilities.argmax(axis=1) == labels
+
+
+def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or len(labels) == 0:
+        raise ValueError(
+            "probabilities are (images, classes) and labels (images,), of at least one image; "
+            f"received {probabilities.shape} and {labels.shape}"
+        )
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(
+            f"labels are class numbers in 0..{probabilities.shape[1] - 1}; "
+            f"received {labels.dtype} in {labels.min()}..{labels.max()}"
+        )
+    return probabilities, labels

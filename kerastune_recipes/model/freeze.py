@@ -1,0 +1,63 @@
+"""Setting what a phase trains on the real layers: flags, BatchNorm, and the randomness of frozen dropout."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import keras
+
+from kerastune_recipes.model.assemble import Network
+from kerastune_recipes.trainable import Group
+
+
+def freeze(network: Network, groups: Sequence[Group], batch_norm: str) -> dict[str, float]:
+    """Set the `trainable` flag of every layer; the model must be compiled afterwards.
+
+    Args:
+        network: The layers.
+        groups: Which layers are trained, as `trainable.groups` matched them.
+        batch_norm: "frozen" or "trained", see `FitSpec`.
+
+    Returns:
+        The learning-rate multiplier of each trained variable, by the variable's path.
+    """
+    multipliers = {layer.name: group.multiplier for group in groups for layer in group.layers}
+    head = next(group.multiplier for group in groups if group.head)
+    # Parents first: setting a model's flag sets its layers' flags too, BatchNormalization included.
+    network.model.trainable = True
+    by_variable: dict[str, float] = {}
+    for layer in network.backbone.layers:
+        multiplier = multipliers.get(layer.name)
+        still = isinstance(layer, keras.layers.BatchNormalization) and batch_norm == "frozen"
+        # Only `trainable = False` keeps BatchNormalization in inference mode during fit; calling the backbone with
+        # training=False does not (keras-team/keras#20285).
+        layer.trainable = multiplier is not None and not still
+        by_variable |= {variable.path: multiplier or 0.0 for variable in layer.trainable_variables}
+    network.head.trainable = head is not None
+    return by_variable | {variable.path: head or 0.0 for variable in network.head.trainable_variables}
+
+
+@contextmanager
+def still_dropout(backbone: keras.Model, groups: Sequence[Group]) -> Iterator[None]:
+    """Keep dropout and stochastic depth inside frozen layers from acting while the context lasts.
+
+    A frozen layer must give the same features every time, but `fit` runs Dropout in training mode whatever its
+    `trainable` flag says. A dropout layer belongs to the last layer with weights before it.
+    """
+    frozen = {layer.name: group.multiplier is None for group in groups for layer in group.layers}
+    rates = _rates_to_still(backbone, frozen)
+    for layer in rates:
+        layer.rate = 0.0
+    try:
+        yield
+    finally:
+        for layer, rate in rates.items():
+            layer.rate = rate
+
+
+def _rates_to_still(backbone: keras.Model, frozen: Mapping[str, bool]) -> dict[keras.layers.Layer, float]:
+    rates, still = {}, True
+    for layer in backbone.layers:
+        still = frozen.get(layer.name, still)
+        if isinstance(layer, keras.layers.Dropout) and still:
+            rates[layer] = layer.rate
+    return rates

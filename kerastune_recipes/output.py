@@ -1,0 +1,86 @@
+"""The run folder: when one may be written to, and how a finished one is found again."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from kerastune_recipes import journal, yaml_files
+from kerastune_recipes.errors import OutputError
+from kerastune_recipes.plan import Plan
+from kerastune_recipes.spec import RecipeSpec
+
+# What a run writes; nothing else in a folder is ever removed.
+FILES = ("recipe.yaml", "plan.yaml", "report.json", "report.html", "model.keras", "labels.txt", "history.csv")
+
+
+def prepare(out: str | Path | None, *, resume: bool, overwrite: bool) -> Path | None:
+    """Make the folder a run is written to.
+
+    Args:
+        out: The folder, or None for none.
+        resume: It holds an interrupted run, which goes on.
+        overwrite: It holds a run, which is replaced.
+
+    Raises:
+        OutputError: The folder exists and neither was asked for, or it cannot be made.
+    """
+    if out is None:
+        if resume:
+            raise OutputError("Resuming takes the folder of the interrupted run; give it as out (--out DIR).")
+        return None
+    folder = Path(out)
+    if resume and not (folder / journal.FOLDER).is_dir():
+        raise OutputError(f"{folder}: there is no interrupted run here to resume; leave out --resume to start one.")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: this is a file; name a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
+        raise OutputError(
+            f"{folder}: this folder exists and is not empty; name another, or give --resume to go on with an "
+            "interrupted run or --overwrite to replace it."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / journal.FOLDER, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}.") from None
+    return folder
+
+
+def write_recipe(folder: Path, content: RecipeSpec | Plan) -> None:
+    """Write what the run was asked to do, overrides included."""
+    (folder / "recipe.yaml").write_text(yaml_files.dump(content.to_data()), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A finished run, read back.
+
+    Args:
+        model: Raw images to probabilities.
+        class_names: In the order of the probabilities.
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...]
+
+
+def load(folder: str | Path) -> Saved:
+    """Read a finished run.
+
+    Raises:
+        OutputError: There is none in the folder.
+    """
+    folder = Path(folder)
+    missing = [name for name in ("model.keras", "labels.txt") if not (folder / name).is_file()]
+    if missing:
+        raise OutputError(
+            f"{folder}: this is not the folder of a finished run; {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing."
+        )
+    names = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+    return Saved(keras.saving.load_model(folder / "model.keras"), tuple(names))

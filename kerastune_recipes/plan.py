@@ -1,0 +1,260 @@
+"""A plan: the recipe with nothing left open, for one set of images and one backbone."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from kerastune_recipes import augmentations, durations, rules, trainable
+from kerastune_recipes.errors import DataError, RecipeError, did_you_mean
+from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts
+from kerastune_recipes.schema import Record
+from kerastune_recipes.spec import (
+    AugmentationLayer,
+    FitSpec,
+    HeadSpec,
+    Multiplier,
+    OptimizerSpec,
+    PhaseSpec,
+    Positive,
+    RecipeSpec,
+    Share,
+    SolveSpec,
+)
+
+FORMAT = 1
+
+
+class BackbonePlan(Record):
+    """The network: its name, weights, input size in pixels and input convention."""
+
+    name: str
+    weights: str
+    image_size: Annotated[int, Field(ge=1)]
+    convention: Convention
+
+
+class FeaturesPlan(Record):
+    """The taps by name, and how many views of each training image a head is solved on."""
+
+    taps: Annotated[tuple[str, ...], Field(min_length=1)]
+    views: Annotated[int, Field(ge=1, le=2)]
+
+
+class SolvePlan(Record):
+    """A head solved on frozen features.
+
+    Args:
+        head: The classifier.
+        strengths: Candidates for the strength of the L2 penalty, strong to weak; one means it is fixed.
+        folds: Cross-validation folds that choose among them and calibrate; 0 means neither.
+    """
+
+    head: Literal["logistic_regression"]
+    strengths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=0)]
+
+
+class FitPlan(Record):
+    """Training by gradient; the fields are those of `FitSpec`, closed.
+
+    Args:
+        steps: Optimizer updates in all.
+        warmup_steps: Of these, updates of linear warmup.
+    """
+
+    trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
+    batch_norm: Literal["frozen", "trained"]
+    optimizer: OptimizerSpec
+    learning_rate: Positive
+    schedule: Literal["cosine", "constant"]
+    steps: Annotated[int, Field(ge=1)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    augmentation: tuple[AugmentationLayer, ...]
+    label_smoothing: Share
+    clip_norm: Positive | None = None
+
+
+class PhasePlan(Record):
+    """One phase: exactly one of `solve` and `fit`."""
+
+    name: str
+    solve: SolvePlan | None = None
+    fit: FitPlan | None = None
+
+    @property
+    def kind(self) -> Literal["solve", "fit"]:
+        return "solve" if self.solve else "fit"
+
+
+class Plan(Record):
+    """All that a run needs to know besides the images.
+
+    Args:
+        plan: Version of this format.
+        recipe: Name of the recipe it was resolved from.
+        summary: That recipe's summary.
+        class_names: In label order.
+        backbone: The network.
+        features: The activations that the head sees.
+        head: What stands on them.
+        phases: What is done, in order.
+        keep: Which phase's model is returned.
+    """
+
+    plan: Literal[1]
+    recipe: str
+    summary: str
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    backbone: BackbonePlan
+    features: FeaturesPlan
+    head: HeadSpec
+    phases: Annotated[tuple[PhasePlan, ...], Field(min_length=1)]
+    keep: Literal["best_on_validation", "last"]
+
+
+def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
+    """Turn intent and facts into a plan.
+
+    Args:
+        recipe: Name of the recipe, for the record and for errors.
+        spec: The intent.
+        data: The images at hand.
+        backbone: The network as built at the image size in force.
+
+    Raises:
+        RecipeError: A tap or a pattern matches nothing, a layer is not covered.
+
+    Example:
+        >>> resolve("small_similar", spec, dataset.facts(), backbone_facts).phases[0].solve.folds
+        5
+    """
+    taps = rules.taps(spec.features.taps, backbone)
+    plan = Plan(
+        plan=FORMAT,
+        recipe=recipe,
+        summary=spec.summary,
+        class_names=data.class_names,
+        backbone=BackbonePlan(
+            name=backbone.name,
+            weights=backbone.weights,
+            image_size=backbone.image_size,
+            convention=backbone.convention,
+        ),
+        features=FeaturesPlan(taps=taps, views=spec.features.views),
+        head=spec.head,
+        phases=tuple(_phase(phase, data, pretrained=backbone.weights != "none") for phase in spec.phases),
+        keep=spec.keep,
+    )
+    check(plan, data, backbone)
+    return plan
+
+
+def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool) -> PhasePlan:
+    if phase.solve:
+        return PhasePlan(name=phase.name, solve=_solve(phase.solve, data))
+    assert phase.fit is not None  # the spec allows exactly one kind
+    return PhasePlan(name=phase.name, fit=_fit(phase.fit, data, pretrained))
+
+
+def _solve(spec: SolveSpec, data: DatasetFacts) -> SolvePlan:
+    folds = rules.folds(data)
+    if spec.regularization == "auto":
+        strengths = rules.STRENGTHS if folds else (rules.DEFAULT_STRENGTH,)
+    else:
+        strengths = (spec.regularization,)
+    return SolvePlan(head=spec.head, strengths=strengths, folds=folds)
+
+
+def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
+    batch = rules.batch_size(data) if spec.batch_size == "auto" else spec.batch_size
+    per_epoch = steps_per_epoch(data.train_images, batch)
+    if spec.duration == "auto":
+        steps = rules.epochs(per_epoch) * per_epoch
+    else:
+        steps = durations.parse(spec.duration).steps(per_epoch, whole=rules.epochs(per_epoch) * per_epoch)
+    if spec.learning_rate == "auto":
+        rate = rules.learning_rate(spec.optimizer.name, batch, pretrained)
+    else:
+        rate = spec.learning_rate
+    if isinstance(spec.augmentation, str):
+        layers = tuple(AugmentationLayer(**layer) for layer in augmentations.preset(spec.augmentation, spec.flip))
+    else:
+        layers = spec.augmentation
+    return FitPlan(
+        trainable=spec.trainable,
+        batch_norm=spec.batch_norm,
+        optimizer=spec.optimizer,
+        learning_rate=rate,
+        schedule=spec.schedule.name,
+        steps=max(1, steps),
+        warmup_steps=durations.parse(spec.schedule.warmup).steps(per_epoch, whole=max(1, steps)),
+        batch_size=batch,
+        augmentation=layers,
+        label_smoothing=spec.label_smoothing,
+        clip_norm=spec.clip_norm,
+    )
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Return the optimizer updates in one pass, the last batch being allowed to be smaller."""
+    return -(-images // batch_size)
+
+
+def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
+    """Check a plan, resolved or edited by hand, against the images and the network.
+
+    Raises:
+        DataError: The classes differ.
+        RecipeError: A tap or pattern matches nothing, a layer is not covered, a phase cannot run as written.
+    """
+    if plan.class_names != data.class_names:
+        raise DataError(
+            f"The plan was made for the classes {', '.join(plan.class_names)}; "
+            f"the data has {', '.join(data.class_names)}. Make a new plan for this data."
+        )
+    problems = [
+        f'features.taps: there is no stage or layer "{tap}" in {backbone.name}.'
+        f"{did_you_mean(tap, [*backbone.stages, *(output.name for output in backbone.outputs)])} "
+        f"Stages: {', '.join(backbone.stages)}."
+        for tap in plan.features.taps
+        if backbone.tap(tap) is None
+    ]
+    if problems:
+        raise RecipeError(*problems)
+    needed = backbone.up_to(plan.features.taps)
+    for phase in plan.phases:
+        where = f"phases.{phase.name}"
+        if phase.fit:
+            problems += _fit_problems(phase.fit, needed, where)
+        elif phase.solve and phase.solve.folds == 1:
+            problems.append(f"{where}.solve.folds: cross-validation takes 2 folds or more, or 0 for none; received 1.")
+        elif phase.solve and len(phase.solve.strengths) > 1 and not phase.solve.folds:
+            problems.append(
+                f"{where}.solve.strengths: choosing among {len(phase.solve.strengths)} takes cross-validation; "
+                "give one strength, or 2 folds or more."
+            )
+        elif phase.solve and phase.solve.folds > min(data.train):
+            problems.append(
+                f"{where}.solve.folds: {phase.solve.folds} folds are more than the smallest class has training "
+                f"images ({min(data.train)}); give fewer folds."
+            )
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _fit_problems(fit: FitPlan, backbone: BackboneFacts, where: str) -> list[str]:
+    problems = []
+    try:
+        trainable.groups(fit.trainable, backbone, f"{where}.fit.trainable")
+    except RecipeError as error:
+        problems += error.problems
+    if fit.warmup_steps > fit.steps:
+        problems.append(f"{where}.fit.warmup_steps: {fit.warmup_steps} is longer than the phase ({fit.steps} steps).")
+    return problems
+
+
+def is_plan(data: Any) -> bool:
+    """Return whether plain data read from YAML is a plan rather than a recipe."""
+    return isinstance(data, Mapping) and "plan" in data

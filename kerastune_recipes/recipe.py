@@ -1,0 +1,173 @@
+"""The public face: a recipe by name or file, planned for data, run on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kerastune_recipes import catalog, yaml_files
+from kerastune_recipes import plan as plans
+from kerastune_recipes.errors import RecipeError
+from kerastune_recipes.plan import Plan
+from kerastune_recipes.spec import RecipeSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerastune_recipes.report import Report
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, ready to be planned and run.
+
+    Args:
+        name: What it is called.
+        content: What it says: a recipe, or a plan that was saved.
+        network: A network of the user's own that stands for the backbone, or None.
+    """
+
+    name: str
+    content: RecipeSpec | Plan
+    network: "keras.Model | None" = None
+
+    @classmethod
+    def from_name(cls, name: str, **overrides: Any) -> Self:
+        """Take a shipped recipe.
+
+        Args:
+            name: One of those that `kerastune ls` lists.
+            **overrides: Dotted keys: `**{"backbone.name": "VGG16"}`. `backbone="VGG16"` is short for it, and
+                `backbone=model` puts in a keras.Model of your own.
+
+        Raises:
+            RecipeError: There is no such recipe, or an override does not fit.
+
+        Example:
+            >>> Recipe.from_name("small_similar", backbone="VGG16").content.backbone.name
+            'VGG16'
+        """
+        data = yaml_files.parse(catalog.text(name), name)
+        return cls._from_data(name, data, name, overrides)
+
+    @classmethod
+    def from_file(cls, path: str | Path, **overrides: Any) -> Self:
+        """Take a recipe file, or a plan that was saved.
+
+        Args:
+            path: A YAML file.
+            **overrides: As for `from_name`.
+
+        Raises:
+            RecipeError: The file cannot be read, or says what cannot be understood; all of it at once.
+        """
+        path = Path(path)
+        return cls._from_data(path.stem, yaml_files.read(path), str(path), overrides)
+
+    @classmethod
+    def _from_data(cls, name: str, data: Any, where: str, overrides: dict[str, Any]) -> Self:
+        network = None
+        if "backbone" in overrides and not isinstance(overrides["backbone"], str | dict):
+            network = overrides["backbone"]
+            own = {"backbone.name": str(getattr(network, "name", network)), "backbone.weights": "given"}
+            overrides = {key: value for key, value in overrides.items() if key != "backbone"} | own
+        if plans.is_plan(data):
+            if overrides:
+                raise RecipeError(f"{where}: a plan takes no overrides; edit the file.")
+            return cls(data.get("recipe", name), Plan.from_data(data, where))
+        return cls(name, catalog.parse(data, where, overrides), network)
+
+    def plan(self, ds: Any, seed: int = 0) -> Plan:
+        """Say what `run` would do, without training and without a forward pass.
+
+        Args:
+            ds: The images, in any form that `run` takes.
+            seed: Of the hold-out.
+
+        Raises:
+            DataError: The images cannot be used.
+            RecipeError: The recipe does not fit the network.
+            BackboneError: The backbone is unknown or cannot be built.
+
+        Example:
+            >>> print(Recipe.from_name("small_similar").plan("demo:digits").features.views)
+            2
+        """
+        from kerastune_recipes.preparation import prepare
+
+        return prepare(self.name, self.content, ds, seed=seed, own=self.network, dry=True).plan
+
+    def describe(self, ds: Any, seed: int = 0) -> str:
+        """Return in words what `run` would do; for the arguments see `plan`.
+
+        Example:
+            >>> print(Recipe.from_name("small_similar", backbone="DemoNet").describe("demo:digits"))
+        """
+        from kerastune_recipes.describe import describe
+        from kerastune_recipes.preparation import prepare
+
+        prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network, dry=True)
+        return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
+
+    def run(
+        self,
+        ds: Any,
+        out: str | Path | None = None,
+        strategy: Any = None,
+        seed: int = 0,
+        resume: bool = False,
+        callbacks: Sequence["keras.callbacks.Callback"] = (),
+        overwrite: bool = False,
+        verbose: bool = True,
+    ) -> "Report":
+        """Train a model.
+
+        Args:
+            ds: A folder of class folders (or of train/, validation/, test/ with class folders), a CSV or DataFrame of
+                path and label, arrays (x, y), a tf.data.Dataset of (image, label), "tfds:NAME" or a TFDS builder,
+                a dictionary of these by split, or "demo:digits". Without validation images a stratified fifth of the
+                training images is held out.
+            out: Folder to write the run to, or None.
+            strategy: "auto", "none", "mirrored" or a tf.distribute.Strategy.
+            seed: Of everything random.
+            resume: Go on with the interrupted run in `out`.
+            callbacks: Keras callbacks for the phases that fit.
+            overwrite: Replace the run that is in `out`.
+            verbose: Show progress.
+
+        Returns:
+            The report, with the model in it.
+
+        Raises:
+            RequestError: Something about the request is wrong; nothing was trained.
+            WorkError: Training failed.
+
+        Example:
+            >>> report = Recipe.from_name("small_similar", backbone="DemoNet").run("demo:digits")
+        """
+        from kerastune_recipes import distribution, output, runner
+        from kerastune_recipes.preparation import prepare
+        from kerastune_recipes.progress import Display
+
+        folder = output.prepare(out, resume=resume, overwrite=overwrite)
+        strategy = distribution.choose(strategy)
+        with distribution.scope(strategy):
+            prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network)
+        if folder:
+            output.write_recipe(folder, self.content)
+        report = runner.run(
+            prepared.plan,
+            prepared.dataset,
+            prepared.facts,
+            prepared.network,
+            strategy=strategy,
+            seed=seed,
+            out=folder,
+            resume=resume,
+            display=Display(verbose),
+            callbacks=callbacks,
+        )
+        if folder:
+            report.save(folder)
+        return report
+

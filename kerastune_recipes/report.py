@@ -1,0 +1,238 @@
+"""What happened: the model, how good it is, what it cost, and the folder that holds all of it."""
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from kerastune_recipes import evaluation, html, metrics, yaml_files
+from kerastune_recipes.data.samples import Dataset
+from kerastune_recipes.describe import describe
+from kerastune_recipes.errors import OutputError
+from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.journal import Outcome
+from kerastune_recipes.plan import Plan
+
+_PACKAGES = ("kerastune-recipes", "keras", "tensorflow", "scikit-learn", "numpy")
+_HISTORY = ("phase", "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Predictions on one split.
+
+    Args:
+        probabilities: float (n, k).
+        labels: int (n,).
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost.
+
+    Args:
+        total: Seconds from start to end.
+        one_forward_pass: Seconds of one pass of training and validation images through the backbone.
+        phases: Seconds spent in phases.
+    """
+
+    total: float
+    one_forward_pass: float
+    phases: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened in a run.
+
+    Args:
+        model: A plain Keras model: raw images (b, h, w, 3), 0..255, to probabilities (b, classes).
+        class_names: In the order of the probabilities.
+        plan: What was done.
+        record: All figures, as report.json holds them.
+        history: One row for each epoch of each fit phase.
+        plan_text: The plan in words.
+        splits: Predictions of the chosen model by split, "validation" and, where there is one, "test".
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...]
+    plan: Plan
+    record: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    plan_text: str
+    splits: Mapping[str, Split]
+
+    @classmethod
+    def of_run(
+        cls,
+        *,
+        model: keras.Model,
+        plan: Plan,
+        dataset: Dataset,
+        facts: BackboneFacts,
+        seed: int,
+        outcomes: Sequence[Outcome],
+        chosen: int,
+        validation: Split,
+        test: Split | None,
+        cost: Cost,
+    ) -> Self:
+        """Put together the report of a finished run."""
+        data = dataset.facts()
+        record = {
+            "recipe": plan.recipe,
+            "status": "done",
+            "seed": seed,
+            "versions": _versions(),
+            "data": {
+                "source": data.source,
+                "train": data.train_images,
+                "validation": data.validation_images,
+                "test": sum(data.test) if data.test else 0,
+                "classes": list(data.class_names),
+            },
+            "backbone": plan.backbone.to_data(),
+            "phases": [_phase(outcome) for outcome in outcomes],
+            "chosen_phase": outcomes[chosen].name,
+            "validation": metrics.summary(validation.probabilities, validation.labels),
+            "test": metrics.summary(test.probabilities, test.labels) if test else None,
+            "cost": {
+                "seconds_total": cost.total,
+                "seconds_in_phases": cost.phases,
+                "seconds_one_forward_pass": cost.one_forward_pass,
+                "forward_equivalents": cost.phases / cost.one_forward_pass,
+            },
+        }
+        return cls(
+            model=model,
+            class_names=data.class_names,
+            plan=plan,
+            record=record,
+            history=tuple({"phase": outcome.name, **row} for outcome in outcomes for row in outcome.rows),
+            plan_text=describe(plan, data, facts),
+            splits={"validation": validation} | ({"test": test} if test else {}),
+        )
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Accuracy, log loss and the rest by split; "test" is None where there was no test split."""
+        return {"validation": self.record["validation"], "test": self.record["test"]}
+
+    def predict(self, images: Any) -> np.ndarray:
+        """Predict class probabilities.
+
+        Args:
+            images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of
+                any sizes.
+
+        Returns:
+            float32 (n, classes), also for a single image.
+
+        Raises:
+            DataError: An image cannot be read.
+
+        Example:
+            >>> report.class_names[report.predict("photos/new.jpg")[0].argmax()]
+            'ants'
+        """
+        return evaluation.predict(self.model, images)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained HTML file."""
+        matrices = {
+            name: metrics.confusion_matrix(split.probabilities, split.labels) for name, split in self.splits.items()
+        }
+        page = html.render(
+            {
+                **self.record,
+                "history": list(self.history),
+                "plan_text": self.plan_text,
+                "confusion": {"validation": matrices["validation"], "test": matrices.get("test")},
+            }
+        )
+        Path(path).write_text(page, encoding="utf-8")
+
+    def save(self, folder: str | Path) -> None:
+        """Write plan.yaml, report.json, report.html, model.keras, labels.txt and history.csv.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "plan.yaml").write_text(yaml_files.dump(self.plan.to_data()), encoding="utf-8")
+            (folder / "report.json").write_text(json.dumps(self.record, indent=2), encoding="utf-8")
+            (folder / "labels.txt").write_text("".join(f"{name}\n" for name in self.class_names), encoding="utf-8")
+            (folder / "history.csv").write_text(_csv(self.history), encoding="utf-8")
+            self.to_html(folder / "report.html")
+            self.model.save(folder / "model.keras")
+        except OSError as error:
+            raise OutputError(f"{folder}: the report cannot be written: {error.strerror or error}.") from None
+
+    def __str__(self) -> str:
+        cost = self.record["cost"]
+        lines = [
+            f"{self.record['recipe']} on {self.record['data']['source']}: "
+            f"{self.record['backbone']['name']}, {len(self.class_names)} classes, "
+            f"{self.record['data']['train']} training images",
+            *(f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s"
+              for phase in self.record["phases"]),
+            f"  kept: {self.record['chosen_phase']}",
+        ]
+        if self.record["test"]:
+            low, high = self.record["test"]["accuracy_ci95"]
+            lines.append(f"  test: {_scores(self.record['test'])} (accuracy within {low:.1%} to {high:.1%} at 95%)")
+        lines.append(
+            f"  cost: {cost['seconds_total']:.1f} s in all; the phases took as long as "
+            f"{cost['forward_equivalents']:.1f} forward passes"
+        )
+        return "\n".join(lines)
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    return f"accuracy {scores['accuracy']:.1%}, log loss {scores['log_loss']:.3f}"
+
+
+def _phase(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "name": outcome.name,
+        "kind": outcome.kind,
+        "seconds": outcome.seconds,
+        "steps": outcome.steps,
+        "trainable_parameters": outcome.trainable_parameters,
+        "frozen_parameters": outcome.frozen_parameters,
+        "validation": outcome.validation,
+        **outcome.choices,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _csv(history: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=_HISTORY, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()

@@ -1,0 +1,126 @@
+"""Strict frozen records read from YAML: every error at once, each with its dotted path."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kerastune_recipes.errors import RecipeError, did_you_mean
+
+
+class Record(BaseModel):
+    """A frozen, strict record: unknown keys are refused, no value is converted on the quiet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def from_data(cls, data: Any, where: str) -> Self:
+        """Read a record from plain data, as YAML gives it.
+
+        Args:
+            data: Nested dictionaries, lists and scalars.
+            where: How to name the data in an error, such as its file.
+
+        Raises:
+            RecipeError: With one sentence for each thing that is wrong.
+        """
+        if not isinstance(data, Mapping):
+            raise RecipeError(f"{where}: expected keys and values, received {_shown(data)}.")
+        try:
+            # Through JSON, because strict validation of Python data takes no list for a tuple.
+            return cls.model_validate_json(json.dumps(data, default=str))
+        except ValidationError as error:
+            raise RecipeError(*_sentences(cls, error.errors(), data, where)) from None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data that `from_data` reads back, without what was left unset."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def _sentences(record: type[BaseModel], problems: Sequence[Any], data: Any, where: str) -> list[str]:
+    """Say pydantic's errors as a person would, one sentence for each place."""
+    by_place: dict[tuple[int | str, ...], list[Any]] = {}
+    for problem in problems:
+        # A list whose items are all wrong is also reported as too short; its items say what is wrong.
+        if problem["type"] == "too_short" and problem["input"]:
+            continue
+        by_place.setdefault(_place(problem, data), []).append(problem)
+    return [
+        f"{where}: {'.'.join(map(str, place)) or 'the file'}: {_complaint(record, place, found)}"
+        for place, found in by_place.items()
+    ]
+
+
+def _place(problem: Any, data: Any) -> tuple[int | str, ...]:
+    """Return the problem's path as the user wrote it: pydantic adds the members of unions it tried."""
+    place: list[int | str] = []
+    last = len(problem["loc"]) - 1
+    for position, step in enumerate(problem["loc"]):
+        if isinstance(data, list) and isinstance(step, int):
+            data = data[step] if step < len(data) else None
+        elif isinstance(data, Mapping) and step in data:
+            data = data[step]
+        elif not (problem["type"] == "missing" and position == last):
+            continue
+        place.append(step)
+    return tuple(place)
+
+
+def _complaint(record: type[BaseModel], place: tuple[int | str, ...], problems: list[Any]) -> str:
+    kinds = {problem["type"]: problem for problem in problems}
+    if "extra_forbidden" in kinds:
+        known = _keys_at(record, place[:-1])
+        hint = did_you_mean(str(place[-1]), known)
+        return f'there is no key "{place[-1]}" here.{hint} Known: {", ".join(known)}.'
+    if "missing" in kinds:
+        return "this key is missing."
+    if "value_error" in kinds:
+        return f"{kinds['value_error']['ctx']['error']}."
+    received = problems[0]["input"]
+    words = _literal_words(problems)
+    rules = [_rule(problem) for problem in problems if problem["type"] != "literal_error"]
+    expected = " or ".join([*rules, *(f'"{word}"' for word in words)])
+    return f"expected {expected}; received {_shown(received)}.{did_you_mean(str(received), words)}"
+
+
+def _literal_words(problems: list[Any]) -> list[str]:
+    texts = [problem["ctx"]["expected"] for problem in problems if problem["type"] == "literal_error"]
+    return [word for text in texts for word in re.findall(r"'([^']*)'", text)]
+
+
+def _rule(problem: Any) -> str:
+    text = problem["msg"].removeprefix("Input ").removeprefix("should be ").removeprefix("should ")
+    return text.replace("valid array", "list").replace("valid dictionary", "mapping")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str) if not isinstance(value, BaseModel) else type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keys_at(record: type[BaseModel], path: list[object]) -> list[str]:
+    """Return the keys that are known at a dotted path."""
+    for step in path:
+        if isinstance(step, int):
+            continue
+        field = record.model_fields.get(str(step))
+        inner = _record_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        record = inner
+    return list(record.model_fields)
+
+
+def _record_in(annotation: Any) -> type[BaseModel] | None:
+    """Find the record inside an annotation such as `tuple[Phase, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, list, dict, Union, UnionType):
+        for inner in get_args(annotation):
+            found = _record_in(inner)
+            if found:
+                return found
+    return None

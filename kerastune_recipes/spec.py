@@ -1,0 +1,249 @@
+"""A recipe as its author states it: intent, which may say `auto`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from kerastune_recipes import durations
+from kerastune_recipes.errors import RecipeError, did_you_mean, listed
+from kerastune_recipes.schema import Record
+
+
+def _duration(text: str) -> str:
+    durations.parse(text)
+    return text
+
+
+def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError('name at least one stage or layer, or write "all" or "last"')
+    return names
+
+
+Auto = Literal["auto"]
+DurationText = Annotated[str, AfterValidator(_duration)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
+Flip = Literal["none", "horizontal", "horizontal_and_vertical"]
+
+
+class BackboneSpec(Record):
+    """The pretrained network.
+
+    Args:
+        name: A name in the table of backbones.
+        weights: "imagenet", "none", "demo", or the path of a weights file.
+        image_size: Height and width of the network's input, pixels.
+        convention: How raw pixels become its input; `auto` for networks of the table.
+    """
+
+    name: str
+    weights: str = "imagenet"
+    image_size: Annotated[int, Field(ge=8, le=4096)] | Auto = "auto"
+    convention: Literal["auto", "identity", "caffe", "torch", "symmetric"] = "auto"
+
+
+class FeaturesSpec(Record):
+    """The activations that the head sees.
+
+    Args:
+        taps: "last", "all" stages, or names of stages or layers.
+        views: Images solved on for each training image: 1 is the image, 2 adds its mirror image.
+    """
+
+    taps: Literal["last", "all"] | Annotated[tuple[str, ...], AfterValidator(_not_empty)] = "last"
+    views: Annotated[int, Field(ge=1, le=2)] = 1
+
+
+class HeadSpec(Record):
+    """What stands on the features: pooling of each tap, dropout, one dense layer with softmax.
+
+    Args:
+        pooling: "avg" or "max" over each tap's positions, or "flatten" to keep them all.
+        dropout: Share of features dropped while fitting by gradient, 0 to below 1.
+    """
+
+    pooling: Literal["avg", "max", "flatten"] = "avg"
+    dropout: Share = 0.0
+
+
+class SolveSpec(Record):
+    """A convex head solved on frozen features.
+
+    Args:
+        head: "logistic_regression" (multinomial).
+        regularization: Strength of the L2 penalty on standardised features, 1/C in scikit-learn's terms;
+            `auto` chooses it by cross-validation.
+    """
+
+    head: Literal["logistic_regression"] = "logistic_regression"
+    regularization: Positive | Auto = "auto"
+
+
+class OptimizerSpec(Record):
+    """An optimizer of keras.optimizers by its field name; what is left out keeps Keras's default."""
+
+    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "sgd"
+    momentum: Share | None = None
+    nesterov: bool | None = None
+    beta_1: Share | None = None
+    beta_2: Share | None = None
+    rho: Share | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "OptimizerSpec":
+        takes = {
+            "sgd": {"momentum", "nesterov"},
+            "rmsprop": {"momentum", "rho"},
+            "adam": {"beta_1", "beta_2"},
+            "adamw": {"beta_1", "beta_2"},
+            "adagrad": set(),
+        }[self.name] | {"weight_decay"}
+        given = {key for key, value in self if key != "name" and value is not None}
+        if given - takes:
+            raise ValueError(
+                f"{self.name} has no {listed(sorted(given - takes))}; it takes {listed(sorted(takes))}"
+            )
+        return self
+
+
+class ScheduleSpec(Record):
+    """How the learning rate moves: a linear warmup, then cosine to zero or constant."""
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup: DurationText = "10%"
+
+
+class AugmentationLayer(Record):
+    """One layer of keras.layers or keras_cv.layers, such as `{layer: RandomFlip, arguments: {mode: horizontal}}`."""
+
+    layer: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class FitSpec(Record):
+    """Training by gradient, the Keras way.
+
+    Args:
+        trainable: Ordered rules, pattern -> learning-rate multiplier or "frozen"; the first match wins.
+        batch_norm: "frozen" keeps every BatchNormalization in inference mode, its weights fixed; "trained" lets
+            those in trained layers learn and update their statistics.
+        optimizer: Which, with its arguments.
+        learning_rate: Peak learning rate at multiplier 1.
+        schedule: Its course.
+        duration: How long, such as "10 epochs" or "500 steps".
+        batch_size: Global batch size, images.
+        augmentation: "none", "light", "medium", "strong", or a list of layers.
+        flip: Mirror images that the named augmentations may make; "none" where a flip changes the label.
+        label_smoothing: Share of the label spread over all classes, 0 to below 1.
+        clip_norm: Bound on the global norm of the gradient, or none.
+    """
+
+    trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    optimizer: OptimizerSpec = OptimizerSpec()
+    learning_rate: Positive | Auto = "auto"
+    schedule: ScheduleSpec = ScheduleSpec()
+    duration: DurationText | Auto = "auto"
+    batch_size: Annotated[int, Field(ge=1)] | Auto = "auto"
+    augmentation: Literal["none", "light", "medium", "strong"] | tuple[AugmentationLayer, ...] = "light"
+    flip: Flip = "horizontal"
+    label_smoothing: Share = 0.0
+    clip_norm: Positive | None = 1.0
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> "FitSpec":
+        if all(multiplier == "frozen" for _, multiplier in self.trainable):
+            raise ValueError("trainable: every pattern is frozen, so nothing would be trained; give one a multiplier")
+        return self
+
+
+class PhaseSpec(Record):
+    """One phase: either `solve` or `fit`. Each states the whole state, never a change to the phase before."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    solve: SolveSpec | None = None
+    fit: FitSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "PhaseSpec":
+        if (self.solve is None) == (self.fit is None):
+            raise ValueError("a phase is either solve or fit; give exactly one of them")
+        return self
+
+
+class RecipeSpec(Record):
+    """A whole recipe.
+
+    Args:
+        summary: One sentence that says when to use it.
+        backbone: The pretrained network.
+        features: The activations that the head sees.
+        head: What stands on them.
+        phases: What is done, in order.
+        keep: Which phase's model is returned.
+    """
+
+    summary: Annotated[str, Field(min_length=1)]
+    backbone: BackboneSpec
+    features: FeaturesSpec = FeaturesSpec()
+    head: HeadSpec = HeadSpec()
+    phases: Annotated[tuple[PhaseSpec, ...], Field(min_length=1)]
+    keep: Literal["best_on_validation", "last"] = "best_on_validation"
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> "RecipeSpec":
+        names = [phase.name for phase in self.phases]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"phases: two phases are named {listed(twice)}; give each a name of its own")
+        return self
+
+
+def override(data: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return recipe data with dotted keys replaced.
+
+    Args:
+        data: The recipe as plain data.
+        changes: Such as `{"backbone.name": "VGG16"}`. A phase is named by its name or its position:
+            `phases.fine_tuning.fit.learning_rate`. `{"backbone": "VGG16"}` is short for `backbone.name`.
+        where: How to name the recipe in an error.
+
+    Raises:
+        RecipeError: A dotted key leads nowhere.
+
+    Example:
+        >>> override({"features": {"views": 1}}, {"features.views": 2}, "recipe")
+        {'features': {'views': 2}}
+    """
+    result: Any = dict(data)
+    problems = []
+    for key, value in changes.items():
+        path = ["backbone", "name"] if key == "backbone" and isinstance(value, str) else key.split(".")
+        try:
+            result = _replaced(result, path, value)
+        except LookupError as error:
+            problems.append(f"{where}: override {key}: {error.args[0]}")
+    if problems:
+        raise RecipeError(*problems)
+    return result
+
+
+def _replaced(data: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(data, list):
+        names = [str(item.get("name", "")) if isinstance(item, dict) else "" for item in data]
+        index = names.index(step) if step in names else int(step) if step.isdigit() else -1
+        if not 0 <= index < len(data):
+            raise LookupError(f'there is no "{step}" here.{did_you_mean(step, names)} Known: {", ".join(names)}.')
+        return [*data[:index], _replaced(data[index], rest, value), *data[index + 1 :]]
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise LookupError(f'"{step}" is asked of {data!r}, which has no keys.')
+    return {**data, step: _replaced(data.get(step), rest, value)}

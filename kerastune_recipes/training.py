@@ -1,0 +1,149 @@
+"""A `fit` phase: freeze, compile with a fresh optimizer, fit, all the Keras way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerastune_recipes import optimizers, trainable
+from kerastune_recipes.data import augmentation
+from kerastune_recipes.data.batches import LabelledBatches
+from kerastune_recipes.errors import WorkError
+from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.model.assemble import Network
+from kerastune_recipes.model.freeze import freeze, still_dropout
+from kerastune_recipes.plan import FitPlan, steps_per_epoch
+
+Labelled = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit phase did.
+
+    Args:
+        rows: One for each epoch: epoch, step, loss, accuracy, val_loss, val_accuracy, learning_rate.
+        steps: Optimizer updates made.
+        trainable_parameters: Weights that were trained.
+        frozen_parameters: All others.
+    """
+
+    rows: tuple[dict[str, float], ...]
+    steps: int
+    trainable_parameters: int
+    frozen_parameters: int
+
+
+def fit(
+    network: Network,
+    facts: BackboneFacts,
+    phase: str,
+    plan: FitPlan,
+    train: Labelled,
+    validation: Labelled,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    backup: Path | None = None,
+) -> Fitted:
+    """Train the layers that a phase names.
+
+    Call it within the scope of the distribution strategy.
+
+    Args:
+        network: The model; its weights are changed in place.
+        facts: The part of the backbone in use.
+        phase: Name of the phase, for errors.
+        plan: What to do.
+        train: uint8 (n, s, s, 3) images and int (n,) labels.
+        validation: The same, to watch.
+        seed: Of shuffling and augmentation.
+        callbacks: Further Keras callbacks.
+        backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
+
+    Raises:
+        WorkError: The loss is no longer a number.
+    """
+    classes = network.head.units
+    groups = trainable.groups(plan.trainable, facts, f"phases.{phase}.fit.trainable")
+    multipliers = freeze(network, groups, plan.batch_norm)
+    per_epoch = steps_per_epoch(len(train[1]), plan.batch_size)
+    augment = augmentation.build(
+        [layer.model_dump() for layer in plan.augmentation], train[0].shape[1], seed
+    )
+    recorder = _Recorder(optimizers.schedule(plan))
+    with still_dropout(network.backbone, groups):
+        core = network.core
+        core.compile(
+            optimizer=optimizers.build(plan, multipliers),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=plan.label_smoothing),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        )
+        core.fit(
+            LabelledBatches(*train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None),
+            validation_data=LabelledBatches(*validation, classes, plan.batch_size),
+            epochs=-(-plan.steps // per_epoch),
+            verbose=0,
+            callbacks=[recorder, _StopAt(plan.steps), *_backup(backup), *callbacks],
+        )
+    if recorder.rows and not np.isfinite(recorder.rows[-1]["loss"]):
+        raise WorkError(
+            f"Phase {phase}: the loss became {recorder.rows[-1]['loss']} in epoch {recorder.rows[-1]['epoch']} at a "
+            f"peak learning rate of {plan.learning_rate:g}; run again with a smaller one: "
+            f"--set phases.{phase}.fit.learning_rate={plan.learning_rate / 10:g}."
+        )
+    return Fitted(
+        rows=tuple(recorder.rows),
+        steps=recorder.step,
+        trainable_parameters=_count(core.trainable_weights),
+        frozen_parameters=_count(core.non_trainable_weights),
+    )
+
+
+def _count(weights: Sequence) -> int:
+    return int(sum(np.prod(weight.shape) for weight in weights))
+
+
+def _backup(folder: Path | None) -> list[keras.callbacks.Callback]:
+    # One folder a phase: BackupAndRestore knows nothing of freezing, and would restore one phase into another.
+    return [] if folder is None else [keras.callbacks.BackupAndRestore(str(folder))]
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Keeps one row for each epoch, with the learning rate that its last step had."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule):
+        super().__init__()
+        self.schedule = schedule
+        self.rows: list[dict[str, float]] = []
+        self.step = 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.step = int(self.model.optimizer.iterations)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step += 1
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        rate = float(self.schedule(max(0, self.step - 1)))
+        self.rows.append({"epoch": epoch + 1, "step": self.step, **(logs or {}), "learning_rate": rate})
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            self.model.stop_training = True
+
+
+class _StopAt(keras.callbacks.Callback):
+    """Ends the phase at its last step, also where that lies within an epoch."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.steps = steps
+        self.done = 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.done = int(self.model.optimizer.iterations)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.done += 1
+        if self.done >= self.steps:
+            self.model.stop_training = True

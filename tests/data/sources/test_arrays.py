@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.errors import DataError
+
+TEN = np.repeat([0, 1], 5)
+
+
+def gray(shape: tuple[int, ...], dtype="uint8") -> np.ndarray:
+    """Images whose gray is ten times their index."""
+    x = np.zeros(shape, dtype)
+    x[:] = 10 * np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    return x
+
+
+def problems(*ds) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds)
+    return "\n".join(caught.value.problems)
+
+
+@pytest.mark.parametrize("shape", [(10, 6, 8), (10, 6, 8, 1), (10, 6, 8, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_images_of_any_channels_and_type(shape, dtype):
+    dataset = open_dataset((gray(shape, dtype), TEN))
+    assert dataset.source == "arrays"
+    assert dataset.class_names == ("0", "1")
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert dataset.train.sizes.tolist() == [[6, 8]] * 8
+    for index, name in enumerate(dataset.train.names):
+        pixels = dataset.train.read(index)
+        assert pixels.dtype == np.uint8
+        assert np.unique(pixels).tolist() == [10 * int(name.removeprefix("image "))]
+
+
+def test_opacity_is_laid_on_white():
+    dataset = open_dataset((np.zeros((10, 2, 2, 4), np.uint8), TEN))
+    assert dataset.train.read(0).min() == 255
+
+
+@pytest.mark.parametrize("as_object", [False, True])
+def test_images_of_different_sizes(as_object):
+    images = [gray((1, 2 + index, 5, 3))[0] for index in range(10)]
+    x = images
+    if as_object:
+        x = np.empty(10, dtype=object)
+        x[:] = images
+    dataset = open_dataset((x, TEN))
+    assert sorted(dataset.train.sizes[:, 0].tolist() + dataset.validation.sizes[:, 0].tolist()) == list(range(2, 12))
+    assert dataset.facts().smallest_size == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("y", "one_hot"),
+    [
+        (TEN, False),
+        (TEN.tolist(), False),
+        (TEN.reshape(-1, 1), False),
+        (TEN.astype("float32"), False),
+        (TEN.astype(bool), False),
+        (np.eye(2)[TEN], True),
+        (np.eye(2, dtype="int8")[TEN], True),
+    ],
+)
+def test_forms_of_labels(y, one_hot):
+    dataset = open_dataset((gray((10, 2, 2)), y))
+    assert dataset.train.counts == (4, 4)
+    assert dataset.train.labels.dtype == np.int64
+    assert dataset.one_hot_labels is one_hot
+
+
+@pytest.mark.parametrize("names", [["wasp"] * 5 + ["ant"] * 5, np.array(["wasp"] * 5 + ["ant"] * 5)])
+def test_labels_may_be_names(names):
+    dataset = open_dataset((gray((10, 2, 2)), names))
+    assert dataset.class_names == ("ant", "wasp")
+    assert dataset.train.labels.tolist() == [1] * 4 + [0] * 4
+
+
+def test_lengths_differ():
+    assert "there are 10 images and 3 labels" in problems(gray((10, 2, 2)), [0, 1, 0])
+
+
+def test_labels_out_of_range():
+    assert "labels out of range: image 1 with -1; give integers from 0 and up" in problems(gray((3, 2, 2)), [0, -1, 1])
+
+
+def test_labels_that_count_from_one():
+    text = problems(gray((10, 2, 2)), TEN + 1)
+    assert "classes without a training image: 0" in text
+    assert "number the labels from 0 without a gap" in text
+
+
+def test_labels_that_are_no_whole_numbers():
+    text = problems(gray((3, 2, 2)), [0.0, 0.5, np.nan])
+    assert "labels that are no whole numbers: image 1 with 0.5, image 2 with nan" in text
+
+
+def test_rows_that_are_not_one_hot():
+    text = problems(gray((4, 2, 2)), [[1, 0], [0.5, 0.5], [1, 1], [0, 1]])
+    assert "not one-hot: image 1 with sum 1, image 2 with sum 2" in text
+
+
+def test_not_a_number_and_infinity():
+    x = gray((4, 2, 2), "float32")
+    x[1, 0, 0], x[3, 1, 1] = np.nan, np.inf
+    assert "images with NaN or infinite values: image 1, image 3" in problems(x, [0, 1, 0, 1])
+
+
+def test_images_scaled_to_one():
+    text = problems(gray((10, 2, 2), "float32") / 255, TEN)
+    assert "the largest pixel value is 0.352941, so the images seem scaled to 0..1; multiply by 255" in text
+
+
+def test_images_scaled_to_minus_one():
+    x = gray((10, 2, 2), "float32") / 45 - 1
+    assert "(from -1 to 1)" in problems(x, TEN)
+    assert "undo the scaling, for instance (x + 1) * 127.5" in problems(x, TEN)
+
+
+def test_values_outside_the_range():
+    x = gray((10, 2, 2), "int32")
+    x[2, 0, 0] = 256
+    assert "images with values outside 0..255 (from 0 to 256): image 2; give raw pixels" in problems(x, TEN)
+
+
+def test_black_uint8_images_are_taken_at_their_word():
+    assert open_dataset((np.zeros((10, 2, 2), np.uint8), TEN)).train.counts == (4, 4)
+
+
+def test_channels_first():
+    assert "images have shape (10, 3, 8, 8)" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
+    assert "move the axis of channels last" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
+
+
+def test_arrays_that_are_no_images():
+    text = problems([np.zeros((2, 2), np.uint8), np.zeros(7, np.uint8)], [0, 1])
+    assert "arrays that are no images: image 1 of shape (7,)" in text
+
+
+def test_paths_are_no_images():
+    assert "paths of files go into a DataFrame or CSV file" in problems(np.array(["a.jpg", "b.jpg"]), [0, 1])
+    assert "paths of files go into a DataFrame or CSV file" in problems(["a.jpg", "b.jpg", "c.jpg"], [0, 1, 0])
+
+
+def test_labels_that_are_no_array():
+    assert "arrays cannot be read as NumPy arrays" in problems(gray((2, 2, 2)), [[0], [1, 2]])
+
+
+def test_images_and_labels_are_judged_together():
+    text = problems(gray((3, 2, 2), "float32") - 5, [0, -1, 1])
+    assert "outside 0..255" in text
+    assert "labels out of range" in text
+
+
+def test_nothing_at_all():
+    assert "there are no training images" in problems(np.zeros((0, 2, 2, 3), np.uint8), np.zeros(0, int))
+    assert "there are no training images" in problems([], [])

@@ -1,0 +1,150 @@
+import pytest
+
+from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.errors import DataError
+
+
+def problems(ds) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds)
+    return "\n".join(caught.value.problems)
+
+
+def test_class_folders(tmp_path, fill):
+    dataset = open_dataset(fill(tmp_path, red=10, green=5))
+    assert dataset.source == str(tmp_path)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.train.counts == (4, 8)
+    assert dataset.validation.counts == (1, 2)
+    assert dataset.test is None
+    assert dataset.held_out
+    assert not dataset.one_hot_labels
+    assert dataset.train.sizes[0].tolist() == [6, 8]
+    for index, name in enumerate(dataset.train.names):
+        assert name.startswith(dataset.class_names[dataset.train.labels[index]])
+        assert dataset.train.read(index)[0, 0].tolist() == ([0, 200, 0] if name.startswith("green") else [200, 0, 0])
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "valid"])
+def test_divided_folder(tmp_path, fill, validation):
+    fill(tmp_path / "train", red=3, green=1)
+    fill(tmp_path / validation, red=1, green=2)
+    fill(tmp_path / "test", red=2, green=1)
+    dataset = open_dataset(str(tmp_path))
+    assert dataset.train.counts == (1, 3)
+    assert dataset.validation.counts == (2, 1)
+    assert dataset.test.counts == (1, 2)
+    assert not dataset.held_out
+    assert "test/red/1.png" in dataset.test.names
+
+
+def test_without_validation_folder_some_training_images_are_held_out(tmp_path, fill):
+    fill(tmp_path / "train", red=5, green=5)
+    fill(tmp_path / "test", red=1, green=1)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert dataset.held_out
+    assert not set(dataset.train.names) & set(dataset.validation.names)
+
+
+def test_a_class_may_be_called_train(tmp_path, paint):
+    for name in ("train", "car"):
+        for number in range(2):
+            paint(tmp_path / name / f"{number}.png")
+    assert open_dataset(tmp_path).class_names == ("car", "train")
+
+
+def test_what_file_managers_leave_behind_is_no_matter(tmp_path, fill):
+    fill(tmp_path, red=2, green=2)
+    for leftover in (".DS_Store", "red/.DS_Store", "red/Thumbs.db", "green/desktop.ini"):
+        (tmp_path / leftover).touch()
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    assert open_dataset(tmp_path).class_names == ("green", "red")
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path, fill, paint):
+    fill(tmp_path, red=2, green=1)
+    paint(tmp_path / "lost.jpg")
+    paint(tmp_path / "red" / "more" / "1.png")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "red" / "list.csv").touch()
+    (tmp_path / "red" / "empty.png").touch()
+    (tmp_path / "red" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "blue").mkdir()
+    text = problems(tmp_path)
+    assert "outside a class folder: lost.jpg; move each into the folder of its class" in text
+    assert "folders inside the class folders" in text
+    assert "red/more" in text
+    assert "no images by their ending: notes.txt, red/list.csv; move them out" in text
+    assert "empty.png cannot be read: it is empty (0 bytes)" in text
+    assert "torn.jpg cannot be read" in text
+    assert "classes without a training image: blue" in text
+    assert "classes with one image: green" in text
+
+
+def test_one_class_is_no_choice(tmp_path, fill):
+    assert 'there is one class only, "red"' in problems(fill(tmp_path, red=3))
+
+
+def test_flat_folder_of_images(tmp_path, paint):
+    paint(tmp_path / "1.png")
+    text = problems(tmp_path)
+    assert "outside a class folder: 1.png" in text
+    assert "there are no training images" in text
+
+
+def test_empty_folder(tmp_path):
+    assert "is empty; make a folder for each class, as in ants/1.jpg" in problems(tmp_path)
+
+
+def test_missing_folder_suggests_a_neighbour(tmp_path):
+    (tmp_path / "photos").mkdir()
+    assert problems(tmp_path / "photso").endswith('photso. Did you mean "photos"?')
+    assert "there is no folder" in problems(tmp_path / "far" / "away")
+
+
+def test_file_instead_of_a_folder(tmp_path, paint):
+    assert "is a file; give a folder of class folders or a .csv file" in problems(paint(tmp_path / "1.png"))
+
+
+def test_splits_that_disagree(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=2, blue=2)
+    text = problems(tmp_path)
+    assert "classes in test that are not known: blue; the classes are green, red" in text
+    assert "classes that are missing from test: green" in text
+
+
+def test_a_class_may_have_no_test_images_if_its_folder_is_there(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=2)
+    (tmp_path / "test" / "green").mkdir()
+    assert open_dataset(tmp_path).test.counts == (0, 2)
+
+
+def test_splits_without_training_images(tmp_path, fill):
+    fill(tmp_path / "val", red=2, green=2)
+    fill(tmp_path / "test", red=2, green=2)
+    assert "has test, val and no train folder" in problems(tmp_path)
+
+
+def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "val", red=1, green=1)
+    fill(tmp_path / "valid", red=1, green=1)
+    (tmp_path / "models").mkdir()
+    text = problems(tmp_path)
+    assert "two folders of validation images; valid is the second" in text
+    assert "neither validation nor test: models" in text
+
+
+def test_many_unreadable_images_are_counted_not_recited(tmp_path, fill):
+    fill(tmp_path, red=2, green=2)
+    for number in range(25):
+        (tmp_path / "red" / f"bad{number:02}.png").touch()
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    assert len(caught.value.problems) == 11
+    assert caught.value.problems[10].startswith("15 more images cannot be read: red/bad10.png, ")
+    assert caught.value.problems[10].endswith("and 5 more")

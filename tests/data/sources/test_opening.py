@@ -1,0 +1,161 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kerastune_recipes.data.sources import open_dataset, open_for_evaluation
+from kerastune_recipes.errors import DataError
+
+
+def pair(*labels, names=None) -> tuple[np.ndarray, np.ndarray]:
+    y = np.array(labels if names is None else [names[label] for label in labels])
+    return np.full((len(y), 4, 4, 3), 100, np.uint8), y
+
+
+def problems(ds) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds)
+    return "\n".join(caught.value.problems)
+
+
+def test_splits_of_ones_own():
+    dataset = open_dataset({"train": pair(0, 0, 1, 1), "val": pair(0, 1), "test": pair(1)})
+    assert dataset.source == "train: arrays, validation: arrays, test: arrays"
+    assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (0, 1))
+    assert not dataset.held_out
+
+
+def test_without_validation_the_seed_decides_what_is_held_out():
+    ds = {"train": pair(*[0, 1] * 20), "test": pair(0, 1)}
+    first, again, other = (open_dataset(ds, seed).validation.names for seed in (3, 3, 4))
+    assert first == again != other
+    assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
+
+
+def test_splits_of_different_forms_are_matched_by_name(tmp_path, fill):
+    folder = fill(tmp_path, red=3, green=2)
+    dataset = open_dataset({"train": pair(0, 0, 1, 1, names=["red", "green"]), "test": folder})
+    assert dataset.class_names == ("green", "red")
+    assert dataset.test.counts == (2, 3)
+
+
+def test_numbers_take_the_names_another_split_declares(tmp_path, fill):
+    folder = fill(tmp_path, red=3, green=2)
+    dataset = open_dataset({"train": folder, "test": pair(0, 1, 1)})
+    assert dataset.class_names == ("green", "red")
+    assert dataset.test.counts == (1, 2)
+    assert "test: labels out of range: image 2 with 2" in problems({"train": folder, "test": pair(0, 1, 2)})
+
+
+def test_class_the_training_split_does_not_know():
+    train = pair(0, 0, 1, 1)
+    assert "test: labels out of range: image 0 with 2" in problems({"train": train, "test": pair(2)})
+    three = (pair(0, 1)[0], np.eye(3)[[0, 1]])
+    assert "test: one-hot labels have 3 columns and there are 2 classes" in problems({"train": train, "test": three})
+    named = pair(0, 1, names=["ant", "wasp"])
+    assert "classes in test that are not known: ant, wasp; the classes are 0, 1" in problems(
+        {"train": train, "test": named}
+    )
+    assert "classes in test that are not known: 0, 1; the classes are ant, wasp" in problems(
+        {"train": named, "test": train}
+    )
+
+
+def test_form_of_the_training_labels_counts():
+    one_hot = (pair(0, 0, 1, 1)[0], np.eye(2)[[0, 0, 1, 1]])
+    assert open_dataset({"train": one_hot, "validation": pair(0, 1)}).one_hot_labels
+    assert not open_dataset({"train": pair(0, 0, 1, 1), "validation": one_hot}).one_hot_labels
+
+
+def test_every_part_is_checked(tmp_path):
+    x, y = pair(0, 1)
+    text = problems({"train": (x, y[:1]), "tset": (x, y), "test": tmp_path / "absent"})
+    assert "train: there are 2 images and 1 labels" in text
+    assert 'no split is called "tset"; write train, validation and test. Did you mean "test"?' in text
+    assert "test: there is no folder" in text
+
+
+def test_part_that_is_divided_itself(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=2, green=2)
+    assert "is itself divided into test, train; give one part of it" in problems({"train": tmp_path})
+
+
+def test_training_split_must_be_there():
+    assert 'test: arrays has no "train" among its splits (test)' in problems({"test": pair(0, 1)})
+
+
+def test_split_given_without_images():
+    assert "there are no test images" in problems(
+        {"train": pair(0, 0, 1, 1), "test": (np.zeros((0, 4, 4), np.uint8), np.zeros(0, int))}
+    )
+
+
+def test_one_image_is_enough_where_nothing_is_held_out():
+    assert open_dataset({"train": pair(0, 1), "validation": pair(0, 1)}).train.counts == (1, 1)
+    assert "classes with one image: 0, 1" in problems({"train": pair(0, 1)})
+
+
+def test_evaluation_takes_the_test_split_in_the_order_of_the_model(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=1, green=2)
+    samples = open_for_evaluation(tmp_path, ("red", "blue", "green"))
+    assert samples.class_names == ("red", "blue", "green")
+    assert samples.counts == (1, 0, 2)
+
+
+def test_evaluation_without_test_split_takes_all_images(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "val", red=1, green=1)
+    assert open_for_evaluation(tmp_path, ("green", "red")).counts == (3, 3)
+    assert open_for_evaluation(tmp_path / "val", ("green", "red")).counts == (1, 1)
+
+
+def test_evaluation_needs_neither_training_split_nor_every_class():
+    samples = open_for_evaluation({"test": pair(1, 1)}, ("ant", "wasp", "bee"))
+    assert samples.counts == (0, 2, 0)
+
+
+def test_evaluation_refuses_what_the_model_does_not_know(tmp_path, fill):
+    with pytest.raises(
+        DataError, match=r"classes in train that are not known: red; the classes are reed, green\..*reed"
+    ):
+        open_for_evaluation(fill(tmp_path, red=2, green=2), ("reed", "green"))
+    with pytest.raises(DataError, match="train: labels out of range: image 1 with 2"):
+        open_for_evaluation(pair(0, 2), ("ant", "wasp"))
+    with pytest.raises(DataError, match="arrays has no images to evaluate on"):
+        open_for_evaluation(([], []), ("ant", "wasp"))
+
+
+def test_demo():
+    dataset = open_dataset("demo:digits")
+    assert dataset.class_names == tuple("0123456789")
+    assert dataset.train.counts == (8,) * 10
+    assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 1797
+    assert 'there is no "demo:digit". Did you mean "demo:digits"?' in problems("demo:digit")
+
+
+@pytest.mark.parametrize("ds", [None, 3, np.zeros((3, 4, 4)), (1, 2, 3)])
+def test_what_is_no_data_set(ds):
+    assert "a data set cannot be a" in problems(ds)
+
+
+def test_pair_of_splits_is_not_images_and_labels(tmp_path):
+    assert 'for two splits write {"train": ..., "validation": ...}' in problems((str(tmp_path), str(tmp_path)))
+
+
+def test_fraction_is_a_share():
+    with pytest.raises(DataError, match="between 0 and 1"):
+        open_dataset(pair(0, 0, 1, 1), validation_fraction=20)
+
+
+def test_files_and_arrays_need_neither_tensorflow_nor_keras(tmp_path, fill):
+    fill(tmp_path, red=2, green=2)
+    program = (
+        "import sys; from kerastune_recipes.data.sources import open_dataset;"
+        "from kerastune_recipes.data.arrays import load;"
+        f"load(open_dataset({str(tmp_path)!r}).train, 8);"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'pandas')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,120 @@
+import pandas as pd
+import pytest
+
+from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.errors import DataError
+
+
+@pytest.fixture
+def photos(tmp_path, fill):
+    return fill(tmp_path / "photos", red=5, green=5)
+
+
+def rows(count: int = 5) -> list[tuple[str, str]]:
+    return [(f"photos/{label}/{number}.png", label) for label in ("red", "green") for number in range(count)]
+
+
+def problems(ds) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds)
+    return "\n".join(caught.value.problems)
+
+
+def test_csv_paths_start_at_its_folder(tmp_path, photos):
+    pd.DataFrame(rows(), columns=["path", "label"]).to_csv(tmp_path / "labels.csv", index=False)
+    dataset = open_dataset(tmp_path / "labels.csv")
+    assert dataset.source == str(tmp_path / "labels.csv")
+    assert dataset.class_names == ("green", "red")
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert dataset.train.names[0].startswith("photos/red/")
+    assert dataset.train.read(0)[0, 0].tolist() == [200, 0, 0]
+
+
+def test_split_column(tmp_path, photos):
+    splits = ["train", "train", "val", "test", "test"] * 2
+    frame = pd.DataFrame([(*row, split) for row, split in zip(rows(), splits, strict=True)])
+    frame.to_csv(tmp_path / "labels.csv", index=False, header=["path", "label", "split"])
+    dataset = open_dataset(str(tmp_path / "labels.csv"))
+    assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (2, 2))
+    assert not dataset.held_out
+
+
+def test_dataframe_paths_start_at_the_working_directory(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = open_dataset(pd.DataFrame(rows(), columns=["path", "label"]))
+    assert dataset.train.counts == (4, 4)
+
+
+def test_dataframe_with_absolute_paths_and_number_labels(tmp_path, photos):
+    frame = pd.DataFrame({"path": [tmp_path / path for path, _ in rows()], "label": [10] * 5 + [9] * 5, "note": "-"})
+    assert open_dataset(frame).class_names == ("9", "10")
+
+
+def test_labels_are_text_as_it_stands(tmp_path, photos):
+    lines = [
+        "path,label",
+        *(f"photos/red/{n}.png,NA" for n in range(2)),
+        *(f"photos/green/{n}.png, 01" for n in (0, 1)),
+    ]
+    (tmp_path / "labels.csv").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    assert open_dataset(tmp_path / "labels.csv").class_names == ("01", "NA")
+
+
+def test_columns_that_are_missing(tmp_path):
+    (tmp_path / "labels.csv").write_text("Path,class\n")
+    text = problems(tmp_path / "labels.csv")
+    assert 'labels.csv has no column "path"; its columns are Path, class. Did you mean "Path"?' in text
+    assert 'has no column "label"' in text
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path, photos):
+    (photos / "red" / "empty.png").touch()
+    lines = [
+        "path,label,split",
+        "photos/red/0.png,red,train",
+        "photos/red/0.png,red,test",
+        "photos/red/1.png,red,holdout",
+        "photos/red/2.png,,train",
+        ",red,train",
+        "photos/red/absent.png,red,train",
+        "photos/red/empty.png,red,train",
+        "photos/green/0.png,green,train",
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    text = problems(tmp_path / "labels.csv")
+    assert "paths listed more than once" in text
+    assert "photos/red/0.png; keep one row for each" in text
+    assert "unknown splits: holdout; write train, validation or test" in text
+    assert "rows without a label: row 4" in text
+    assert "rows without a path: row 5" in text
+    assert f"there is no file: photos/red/absent.png; relative paths start at {tmp_path}" in text
+    assert "empty.png cannot be read: it is empty" in text
+    assert "classes with one image: green" in text
+
+
+def test_class_that_only_the_test_rows_have(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame([(*row, "train") for row in rows(4)], columns=["path", "label", "split"])
+    frame.loc[len(frame)] = ["photos/red/4.png", "rde", "test"]
+    assert 'classes in test that are not known: rde; the classes are green, red. Did you mean "red"?' in problems(frame)
+
+
+def test_class_that_the_test_rows_lack_is_no_matter(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame([(*row, "train") for row in rows(4)], columns=["path", "label", "split"])
+    frame.loc[len(frame)] = ["photos/red/4.png", "red", "test"]
+    assert open_dataset(frame).test.counts == (0, 1)
+
+
+def test_missing_cells_of_a_dataframe(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame([*rows(), ("photos/red/9.png", None)], columns=["path", "label"])
+    assert "the DataFrame has rows without a label: row 11" in problems(frame)
+
+
+def test_file_that_is_no_table(tmp_path):
+    assert "there is no file" in problems(tmp_path / "absent.csv")
+    (tmp_path / "empty.csv").touch()
+    assert "empty.csv cannot be read as a table" in problems(tmp_path / "empty.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    assert "binary.csv cannot be read as a table" in problems(tmp_path / "binary.csv")

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.errors import DataError
+
+tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
+
+TEN = np.repeat([0, 1], 5)
+IMAGES = np.broadcast_to(np.arange(10, dtype=np.uint8).reshape(-1, 1, 1, 1) * 10, (10, 6, 8, 3))
+
+
+def slices(x=IMAGES, y=TEN):
+    return tf.data.Dataset.from_tensor_slices((x, y))
+
+
+def problems(ds) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds)
+    return "\n".join(caught.value.problems)
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batched_or_not(batch, dtype, one_hot, channels):
+    ds = slices(IMAGES[..., :channels].astype(dtype), np.eye(2)[TEN] if one_hot else TEN)
+    dataset = open_dataset(ds if batch is None else ds.batch(batch))
+    assert dataset.source == "tf.data.Dataset"
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert dataset.one_hot_labels is one_hot
+    assert dataset.train.sizes.tolist() == [[6, 8]] * 8
+    for index, name in enumerate(dataset.train.names):
+        assert np.unique(dataset.train.read(index)).tolist() == [10 * int(name.removeprefix("image "))]
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_gray_without_an_axis_of_channels(batch):
+    ds = slices(IMAGES[..., 0])
+    assert open_dataset(ds if batch is None else ds.batch(batch)).train.sizes.tolist() == [[6, 8]] * 8
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_images_of_different_sizes(ragged):
+    def generate():
+        for index in range(10):
+            yield np.full((2 + index, 5, 3), index, np.uint8), index % 2
+
+    spec = (tf.TensorSpec((None, 5, 3), tf.uint8), tf.TensorSpec((), tf.int64))
+    ds = tf.data.Dataset.from_generator(generate, output_signature=spec)
+    dataset = open_dataset(ds.ragged_batch(3) if ragged else ds)
+    sizes = np.concatenate([dataset.train.sizes, dataset.validation.sizes])
+    assert sorted(sizes[:, 0].tolist()) == list(range(2, 12))
+
+
+def test_shuffled_images_keep_their_labels():
+    dataset = open_dataset(slices().shuffle(10))
+    for index, label in enumerate(dataset.train.labels):
+        assert dataset.train.read(index)[0, 0, 0] // 50 == label
+
+
+def test_keras_folder_reader_hands_on_its_class_names(tmp_path, fill):
+    keras = pytest.importorskip("keras")
+    fill(tmp_path, red=6, green=4)
+    ds = keras.utils.image_dataset_from_directory(
+        tmp_path, image_size=(6, 8), batch_size=3, label_mode="categorical", verbose=False
+    )
+    dataset = open_dataset(ds)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.one_hot_labels
+    for index, label in enumerate(dataset.train.labels):
+        assert dataset.train.read(index)[0, 0].tolist() == [[0, 200, 0], [200, 0, 0]][label]
+    # prefetch() loses the names: here the other split still knows them.
+    assert open_dataset({"train": ds, "test": ds.prefetch(1)}).test.counts == (4, 6)
+
+
+def test_binary_labels_of_keras(tmp_path, fill):
+    keras = pytest.importorskip("keras")
+    fill(tmp_path, red=2, green=2)
+    ds = keras.utils.image_dataset_from_directory(tmp_path, image_size=(6, 8), label_mode="binary", verbose=False)
+    assert open_dataset(ds).train.counts == (1, 1)
+
+
+def test_labels_may_be_names():
+    assert open_dataset(slices(y=np.array(["wasp"] * 5 + ["ant"] * 5)).batch(3)).class_names == ("ant", "wasp")
+
+
+def test_labels_out_of_range_of_the_class_names():
+    ds = slices(y=TEN + 1)
+    ds.class_names = ["ant", "wasp"]
+    assert "image 5 with 2, image 6 with 2" in problems(ds)
+    assert "integers from 0 to 1, as there are 2 classes" in problems(ds)
+
+
+def test_images_scaled_to_one():
+    assert "multiply by 255" in problems(slices(IMAGES.astype("float32") / 255).batch(4))
+
+
+def test_values_that_are_no_pixels():
+    x = IMAGES.astype("float32")
+    x[3], x[5, 0, 0, 0] = np.nan, 300
+    text = problems(slices(x))
+    assert "NaN or infinite values: image 3" in text
+    assert "outside 0..255 (from 0 to 300): image 5" in text
+
+
+def test_elements_that_are_no_pair():
+    assert "gives 3 parts for each element; map it to (image, label)" in problems(
+        tf.data.Dataset.from_tensor_slices((IMAGES, TEN, TEN))
+    )
+    assert "gives dict for each element" in problems(tf.data.Dataset.from_tensor_slices({"image": IMAGES}))
+
+
+def test_endless_data():
+    assert "never ends; leave out repeat()" in problems(slices().repeat())
+
+
+def test_failure_inside_the_pipeline():
+    ds = tf.data.Dataset.from_tensor_slices(([b"torn"], [0])).map(lambda data, y: (tf.io.decode_jpeg(data), y))
+    assert "tf.data.Dataset failed after 0 images" in problems(ds)
+
+
+def test_pair_of_datasets_is_not_images_and_labels():
+    assert 'for two splits write {"train": ..., "validation": ...}' in problems((slices(), slices()))

@@ -1,0 +1,154 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerastune_recipes.data.sources import open_dataset, open_for_evaluation
+from kerastune_recipes.errors import DataError, WorkError
+
+tfds = pytest.importorskip("tensorflow_datasets", reason="TensorFlow Datasets is not installed")
+
+COUNTS = {"train": 10, "validation": 4, "test": 2, "extra": 6}
+
+
+def png(gray: int) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(np.full((6 + gray % 3, 8, 3), gray, np.uint8)).save(file, "PNG")
+    file.seek(0)
+    return file
+
+
+class Shades(tfds.core.GeneratorBasedBuilder):
+    """Even images are dark, odd ones bright."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SPLITS = tuple(COUNTS)
+    LABEL = tfds.features.ClassLabel(names=["dark", "bright"])
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=(None, None, 3)), "label": self.LABEL, "weight": np.float32}
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in self.SPLITS}
+
+    def _generate_examples(self, split):
+        for index in range(COUNTS[split]):
+            bright = index % 2
+            yield index, {"image": png(200 * bright), "label": ["dark", "bright"][bright], "weight": 1.0}
+
+
+class Unnamed(Shades):
+    SPLITS = ("train",)
+    LABEL = tfds.features.ClassLabel(num_classes=2)
+
+    def _generate_examples(self, split):
+        for index in range(COUNTS[split]):
+            yield index, {"image": png(200), "label": index % 2, "weight": 1.0}
+
+
+class OnlyTest(Shades):
+    SPLITS = ("test", "extra")
+
+
+class OnlyExtra(Shades):
+    SPLITS = ("extra",)
+
+
+class NoLabels(Shades):
+    LABEL = tfds.features.Text()
+
+
+class Offline(Shades):
+    def _split_generators(self, dl_manager):
+        raise ConnectionError("no network")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    tfds.display_progress_bar(False)
+
+
+def problems(ds) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds)
+    return "\n".join(caught.value.problems)
+
+
+def test_builder_is_prepared_and_its_splits_are_kept(tmp_path):
+    dataset = open_dataset(Shades(data_dir=tmp_path))
+    assert dataset.source == "tfds:shades"
+    assert dataset.class_names == ("dark", "bright")
+    assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((5, 5), (2, 2), (1, 1))
+    assert not dataset.held_out
+    for index, label in enumerate(dataset.train.labels):
+        pixels = dataset.train.read(index)
+        assert np.unique(pixels).tolist() == [[0], [200]][label]
+        assert list(pixels.shape[:2]) == dataset.train.sizes[index].tolist()
+
+
+def test_by_name(capsys):
+    dataset = open_dataset("tfds:shades")
+    assert capsys.readouterr().out == ""  # Standard output belongs to the caller.
+    assert dataset.source == "tfds:shades"
+    assert dataset.train.names[0] == "train image 0"
+
+
+def test_without_validation_split_some_training_images_are_held_out(tmp_path):
+    dataset = open_dataset(Unnamed(data_dir=tmp_path))
+    assert dataset.class_names == ("0", "1")
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert dataset.held_out
+    assert dataset.test is None
+
+
+def test_image_folder(tmp_path, fill):
+    fill(tmp_path / "train", red=5, green=5)
+    fill(tmp_path / "val", red=1, green=2)
+    dataset = open_dataset(tfds.ImageFolder(str(tmp_path)))
+    assert dataset.class_names == ("green", "red")
+    assert (dataset.train.counts, dataset.validation.counts) == ((5, 5), (2, 1))
+    for index, label in enumerate(dataset.train.labels):
+        assert dataset.train.read(index)[0, 0].tolist() == [[0, 200, 0], [200, 0, 0]][label]
+
+
+def test_torn_file_of_an_image_folder_is_named(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    (tmp_path / "train" / "red" / "torn.png").touch()
+    assert "train/red/torn.png cannot be read: it is empty" in problems(tfds.ImageFolder(str(tmp_path)))
+
+
+def test_unknown_name():
+    assert 'no data set "shadess". Did you mean "shades"?' in problems("tfds:shadess")
+
+
+@pytest.mark.parametrize("name", ["shades/huge", "shades:9.9.9", "shades:x", "shades/"])
+def test_unknown_configuration_or_version(name):
+    assert f"TensorFlow Datasets cannot open {name}: " in problems(f"tfds:{name}")
+
+
+def test_builder_without_training_split(tmp_path):
+    builder = OnlyTest(data_dir=tmp_path)
+    assert 'tfds:only_test has no "train" among its splits (test)' in problems(builder)
+    assert open_for_evaluation(builder, ("bright", "dark")).labels.tolist() == [1, 0]
+
+
+def test_builder_without_any_split_we_know(tmp_path):
+    assert "none of the splits train, validation and test; it has extra" in problems(OnlyExtra(data_dir=tmp_path))
+
+
+def test_features_that_are_no_labelled_images(tmp_path):
+    assert "it has 1 Image and 0 ClassLabel features among image, label, weight" in problems(
+        NoLabels(data_dir=tmp_path)
+    )
+
+
+def test_download_that_fails(tmp_path):
+    with pytest.raises(
+        WorkError, match="tfds:offline could not be downloaded and prepared: ConnectionError: no network"
+    ):
+        open_dataset(Offline(data_dir=tmp_path))

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from kerastune_recipes.data import checks
+from kerastune_recipes.errors import DataError
+
+
+def test_what_is_right_is_passed_in_silence():
+    names = ("a", "b")
+    assert checks.lengths(3, 3) == []
+    assert checks.class_counts((2, 2), names, hold_out=True) == []
+    assert checks.class_counts((1, 1), names, hold_out=False) == []
+    assert checks.class_agreement("test", ("b", "a"), names, complete=True) == []
+    assert checks.class_agreement("test", ("b",), names, complete=False) == []
+    assert checks.empty_split("test", 1) == []
+    assert checks.unknown_labels(["a"], names) == []
+    assert checks.whole_numbers(np.array([0.0, 2.0])) == []
+    assert checks.label_range(np.array([0, 1]), 2) == []
+    assert checks.one_hot(np.eye(3)) == []
+    assert checks.one_hot_width(3, 3) == []
+    assert checks.pixel_range(np.array([0.0]), np.array([255.0]), np.dtype("float32")) == []
+    assert checks.array_shapes(np.zeros((2, 4, 4, 3))) == []
+    assert checks.strays("photos", images=[], folders=[], others=[]) == []
+    assert checks.duplicates(["a", "b"], "labels.csv") == []
+    assert checks.columns(["path", "label", "more"], ["path", "label"], "labels.csv") == []
+    assert checks.unreadable({}, []) == []
+
+
+def test_label_range_says_where_and_what():
+    assert checks.label_range(np.array([0, 5, -1]), 3) == [
+        "labels out of range: image 1 with 5, image 2 with -1; give integers from 0 to 2, as there are 3 classes"
+    ]
+
+
+def test_one_hot_rows_must_be_exact():
+    assert checks.one_hot(np.array([[0, 0], [0, 1]])) == [
+        "label rows that are not one-hot: image 0 with sum 0; give one 1 and else 0 in each row, or integer labels"
+    ]
+
+
+def test_pixel_range_sorts_out_what_went_wrong():
+    lows, highs = np.array([0, -1, np.nan]), np.array([1, 1, np.nan])
+    infinite, outside = checks.pixel_range(lows, highs, np.dtype("float32"))
+    assert infinite == "images with NaN or infinite values: image 2; replace or remove them"
+    assert outside.startswith("images with values outside 0..255 (from -1 to 1): image 1; undo the scaling")
+    (scaled,) = checks.pixel_range(lows[:1], highs[:1], np.dtype("float32"))
+    assert "multiply by 255" in scaled
+
+
+def test_long_lists_are_cut():
+    (problem,) = checks.label_range(-np.ones(50, dtype=int))
+    assert "image 9 with -1 and 40 more" in problem
+
+
+def test_headers_keep_their_order_and_name_what_fails():
+    def read_size(index: int) -> tuple[int, int]:
+        if index == 1:
+            raise DataError("b.jpg cannot be read")
+        return index, 10 * index
+
+    sizes, problems = checks.headers(read_size, ["a.jpg", "b.jpg", "c.jpg"])
+    assert sizes.tolist() == [[0, 0], [0, 0], [2, 20]]
+    assert problems == ["b.jpg cannot be read"]
+
+
+@pytest.mark.parametrize(("count", "reasons"), [(10, 10), (11, 11)])
+def test_unreadable_images_are_all_named(count, reasons):
+    names = [f"{index}.jpg" for index in range(count)]
+    problems = checks.unreadable({index: f"{name} is torn" for index, name in enumerate(names)}, names)
+    assert len(problems) == reasons
+    assert all(name in "\n".join(problems) for name in names)

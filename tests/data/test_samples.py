@@ -1,0 +1,60 @@
+import numpy as np
+
+from kerastune_recipes.data.samples import Dataset, Samples, concatenate
+from kerastune_recipes.facts import DatasetFacts
+
+
+def gray(labels: list[int], sizes: list[tuple[int, int]]) -> Samples:
+    """Images whose gray is their index."""
+    return Samples(
+        read=lambda index, at_least=None: np.full((*sizes[index], 3), index, dtype=np.uint8),
+        names=[f"image {index}" for index in range(len(labels))],
+        labels=np.array(labels, dtype=np.int64),
+        class_names=("a", "b", "c"),
+        sizes=np.array(sizes, dtype=np.int64),
+    )
+
+
+def test_select_keeps_everything_together():
+    chosen = gray([0, 1, 1, 0], [(1, 1), (2, 2), (3, 3), (4, 4)]).select(np.array([3, 1])).select(np.array([1, 0]))
+    assert len(chosen) == 2
+    assert chosen.names == ["image 1", "image 3"]
+    assert chosen.labels.tolist() == [1, 0]
+    assert chosen.sizes.tolist() == [[2, 2], [4, 4]]
+    assert chosen.read(0).tolist() == np.full((2, 2, 3), 1).tolist()
+
+
+def test_counts_name_every_class():
+    assert gray([1, 1, 0], [(1, 1)] * 3).counts == (1, 2, 0)
+
+
+def test_concatenate_keeps_the_order():
+    first, second = gray([0, 1], [(1, 1), (2, 2)]), gray([2, 1, 0], [(3, 3), (4, 4), (5, 5)])
+    whole = concatenate([first, first.select([]), second])
+    assert whole.labels.tolist() == [0, 1, 2, 1, 0]
+    assert whole.names == ["image 0", "image 1", "image 0", "image 1", "image 2"]
+    for index, (height, width) in enumerate(whole.sizes):
+        assert whole.read(index).shape == (height, width, 3)
+        assert whole.read(index)[0, 0, 0] == int(whole.names[index][-1])
+
+
+def test_facts_leave_the_test_images_out_of_the_sizes():
+    dataset = Dataset(
+        source="photos",
+        train=gray([0, 1, 2], [(10, 30), (20, 20), (30, 40)]),
+        validation=gray([0], [(40, 10)]),
+        test=gray([0, 0], [(1, 1), (999, 999)]),
+        held_out=True,
+        one_hot_labels=False,
+    )
+    assert dataset.facts() == DatasetFacts(
+        source="photos",
+        class_names=("a", "b", "c"),
+        train=(1, 1, 1),
+        validation=(1, 0, 0),
+        test=(2, 0, 0),
+        held_out=True,
+        median_size=(25, 25),
+        smallest_size=(10, 30),
+        largest_size=(30, 40),
+    )

@@ -1,0 +1,25 @@
+"""Pretraining: reproducible batches, and weights as 16-bit floats."""
+
+import keras
+import numpy as np
+
+from kerastune_recipes.demo import pretrain
+from kerastune_recipes.demo.glyphs import drawings
+
+
+def test_a_batch_is_a_function_of_seed_and_index():
+    images, labels = drawings(["A", "b"])
+    first, again, other = (pretrain.Letters(images, labels, 4, seed)[2] for seed in (0, 0, 1))
+    assert first[0].shape == (pretrain.BATCH_SIZE, 32, 32, 3)
+    assert np.array_equal(first[0], again[0])
+    assert not np.array_equal(first[0], other[0])
+    assert first[0].min() >= -1
+    assert first[0].max() <= 1
+
+
+def test_weights_saved_as_16_bit_floats_load_as_any_other(tmp_path):
+    saved, loaded = (keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)]) for _ in range(2))
+    pretrain.save_half(saved, tmp_path / "half.weights.h5")
+    loaded.load_weights(tmp_path / "half.weights.h5")
+    assert loaded.weights[0].dtype == "float32"
+    assert np.array_equal(np.asarray(saved.weights[0]).astype("float16"), np.asarray(loaded.weights[0]))

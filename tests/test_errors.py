@@ -1,0 +1,26 @@
+import pytest
+
+from kerastune_recipes.errors import DataError, KerastuneError, RequestError, WorkError, did_you_mean, listed
+
+
+def test_one_problem_is_one_sentence():
+    assert str(DataError("photos: the folder is empty.")) == "photos: the folder is empty."
+
+
+def test_several_problems_are_a_list():
+    assert str(DataError("a.", "b.")) == "2 problems:\n- a.\n- b."
+
+
+@pytest.mark.parametrize(("error", "code"), [(RequestError, 2), (DataError, 2), (WorkError, 1), (KerastuneError, 1)])
+def test_exit_codes(error, code):
+    assert error.exit_code == code
+
+
+def test_did_you_mean_names_the_nearest():
+    assert did_you_mean("ResNet5", ["ResNet50", "VGG16"]) == ' Did you mean "ResNet50"?'
+    assert did_you_mean("xyz", ["ResNet50", "VGG16"]) == ""
+
+
+def test_listed_counts_what_it_leaves_out():
+    assert listed([1, 2, 3]) == "1, 2, 3"
+    assert listed(range(12), most=2) == "0, 1 and 10 more"

@@ -1,0 +1,49 @@
+import pytest
+
+from kerastune_recipes import catalog
+from kerastune_recipes.forecast import feature_count, forecast
+from kerastune_recipes.plan import resolve
+
+
+@pytest.fixture
+def plan(data_facts, backbone_facts):
+    return resolve("small_similar", catalog.load("small_similar"), data_facts, backbone_facts)
+
+
+def test_head_size(plan, data_facts, backbone_facts):
+    expected = forecast(plan, data_facts, backbone_facts)
+    assert expected.features == 8 + 16 + 32
+    assert expected.head_parameters == (56 + 1) * 2
+
+
+def test_a_flatten_head_counts_every_position(plan, backbone_facts):
+    flat = plan.model_copy(update={"head": plan.head.model_copy(update={"pooling": "flatten"})})
+    assert feature_count(flat, backbone_facts) == 16 * 16 * 8 + 8 * 8 * 16 + 4 * 4 * 32
+
+
+def test_solving_costs_a_pass_for_each_view(plan, data_facts, backbone_facts):
+    solve = forecast(plan, data_facts, backbone_facts).phases[0]
+    assert solve.forward_passes == pytest.approx((2 * 50 + 13) / 63)
+    assert (solve.trainable_parameters, solve.frozen_parameters) == (114, 600 + 4 * 56)
+
+
+def test_fitting_trains_what_the_rules_say(plan, data_facts, backbone_facts):
+    fit = forecast(plan, data_facts, backbone_facts).phases[1]
+    # The head and stage2's convolution; its BatchNormalization is frozen by `batch_norm: frozen`.
+    assert fit.trainable_parameters == 114 + 300
+    assert fit.batch_norm == "3 frozen, 0 trained"
+    assert [(group.pattern, group.layers, group.learning_rate) for group in fit.groups] == [
+        ("head", 1, 0.003),
+        ("backbone/last_stage", 2, 0.003),
+        ("backbone", 4, None),
+    ]
+    # 30 epochs: forwards through everything, backwards through the last third, and validation.
+    assert fit.forward_passes == pytest.approx(30 * (50 * (1 + 2 / 3) + 13) / 63)
+
+
+def test_trained_batch_norm_adds_its_weights_but_not_its_statistics(plan, data_facts, backbone_facts):
+    phase = plan.phases[1]
+    trained = phase.model_copy(update={"fit": phase.fit.model_copy(update={"batch_norm": "trained"})})
+    fit = forecast(plan.model_copy(update={"phases": (trained,)}), data_facts, backbone_facts).phases[0]
+    assert fit.trainable_parameters == 114 + 300 + 2 * 32
+    assert fit.batch_norm == "2 frozen, 1 trained"

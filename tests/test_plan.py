@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import pytest
+
+from kerastune_recipes import catalog, yaml_files
+from kerastune_recipes import plan as plans
+from kerastune_recipes.errors import DataError, RecipeError
+from kerastune_recipes.plan import Plan, resolve
+from kerastune_recipes.rules import STRENGTHS
+
+
+def changed(data_facts, backbone_facts, **overrides):
+    return resolve("small_similar", catalog.load("small_similar", overrides), data_facts, backbone_facts)
+
+
+def test_nothing_is_left_open(data_facts, backbone_facts):
+    plan = changed(data_facts, backbone_facts)
+    assert "auto" not in yaml_files.dump(plan.to_data())
+    assert plan.features.taps == ("stem", "stage1", "stage2")
+    assert plan.phases[0].solve.strengths == STRENGTHS
+    assert plan.phases[0].solve.folds == 5
+    fit = plan.phases[1].fit
+    # 50 images in batches of 32 are 2 steps; at most 30 epochs of them; a tenth is warmup.
+    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 60, 6)
+    assert [layer.layer for layer in fit.augmentation][-1] == "RandomFlip"
+
+
+def test_written_plan_reads_back(data_facts, backbone_facts):
+    plan = changed(data_facts, backbone_facts)
+    text = yaml_files.dump(plan.to_data())
+    assert Plan.from_data(yaml_files.parse(text, "plan"), "plan") == plan
+
+
+@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 30)])
+def test_durations_become_steps(duration, steps, data_facts, backbone_facts):
+    plan = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.duration": duration})
+    assert plan.phases[1].fit.steps == steps
+
+
+def test_flips_can_be_switched_off(data_facts, backbone_facts):
+    plan = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.flip": "none"})
+    assert "RandomFlip" not in [layer.layer for layer in plan.phases[1].fit.augmentation]
+
+
+def test_a_class_of_one_image_is_not_cross_validated(data_facts, backbone_facts):
+    solve = changed(replace(data_facts, train=(30, 1)), backbone_facts).phases[0].solve
+    assert (solve.folds, solve.strengths) == (0, (100.0,))
+
+
+def test_unknown_tap(data_facts, backbone_facts):
+    with pytest.raises(RecipeError, match=r'there is no stage or layer "stage3" in Tiny. Did you mean "stage2"\?'):
+        changed(data_facts, backbone_facts, **{"features.taps": ["stage3"]})
+
+
+def test_pattern_must_fit_the_part_in_use(data_facts, backbone_facts):
+    overrides = {
+        "features.taps": ["stage1"],
+        "phases.fine_tuning.fit.trainable": [["head", 1.0], ["backbone/stage2", 1.0], ["backbone", "frozen"]],
+    }
+    with pytest.raises(RecipeError, match='fine_tuning.fit.trainable: the pattern "backbone/stage2" matches no layer'):
+        changed(data_facts, backbone_facts, **overrides)
+
+
+def test_a_plan_belongs_to_its_classes(data_facts, backbone_facts):
+    plan = changed(data_facts, backbone_facts)
+    with pytest.raises(DataError, match="made for the classes ants, bees; the data has cats, dogs"):
+        plans.check(plan, replace(data_facts, class_names=("cats", "dogs")), backbone_facts)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"folds": 1}, "cross-validation takes 2 folds or more, or 0 for none; received 1"),
+        ({"folds": 0}, "choosing among 12 takes cross-validation"),
+        ({"folds": 40}, r"40 folds are more than the smallest class has training images \(20\)"),
+    ],
+)
+def test_an_edited_plan_is_checked(edit, message, data_facts, backbone_facts):
+    data = changed(data_facts, backbone_facts).to_data()
+    data["phases"][0]["solve"] |= edit
+    with pytest.raises(RecipeError, match=message):
+        plans.check(Plan.from_data(data, "plan.yaml"), data_facts, backbone_facts)

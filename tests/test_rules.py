@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from kerastune_recipes import rules
+
+
+@pytest.mark.parametrize(("median", "size"), [((200, 300), 224), ((96, 96), 224), ((32, 32), 128), ((28, 500), 128)])
+def test_small_images_are_shown_smaller(median, size, data_facts):
+    assert rules.image_size(224, 32, replace(data_facts, median_size=median)) == size
+
+
+def test_image_size_keeps_to_the_network(data_facts):
+    tiny = replace(data_facts, median_size=(8, 8))
+    assert rules.image_size(default=299, minimum=139, data=tiny) == 139
+    assert rules.image_size(default=32, minimum=16, data=tiny) == 32
+
+
+def test_batch_is_no_larger_than_the_data(data_facts):
+    assert rules.batch_size(data_facts) == 32
+    assert rules.batch_size(replace(data_facts, train=(5, 4))) == 9
+
+
+def test_sgd_rate_grows_with_the_batch_and_adam_does_not():
+    assert rules.learning_rate("sgd", 32, pretrained=True) == 3e-3
+    assert rules.learning_rate("sgd", 64, pretrained=True) == 6e-3
+    assert rules.learning_rate("adam", 64, pretrained=True) == rules.learning_rate("adam", 32, pretrained=True)
+
+
+def test_random_weights_are_trained_faster():
+    assert rules.learning_rate("sgd", 256, pretrained=False) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 30), (25, 20), (50, 10), (1000, 10)])
+def test_epochs(steps_per_epoch, epochs):
+    assert rules.epochs(steps_per_epoch) == epochs
+
+
+@pytest.mark.parametrize(("train", "folds"), [((30, 20), 5), ((30, 3), 3), ((30, 1), 0)])
+def test_folds_follow_the_smallest_class(train, folds, data_facts):
+    assert rules.folds(replace(data_facts, train=train)) == folds
+
+
+def test_taps(backbone_facts):
+    assert rules.taps("last", backbone_facts) == ("stage2",)
+    assert rules.taps("all", backbone_facts) == ("stem", "stage1", "stage2")
+    assert rules.taps(("stem_conv",), backbone_facts) == ("stem_conv",)

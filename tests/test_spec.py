@@ -1,0 +1,124 @@
+import re
+
+import pytest
+
+from kerastune_recipes import yaml_files
+from kerastune_recipes.errors import RecipeError
+from kerastune_recipes.spec import RecipeSpec, override
+
+GOOD = """
+summary: Two phases.
+backbone: {name: ResNet50}
+phases:
+  - name: feature_extraction
+    solve: {}
+  - name: fine_tuning
+    fit:
+      trainable: [[head, 1.0], [backbone/last_stage, 0.1], [backbone, frozen]]
+      learning_rate: 1e-3
+"""
+
+BAD = """
+summary: Much is wrong.
+backbone: {nme: ResNet50, image_size: 2.5}
+features: {taps: [], views: 3}
+heads: {}
+phases:
+  - name: a
+    solve: {head: logistic_regresion, regularization: -1}
+  - name: b
+    fit:
+      trainable: [[head, 1.0], [backbone, frosen]]
+      duration: 3 weeks
+      optimizer: {name: sgd, beta_1: 0.9}
+      augmentation: lihgt
+  - name: c
+keep: best
+"""
+
+# One sentence for each place, in the order of the file's parts.
+EXPECTED = [
+    "r.yaml: backbone.name: this key is missing.",
+    'r.yaml: backbone.image_size: expected a valid integer or "auto"; received 2.5.',
+    'r.yaml: backbone.nme: there is no key "nme" here. Did you mean "name"? '
+    "Known: name, weights, image_size, convention.",
+    'r.yaml: features.taps: name at least one stage or layer, or write "all" or "last".',
+    "r.yaml: features.views: expected less than or equal to 2; received 3.",
+    'r.yaml: phases.0.solve.head: expected "logistic_regression"; received "logistic_regresion". '
+    'Did you mean "logistic_regression"?',
+    'r.yaml: phases.0.solve.regularization: expected greater than 0 or "auto"; received -1.',
+    'r.yaml: phases.1.fit.trainable.1.1: expected a valid number or "frozen"; received "frosen". '
+    'Did you mean "frozen"?',
+    "r.yaml: phases.1.fit.optimizer: sgd has no beta_1; it takes momentum, nesterov, weight_decay.",
+    'r.yaml: phases.1.fit.duration: write a duration as "3 epochs", "500 steps" or "10%"; received "3 weeks".',
+    'r.yaml: phases.1.fit.augmentation: expected a list or "none" or "light" or "medium" or "strong"; '
+    'received "lihgt". Did you mean "light"?',
+    "r.yaml: phases.2: a phase is either solve or fit; give exactly one of them.",
+    'r.yaml: keep: expected "best_on_validation" or "last"; received "best".',
+    'r.yaml: heads: there is no key "heads" here. Did you mean "head"? '
+    "Known: summary, backbone, features, head, phases, keep.",
+]
+
+
+def read(text: str) -> RecipeSpec:
+    return RecipeSpec.from_data(yaml_files.parse(text, "r.yaml"), "r.yaml")
+
+
+def test_what_is_left_out_has_a_default():
+    spec = read(GOOD)
+    assert spec.backbone.weights == "imagenet"
+    assert spec.phases[0].solve.regularization == "auto"
+    assert spec.phases[1].fit.batch_norm == "frozen"
+    assert spec.phases[1].fit.learning_rate == 0.001
+
+
+def test_every_error_at_once_with_its_place():
+    with pytest.raises(RecipeError) as caught:
+        read(BAD)
+    assert list(caught.value.problems) == EXPECTED
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        read(GOOD).keep = "last"
+
+
+def test_nothing_is_converted_on_the_quiet():
+    with pytest.raises(RecipeError, match=re.escape('features.views: expected a valid integer; received "2".')):
+        read(GOOD + "features: {views: '2'}\n")
+
+
+def test_a_phase_that_trains_nothing():
+    with pytest.raises(RecipeError, match="every pattern is frozen, so nothing would be trained"):
+        read(GOOD.replace("1.0", "frozen").replace("0.1", "frozen"))
+
+
+def test_two_phases_of_one_name():
+    with pytest.raises(RecipeError, match="two phases are named feature_extraction; give each a name of its own"):
+        read(GOOD.replace("fine_tuning", "feature_extraction"))
+
+
+def test_a_list_is_no_recipe():
+    with pytest.raises(RecipeError, match=re.escape("r.yaml: expected keys and values, received [1, 2].")):
+        read("[1, 2]")
+
+
+def test_override_reaches_into_phases_by_name_or_position():
+    data = yaml_files.parse(GOOD, "r.yaml")
+    by_name = override(data, {"phases.fine_tuning.fit.duration": "1 epoch"}, "r.yaml")
+    by_position = override(data, {"phases.1.fit.duration": "1 epoch"}, "r.yaml")
+    assert by_name == by_position
+    assert by_name["phases"][1]["fit"]["duration"] == "1 epoch"
+    assert "duration" not in data["phases"][1]["fit"]
+
+
+def test_backbone_is_short_for_its_name():
+    assert override({"backbone": {"name": "A", "weights": "none"}}, {"backbone": "B"}, "r")["backbone"] == {
+        "name": "B",
+        "weights": "none",
+    }
+
+
+def test_override_of_an_unknown_phase():
+    with pytest.raises(RecipeError, match=r'override phases.fine_tunig.fit.duration: there is no "fine_tunig" here. Did'):
+        override(yaml_files.parse(GOOD, "r"), {"phases.fine_tunig.fit.duration": "1 epoch"}, "r")
