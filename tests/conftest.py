@@ -40,3 +40,71 @@ def backbone_facts() -> BackboneFacts:
             outputs.append(TapFacts(name, name, (16 >> number, 16 >> number, channels)))
         taps.append(TapFacts(stage, f"{stage}_bn", (16 >> number, 16 >> number, channels)))
     return BackboneFacts("Tiny", "none", "symmetric", 32, stages, tuple(layers), tuple(taps), tuple(outputs))
+
+
+@pytest.fixture
+def assembled():
+    """Return a function that builds a network with random weights: its plan, its facts and its layers."""
+
+    def build(name="DemoNet", size=32, taps="last", classes=("a", "b", "c"), **head):
+        from kerastune_recipes import backbones, rules
+        from kerastune_recipes.model import backbone as networks
+        from kerastune_recipes.model.assemble import assemble
+        from kerastune_recipes.plan import Plan
+
+        entry = backbones.find(name)
+        pretrained = networks.build(name, "none", size)
+        facts = networks.inspect(pretrained, name, "none", entry.convention, size, entry.stages)
+        data = {
+            "plan": 1,
+            "recipe": "test",
+            "summary": "A test.",
+            "class_names": list(classes),
+            "backbone": {"name": name, "weights": "none", "image_size": size, "convention": entry.convention},
+            "features": {"taps": list(rules.taps(taps, facts)), "views": 1},
+            "head": head,
+            "phases": [{"name": "only", "solve": {"head": "logistic_regression", "strengths": [1.0], "folds": 0}}],
+            "keep": "last",
+        }
+        plan = Plan.from_data(data, "test")
+        return plan, facts.up_to(plan.features.taps), assemble(plan, facts, pretrained)
+
+    return build
+
+
+@pytest.fixture
+def fit_plan():
+    """Return a function that makes a fit phase of a few steps."""
+
+    def make(**changes):
+        from kerastune_recipes.plan import FitPlan
+
+        data = {
+            "trainable": [["head", 1.0], ["backbone", 1.0]],
+            "batch_norm": "frozen",
+            "optimizer": {"name": "sgd"},
+            "learning_rate": 0.1,
+            "schedule": "constant",
+            "steps": 2,
+            "warmup_steps": 0,
+            "batch_size": 4,
+            "augmentation": [],
+            "label_smoothing": 0.0,
+            "clip_norm": 1.0,
+        }
+        return FitPlan.from_data({**data, **changes}, "test")
+
+    return make
+
+
+@pytest.fixture
+def pictures():
+    """Return a function that draws noise of three classes: uint8 images and labels."""
+
+    def draw(count=8, size=32, seed=0):
+        import numpy as np
+
+        random = np.random.default_rng(seed)
+        return random.integers(0, 256, (count, size, size, 3), dtype=np.uint8), np.arange(count) % 3
+
+    return draw

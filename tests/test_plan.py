@@ -22,7 +22,7 @@ def test_nothing_is_left_open(data_facts, backbone_facts):
     fit = plan.phases[1].fit
     # 50 images in batches of 32 are 2 steps; at most 30 epochs of them; a tenth is warmup.
     assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 60, 6)
-    assert [layer.layer for layer in fit.augmentation][-1] == "RandomFlip"
+    assert [layer.layer for layer in fit.augmentation][0] == "RandomFlip"
 
 
 def test_written_plan_reads_back(data_facts, backbone_facts):

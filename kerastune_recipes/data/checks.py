@@ -96,6 +96,21 @@ def whole_numbers(labels: np.ndarray) -> list[str]:
     return [f"labels that are no whole numbers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names"]
 
 
+def label_range(labels: np.ndarray, classes: int | None = None) -> list[str]:
+    """Labels that are integers count from 0, up to the number of classes where that is known.
+
+    Args:
+        labels: int (n,).
+        classes: Number of classes, or None to leave the top open.
+    """
+    top = np.inf if classes is None else classes - 1
+    wrong = np.flatnonzero((labels < 0) | (labels > top))
+    if not len(wrong):
+        return []
+    allowed = "0 and up" if classes is None else f"0 to {classes - 1}, as there are {classes} classes"
+    return [f"labels out of range: {_at(wrong, labels[wrong])}; give integers from {allowed}"]
+
+
 def one_hot(rows: np.ndarray) -> list[str]:
     """Each row of labels is a single 1 among 0s.
 
@@ -110,6 +125,11 @@ def one_hot(rows: np.ndarray) -> list[str]:
         f"label rows that are not one-hot: {_at(wrong, sums, 'with sum')}; give one 1 and else 0 in each row, "
         "or integer labels"
     ]
+
+
+def one_hot_width(columns: int, classes: int) -> list[str]:
+    """One-hot rows have a column for each class."""
+    return [] if columns == classes else [f"one-hot labels have {columns} columns and there are {classes} classes"]
 
 
 def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[str]:
@@ -197,11 +217,6 @@ def duplicates(paths: Sequence[str], where: str) -> list[str]:
     """No image is listed twice: one copy could be trained on and the other judged with."""
     twice = sorted(path for path, count in Counter(paths).items() if count > 1)
     return [f"paths listed more than once in {where}: {listed(twice)}; keep one row for each"] if twice else []
-
-
-def one_hot_width(columns: int, classes: int) -> list[str]:
-    """One-hot rows have a column for each class."""
-    return [] if columns == classes else [f"one-hot labels have {columns} columns and there are {classes} classes"]
 
 
 def columns(found: Iterable[str], needed: Iterable[str], where: str) -> list[str]:

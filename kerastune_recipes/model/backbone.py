@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -210,7 +210,8 @@ def _untrained(backbone: Backbone, image_size: int) -> keras.Model:
 
 
 def _constructed(backbone: Backbone, image_size: int, weights: str | None) -> keras.Model:
-    constructor = demo.DemoNet if backbone.family == "demo" else getattr(keras.applications, backbone.constructor)
+    constructors = demo if backbone.pretrained == "demo" else keras.applications
+    constructor: Callable[..., keras.Model] = getattr(constructors, backbone.constructor)
     return constructor(
         include_top=False, weights=weights, input_shape=(image_size, image_size, 3), **backbone.arguments
     )

@@ -30,12 +30,12 @@ def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source
     except (TypeError, ValueError) as error:
         return Found(source, problems=(f"{source} cannot be read as NumPy arrays: {error}",))
     problems = checks.array_shapes(stack)
+    labels, label_problems = read_labels(given, class_names)
     if not problems:
         problems = checks.pixel_range(*_extremes(stack))
-    labels, label_problems = read_labels(given, class_names)
+        if labels is not None:
+            problems += checks.lengths(len(stack), len(labels.indices))
     problems += label_problems
-    if labels is not None:
-        problems += checks.lengths(len(stack), len(labels.indices))
     if labels is None or problems:
         return Found(source, problems=tuple(problems))
     names = [f"image {index}" for index in range(len(stack))]

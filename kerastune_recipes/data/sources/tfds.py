@@ -82,7 +82,7 @@ def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    pictures = _pictures(builder)
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     match builder.info.supervised_keys:
         case (str() as picture, str() as label) if picture in pictures and label in labels:
@@ -94,6 +94,12 @@ def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple
         f"features among {listed(features)}; map it to (image, label) as a tf.data.Dataset"
     )
     return ("", ""), [problem]
+
+
+def _pictures(builder: "tfds.core.DatasetBuilder") -> list[str]:
+    import tensorflow_datasets as tfds
+
+    return [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
 
 
 def _prepare(builder: "tfds.core.DatasetBuilder", source: str) -> None:
@@ -113,9 +119,8 @@ def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str,
 
     picture, label = keys
     features = builder.info.features
-    pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     title = next((key for key in features if key.split("/")[-1] in _TITLES), None)
-    encoded = builder.as_dataset(split=name, decoders={key: tfds.decode.SkipDecoding() for key in pictures})
+    encoded = builder.as_dataset(split=name, decoders={key: tfds.decode.SkipDecoding() for key in _pictures(builder)})
     elements = list(
         tfds.as_numpy(encoded.map(lambda element: (element[picture], element[label], element.get(title, b""))))
     )

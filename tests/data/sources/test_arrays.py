@@ -143,6 +143,10 @@ def test_paths_are_no_images():
     assert "paths of files go into a DataFrame or CSV file" in problems(["a.jpg", "b.jpg", "c.jpg"], [0, 1, 0])
 
 
+def test_single_number_is_no_stack_of_images():
+    assert "images have shape ()" in problems(np.float64(3), [0])
+
+
 def test_labels_that_are_no_array():
     assert "arrays cannot be read as NumPy arrays" in problems(gray((2, 2, 2)), [[0], [1, 2]])
 

@@ -1,0 +1,33 @@
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import optimizers
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
+def test_every_optimizer_by_its_name(name, fit_plan):
+    plan = fit_plan(optimizer={"name": name, "weight_decay": 0.01})
+    optimizer = optimizers.build(plan, {"a": 1.0})
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.weight_decay == 0.01
+    assert optimizer.global_clipnorm == 1.0
+
+
+def test_constant_after_warmup(fit_plan):
+    schedule = optimizers.schedule(fit_plan(warmup_steps=4, steps=10))
+    assert [float(schedule(step)) for step in (0, 2, 4, 9)] == pytest.approx([0.0, 0.05, 0.1, 0.1])
+
+
+def test_cosine_ends_at_zero(fit_plan):
+    schedule = optimizers.schedule(fit_plan(schedule="cosine", steps=10))
+    assert [float(schedule(step)) for step in (0, 5, 10)] == pytest.approx([0.1, 0.05, 0.0], abs=1e-8)
+
+
+def test_groups_are_clipped_by_one_norm(fit_plan):
+    fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
+    optimizer = optimizers.build(fit_plan(), {fast.path: 1.0, slow.path: 0.5})
+    optimizer.apply([keras.ops.array([3.0]), keras.ops.array([4.0])], [fast, slow])
+    # The norm is 5, so both gradients are divided by 5, then scaled by their rates 0.1 and 0.05.
+    assert float(fast[0]) == pytest.approx(-0.06)
+    assert float(slow[0]) == pytest.approx(-0.04)
