@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 class Display:
-    """Bars and lines on standard error; silent when told so.
+    """Bars and lines on standard error, and lines alone where that is no terminal; silent when told so.
 
     Args:
         visible: False prints nothing.
@@ -20,14 +20,15 @@ class Display:
 
     def line(self, text: str) -> None:
         """Print one line; it stays."""
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a bar with the time left; the function given is told how much is done."""
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        with Progress(*columns, *times, console=self.console, transient=True) as progress:
+        hidden = not (self.console.is_terminal or self.console.is_jupyter)
+        with Progress(*columns, *times, console=self.console, transient=True, disable=hidden) as progress:
             task = progress.add_task(title, total=total)
             yield lambda done: progress.update(task, completed=done)
 

@@ -110,6 +110,11 @@ def _backup(folder: Path | None) -> list[keras.callbacks.Callback]:
     return [] if folder is None else [keras.callbacks.BackupAndRestore(str(folder))]
 
 
+def _steps_done(model: keras.Model) -> int:
+    """Return the optimizer's count, which is not 0 in a phase that goes on from a checkpoint."""
+    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+
+
 class _Recorder(keras.callbacks.Callback):
     """Keeps one row for each epoch, with the learning rate that its last step had."""
 
@@ -120,7 +125,7 @@ class _Recorder(keras.callbacks.Callback):
         self.step = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self.step = int(self.model.optimizer.iterations)
+        self.step = _steps_done(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
@@ -141,7 +146,7 @@ class _StopAt(keras.callbacks.Callback):
         self.done = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self.done = int(self.model.optimizer.iterations)
+        self.done = _steps_done(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.done += 1

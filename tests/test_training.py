@@ -114,3 +114,5 @@ def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
     plan = fit_plan(learning_rate=1e30, clip_norm=None, steps=20)
     with pytest.raises(WorkError, match=r"Phase fine_tuning: the loss became .* at a peak learning rate of 1e\+30"):
         run(network, facts, plan, pictures)
+
+

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
@@ -15,7 +16,7 @@ import keras
 
 from kerastune_recipes.backbones import WEIGHTS, Backbone, Stage, find
 from kerastune_recipes.demo import network as demo
-from kerastune_recipes.errors import BackboneError, did_you_mean
+from kerastune_recipes.errors import BackboneError, did_you_mean, listed
 from kerastune_recipes.facts import BackboneFacts, Convention, LayerFacts, TapFacts
 
 # Seconds without an answer after which a download of weights is given up.
@@ -281,8 +282,17 @@ def _patiently() -> Iterator[None]:
 
 
 def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
+    # Keras passes over a layer that it does not find in the file with a warning at most. So every weight is first made
+    # invalid, and one that still is afterwards was not in the file.
+    floats = [weight for weight in network.weights if keras.backend.is_float_dtype(weight.dtype)]
+    for weight in floats:
+        weight.assign(keras.ops.full(weight.shape, math.nan, weight.dtype))
     try:
-        network.load_weights(file)
+        with warnings.catch_warnings(action="ignore"):
+            network.load_weights(file)
+        missing = [weight.path for weight in floats if bool(keras.ops.all(keras.ops.isnan(weight)))]
+        if missing:
+            raise ValueError(f"it holds no values for {listed(missing, most=2)}")
     except Exception as error:  # a file of another network fails in many ways: ValueError, OSError, KeyError ...
         raise BackboneError(
             f'The weights file "{file}" cannot be read, or is not of {backbone.name} without its classifier '

@@ -27,13 +27,24 @@ def freeze(network: Network, groups: Sequence[Group], batch_norm: str) -> dict[s
     by_variable: dict[str, float] = {}
     for layer in network.backbone.layers:
         multiplier = multipliers.get(layer.name)
-        still = isinstance(layer, keras.layers.BatchNormalization) and batch_norm == "frozen"
-        # Only `trainable = False` keeps BatchNormalization in inference mode during fit; calling the backbone with
-        # training=False does not (keras-team/keras#20285).
-        layer.trainable = multiplier is not None and not still
+        layer.trainable = multiplier is not None
+        if batch_norm == "frozen":
+            _still(layer)
         by_variable |= {variable.path: multiplier or 0.0 for variable in layer.trainable_variables}
     network.head.trainable = head is not None
     return by_variable | {variable.path: head or 0.0 for variable in network.head.trainable_variables}
+
+
+def _still(layer: keras.layers.Layer) -> None:
+    """Freeze a BatchNormalization, or all of those inside a layer that is a model itself.
+
+    Only `trainable = False` keeps it in inference mode during fit; calling the backbone with training=False does not
+    (keras-team/keras#20285).
+    """
+    if isinstance(layer, keras.layers.BatchNormalization):
+        layer.trainable = False
+    for inner in getattr(layer, "layers", ()):
+        _still(inner)
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import trainable
+from kerastune_recipes.model import backbone as networks
+from kerastune_recipes.model.assemble import assemble
+from kerastune_recipes.model.freeze import freeze, still_dropout
+
+
+def own_network() -> keras.Model:
+    """A user's network with a model inside it, BatchNormalization included, and dropout."""
+    image = keras.Input((16, 16, 3))
+    block = keras.Sequential(
+        [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.BatchNormalization()], name="block"
+    )
+    hidden = keras.layers.Dropout(0.5, name="drop")(block(image))
+    return keras.Model(image, keras.layers.Conv2D(8, 3, strides=2, name="last")(hidden), name="own")
+
+
+@pytest.fixture
+def own(assembled):
+    plan, _, _ = assembled()
+    network = own_network()
+    facts = networks.inspect(network, "own", "given", "identity", 16)
+    backbone = {"name": "own", "weights": "given", "image_size": 16, "convention": "identity"}
+    data = plan.to_data() | {"backbone": backbone, "features": {"taps": list(facts.stages[-1:]), "views": 1}}
+    return facts, assemble(type(plan).from_data(data, "test"), facts, network)
+
+
+def test_batch_norm_inside_a_nested_model_is_frozen_too(own):
+    facts, network = own
+    groups = trainable.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    freeze(network, groups, "frozen")
+    before = [np.array(weight) for weight in network.backbone.get_layer("block").layers[1].weights]
+    network.core.compile(optimizer=keras.optimizers.SGD(1.0), loss="sparse_categorical_crossentropy")
+    random = np.random.default_rng(0)
+    network.core.fit(random.uniform(0, 255, (8, 16, 16, 3)), np.arange(8) % 3, epochs=1, verbose=0)
+    for old, new in zip(before, network.backbone.get_layer("block").layers[1].weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_every_trained_variable_has_its_multiplier(own):
+    facts, network = own
+    groups = trainable.groups([("head", 1.0), ("backbone/last", 0.1), ("backbone", "frozen")], facts, "trainable")
+    multipliers = freeze(network, groups, "trained")
+    assert set(multipliers) == {variable.path for variable in network.model.trainable_variables}
+    assert sorted(multipliers.values()) == [0.1, 0.1, 1.0, 1.0]
+
+
+def test_dropout_rests_only_behind_frozen_layers_and_only_for_a_while(own):
+    facts, network = own
+    drop = network.backbone.get_layer("drop")
+    frozen = trainable.groups([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
+    with still_dropout(network.backbone, frozen):
+        assert drop.rate == 0
+    assert drop.rate == 0.5
+    trained = trainable.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    with still_dropout(network.backbone, trained):
+        assert drop.rate == 0.5

@@ -1,0 +1,60 @@
+import subprocess
+import sys
+
+import pytest
+
+from kerastune_recipes import distribution
+from kerastune_recipes.errors import RequestError
+
+TWO_DEVICES = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from kerastune_recipes import Recipe
+random = np.random.default_rng(0)
+ds = (random.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.arange(30) % 3)
+steps = {"phases.fine_tuning.fit.duration": "3 steps", "phases.fine_tuning.fit.batch_size": 10, "keep": "last"}
+recipe = Recipe.from_name("small_similar", **{"backbone.name": "DemoNet", "backbone.weights": "none"}, **steps)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+report = recipe.run(ds, strategy=strategy, verbose=False)
+assert [phase["steps"] for phase in report.record["phases"]] == [0, 3]
+mirrored = [weight.value for weight in report.model.weights]
+assert all(isinstance(value, tf.distribute.DistributedValues) for value in mirrored), type(mirrored[0])
+assert report.model.evaluate(ds[0], ds[1], verbose=0)
+report.model.save("model.keras")
+print("steps", report.history[-1]["step"], "loss", report.history[-1]["loss"])
+"""
+
+
+def test_both_phases_run_on_two_devices(tmp_path):
+    """In a process of its own, because devices must be set up before TensorFlow starts."""
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "steps 3 loss" in done.stdout
+
+
+def test_one_device_needs_no_strategy():
+    assert distribution.choose("auto") is None
+    assert distribution.choose("none") is None
+    assert distribution.choose(None) is None
+    assert distribution.replicas(None) == 1
+
+
+def test_mirrored_by_name():
+    strategy = distribution.choose("mirrored")
+    assert distribution.replicas(strategy) == 1
+    with distribution.scope(strategy):
+        pass
+
+
+def test_a_strategy_is_taken_as_it_is():
+    import tensorflow as tf
+
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert distribution.choose(strategy) is strategy
+
+
+def test_unknown_strategy():
+    with pytest.raises(RequestError, match=r'strategy: there is no "miror". Did you mean "mirrored"\?'):
+        distribution.choose("miror")
