@@ -1,7 +1,7 @@
 """The demonstration: ten handwritten digits a class, with the embedded backbone, without it, and by raw pixels.
 
-    python benchmarks/demo.py              one seed, as `make demo` runs it
-    python benchmarks/demo.py --seeds 5    the figures of the README
+python benchmarks/demo.py              one seed, as `make demo` runs it
+python benchmarks/demo.py --seeds 5    the figures of the README
 """
 
 import argparse

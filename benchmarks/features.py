@@ -1,4 +1,4 @@
-"""Which features a head should be solved on: taps, views and image sizes, judged by cross-validation on training images.
+"""Which taps, views and image sizes a head should be solved on, judged by cross-validation on training images.
 
     KERAS_HOME=... python benchmarks/features.py DATA_FOLDER... [--backbones MobileNetV2 MobileNet_0.25]
 

@@ -100,7 +100,14 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="change one thing in the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of everything random (default: 0)")
+
+
+def _seed(text: str) -> int:
+    seed = int(text) if text.isdecimal() else -1
+    if not 0 <= seed < 2**32:  # what NumPy takes
+        raise argparse.ArgumentTypeError(f'a seed is a whole number from 0 to 4294967295; received "{text}"')
+    return seed
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -143,13 +150,21 @@ def _show(options: argparse.Namespace) -> None:
 
 def _cp(options: argparse.Namespace) -> None:
     text = catalog.text(options.recipe)
-    if options.file.exists():
-        raise OutputError(f"{options.file}: this file exists; name another.")
-    try:
-        options.file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{options.file}: the file cannot be written: {error.strerror}.") from None
+    _refuse_existing(options.file)
+    _write(options.file, text)
     print(f"{options.file}: edit it, then kerastune run {options.file} --data ...")
+
+
+def _refuse_existing(file: Path) -> None:
+    if file.exists():
+        raise OutputError(f"{file}: this file exists; name another.")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{file}: the file cannot be written: {error.strerror}.") from None
 
 
 def _validate(options: argparse.Namespace) -> None:
@@ -167,11 +182,11 @@ def _validate(options: argparse.Namespace) -> None:
 def _plan(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     if options.save or options.json:
+        if options.save:
+            _refuse_existing(options.save)
         plan = recipe.plan(options.data, seed=options.seed)
         if options.save:
-            if options.save.exists():
-                raise OutputError(f"{options.save}: this file exists; name another.")
-            options.save.write_text(yaml_files.dump(plan.to_data()), encoding="utf-8")
+            _write(options.save, yaml_files.dump(plan.to_data()))
         if options.json:
             print(json.dumps(plan.to_data()))
             return
@@ -230,5 +245,3 @@ def _predict(options: argparse.Namespace) -> None:
         return
     for found in rows:
         print(f"{found['image']}  {found['class']}  {found['probability']:.1%}")
-
-

@@ -73,11 +73,14 @@ def _size(size: tuple[int, int]) -> str:
 
 def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
     size = plan.backbone.image_size
-    shapes = "; ".join(f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(backbone.tap, plan.features.taps) if tap)
+    shapes = "; ".join(
+        f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(backbone.tap, plan.features.taps) if tap
+    )
     return [
         (
             "backbone",
-            f"{plan.backbone.name}, weights {plan.backbone.weights}, {expected.backbone_parameters:,} parameters in use",
+            f"{plan.backbone.name}, weights {plan.backbone.weights}, "
+            f"{expected.backbone_parameters:,} parameters in use",
         ),
         ("input", f"resized to {size}x{size}; {_CONVENTIONS[plan.backbone.convention]}"),
         ("taps", shapes),
@@ -107,7 +110,8 @@ def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
     choice = (
         f"L2 strength {solve.strengths[0]:g}"
         if len(solve.strengths) == 1
-        else f"L2 strength from {solve.strengths[0]:g} down to {solve.strengths[-1]:g} by {solve.folds}-fold cross-validation"
+        else f"L2 strength from {solve.strengths[0]:g} down to {solve.strengths[-1]:g} "
+        f"by {solve.folds}-fold cross-validation"
     )
     views = {1: "the image", 2: "the image and its mirror image"}[plan.features.views]
     return [("head", f"{solve.head.replace('_', ' ')}, {choice}"), ("views", views)]

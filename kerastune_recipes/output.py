@@ -1,6 +1,5 @@
-"""The run folder: when one may be written to, and how a finished one is found again."""
+"""The run folder: when one may be written to, how it begins, and how a finished one is found again."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ FILES = ("recipe.yaml", "plan.yaml", "report.json", "report.html", "model.keras"
 
 
 def prepare(out: str | Path | None, *, resume: bool, overwrite: bool) -> Path | None:
-    """Make the folder a run is written to.
+    """Say where a run is written to, if it may be; nothing is made or removed yet, for the data may prove wrong.
 
     Args:
         out: The folder, or None for none.
@@ -24,36 +23,42 @@ def prepare(out: str | Path | None, *, resume: bool, overwrite: bool) -> Path | 
         overwrite: It holds a run, which is replaced.
 
     Raises:
-        OutputError: The folder exists and neither was asked for, or it cannot be made.
+        OutputError: The folder exists and neither was asked for, or there is nothing to resume.
     """
     if out is None:
         if resume:
             raise OutputError("Resuming takes the folder of the interrupted run; give it as out (--out DIR).")
         return None
     folder = Path(out)
-    if resume and not (folder / journal.FOLDER).is_dir():
-        raise OutputError(f"{folder}: there is no interrupted run here to resume; leave out --resume to start one.")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: this is a file; name a folder.")
+    if resume and not (folder / journal.FOLDER).is_dir():
+        raise OutputError(f"{folder}: there is no interrupted run here to resume; leave out --resume to start one.")
     if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
         raise OutputError(
             f"{folder}: this folder exists and is not empty; name another, or give --resume to go on with an "
             "interrupted run or --overwrite to replace it."
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if overwrite:
-            for name in FILES:
-                (folder / name).unlink(missing_ok=True)
-            shutil.rmtree(folder / journal.FOLDER, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}.") from None
     return folder
 
 
 def write_recipe(folder: Path, content: RecipeSpec | Plan) -> None:
-    """Write what the run was asked to do, overrides included."""
-    (folder / "recipe.yaml").write_text(yaml_files.dump(content.to_data()), encoding="utf-8")
+    """Begin the run folder with what the run was asked to do, overrides included; an older run's files go.
+
+    Args:
+        folder: What `prepare` returned.
+        content: The recipe or plan.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        (folder / "recipe.yaml").write_text(yaml_files.dump(content.to_data()), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}.") from None
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def load(folder: str | Path) -> Saved:
     """Read a finished run.
 
     Raises:
-        OutputError: There is none in the folder.
+        OutputError: There is none in the folder, or it is damaged.
     """
     folder = Path(folder)
     missing = [name for name in ("model.keras", "labels.txt") if not (folder / name).is_file()]
@@ -83,4 +88,14 @@ def load(folder: str | Path) -> Saved:
             f"{'is' if len(missing) == 1 else 'are'} missing."
         )
     names = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
-    return Saved(keras.saving.load_model(folder / "model.keras"), tuple(names))
+    try:
+        model = keras.saving.load_model(folder / "model.keras", compile=False)
+    except Exception as error:  # a damaged file fails in many ways: ValueError, KeyError, BadZipFile ...
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise OutputError(f"{folder / 'model.keras'}: this model cannot be loaded: {reason}.") from error
+    if len(names) != model.output_shape[-1]:
+        raise OutputError(
+            f"{folder / 'labels.txt'}: there are {len(names)} labels, and the model beside it has "
+            f"{model.output_shape[-1]} classes; put back the file that the run wrote."
+        )
+    return Saved(model, tuple(names))

@@ -22,8 +22,6 @@ from kerastune_recipes.spec import (
     SolveSpec,
 )
 
-FORMAT = 1
-
 
 class BackbonePlan(Record):
     """The network: its name, weights, input size in pixels and input convention."""
@@ -59,12 +57,14 @@ class FitPlan(Record):
     """Training by gradient; the fields are those of `FitSpec`, closed.
 
     Args:
+        batch_norm_momentum: Of trained BatchNormalization; none where all of it is frozen.
         steps: Optimizer updates in all.
         warmup_steps: Of these, updates of linear warmup.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
     batch_norm: Literal["frozen", "trained"]
+    batch_norm_momentum: Share | None = None
     optimizer: OptimizerSpec
     learning_rate: Positive
     schedule: Literal["cosine", "constant"]
@@ -132,7 +132,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
     """
     taps = rules.taps(spec.features.taps, backbone)
     plan = Plan(
-        plan=FORMAT,
+        plan=1,
         recipe=recipe,
         summary=spec.summary,
         class_names=data.class_names,
@@ -182,9 +182,16 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         layers = tuple(AugmentationLayer(**layer) for layer in augmentations.preset(spec.augmentation, spec.flip))
     else:
         layers = spec.augmentation
+    if spec.batch_norm == "frozen":
+        momentum = None
+    elif spec.batch_norm_momentum == "auto":
+        momentum = rules.batch_norm_momentum(per_epoch)
+    else:
+        momentum = spec.batch_norm_momentum
     return FitPlan(
         trainable=spec.trainable,
         batch_norm=spec.batch_norm,
+        batch_norm_momentum=momentum,
         optimizer=spec.optimizer,
         learning_rate=rate,
         schedule=spec.schedule.name,
@@ -227,7 +234,7 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
     for phase in plan.phases:
         where = f"phases.{phase.name}"
         if phase.fit:
-            problems += _fit_problems(phase.fit, needed, where)
+            problems += _fit_problems(phase.fit, data, needed, where)
         elif phase.solve and phase.solve.folds == 1:
             problems.append(f"{where}.solve.folds: cross-validation takes 2 folds or more, or 0 for none; received 1.")
         elif phase.solve and len(phase.solve.strengths) > 1 and not phase.solve.folds:
@@ -244,12 +251,17 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
         raise RecipeError(*problems)
 
 
-def _fit_problems(fit: FitPlan, backbone: BackboneFacts, where: str) -> list[str]:
-    problems = []
+def _fit_problems(fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:
+    problems: list[str] = []
     try:
         trainable.groups(fit.trainable, backbone, f"{where}.fit.trainable")
     except RecipeError as error:
         problems += error.problems
+    if fit.batch_size > data.train_images:
+        problems.append(
+            f"{where}.fit.batch_size: a batch of {fit.batch_size} is more than the {data.train_images} training "
+            "images; give fewer, or auto."
+        )
     if fit.warmup_steps > fit.steps:
         problems.append(f"{where}.fit.warmup_steps: {fit.warmup_steps} is longer than the phase ({fit.steps} steps).")
     return problems

@@ -5,10 +5,12 @@ from typing import Any
 
 import keras
 
-from kerastune_recipes import backbones, plan as plans, rules
+from kerastune_recipes import backbones, rules
+from kerastune_recipes import plan as plans
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.plan import BackbonePlan, Plan
@@ -47,7 +49,7 @@ def prepare(
 
     Raises:
         DataError: The images cannot be used.
-        RecipeError: The recipe does not fit the network.
+        RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
         BackboneError: The network is unknown or cannot be built.
     """
     dataset = open_dataset(ds, seed=seed)
@@ -58,10 +60,21 @@ def prepare(
         plans.check(plan, data, facts)
     else:
         plan = plans.resolve(name, content, data, facts)
+    _check_augmentation(plan)
+    return Prepared(plan, dataset, facts, network)
+
+
+def _check_augmentation(plan: Plan) -> None:
+    problems: list[str] = []
     for phase in plan.phases:
         if phase.fit:
-            augmentation.check([layer.model_dump() for layer in phase.fit.augmentation])
-    return Prepared(plan, dataset, facts, network)
+            layers = [layer.model_dump() for layer in phase.fit.augmentation]
+            try:
+                augmentation.check(layers, f"phases.{phase.name}.fit.augmentation")
+            except RecipeError as error:
+                problems += error.problems
+    if problems:
+        raise RecipeError(*problems)
 
 
 def _network(
@@ -72,10 +85,11 @@ def _network(
         if size == "auto":
             size = own.input_shape[1] or rules.UNKNOWN_SIZE
         convention = "identity" if asked.convention == "auto" else asked.convention
-        return networks.build(own, asked.weights, size), networks.inspect(own, asked.name, asked.weights, convention, size)
+        network = networks.build(own, asked.weights, size)
+        return network, networks.inspect(network, asked.name, asked.weights, convention, size)
     entry = backbones.find(asked.name)
     if size == "auto":
         size = rules.image_size(entry.default_size, entry.minimum_size, data)
     convention = entry.convention if asked.convention == "auto" else asked.convention
-    network = networks.build(entry.name, "none" if dry else asked.weights, size)
+    network = networks.build(entry.name, asked.weights, size, dry)
     return network, networks.inspect(network, entry.name, asked.weights, convention, size, entry.stages)

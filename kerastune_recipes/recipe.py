@@ -66,11 +66,12 @@ class Recipe:
 
     @classmethod
     def _from_data(cls, name: str, data: Any, where: str, overrides: dict[str, Any]) -> Self:
-        network = None
-        if "backbone" in overrides and not isinstance(overrides["backbone"], str | dict):
-            network = overrides["backbone"]
-            own = {"backbone.name": str(getattr(network, "name", network)), "backbone.weights": "given"}
+        network: Any = overrides.get("backbone")
+        if hasattr(network, "layers"):
+            own = {"backbone.name": network.name, "backbone.weights": "given"}
             overrides = {key: value for key, value in overrides.items() if key != "backbone"} | own
+        else:
+            network = None
         if plans.is_plan(data):
             if overrides:
                 raise RecipeError(f"{where}: a plan takes no overrides; edit the file.")
@@ -153,21 +154,21 @@ class Recipe:
         strategy = distribution.choose(strategy)
         with distribution.scope(strategy):
             prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network)
+        display = Display(verbose)
+        images = runner.decode(prepared.dataset, prepared.plan, display)
+        # Nothing is written before all that can be wrong with the request has been found.
         if folder:
             output.write_recipe(folder, self.content)
         report = runner.run(
-            prepared.plan,
-            prepared.dataset,
-            prepared.facts,
-            prepared.network,
+            prepared,
+            images,
             strategy=strategy,
             seed=seed,
             out=folder,
             resume=resume,
-            display=Display(verbose),
+            display=display,
             callbacks=callbacks,
         )
         if folder:
             report.save(folder)
         return report
-

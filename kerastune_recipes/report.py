@@ -189,8 +189,10 @@ class Report:
             f"{self.record['recipe']} on {self.record['data']['source']}: "
             f"{self.record['backbone']['name']}, {len(self.class_names)} classes, "
             f"{self.record['data']['train']} training images",
-            *(f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s"
-              for phase in self.record["phases"]),
+            *(
+                f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s"
+                for phase in self.record["phases"]
+            ),
             f"  kept: {self.record['chosen_phase']}",
         ]
         if self.record["test"]:

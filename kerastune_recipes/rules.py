@@ -2,16 +2,17 @@
 
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 
-# BiT-HyperRule (Kolesnikov et al. 2020) shows images under 96 px to the network at 128 px, all others at full size.
-SMALL_IMAGE = 96
-SIZE_FOR_SMALL_IMAGES = 128
+# Up to which shorter side images are shown at which size; larger ones at the size the network was pretrained at.
+# 96 -> 128: BiT-HyperRule (Kolesnikov et al. 2020). 160 -> 160: half the cost of 224 at the same accuracy where the
+# images are about 100 px (benchmarks/features.md); images of 160 px and more gain from 224.
+SIZES = ((96, 128), (160, 160))
 # For a network of the user's own that takes images of any size: what most of keras.applications were trained at.
 UNKNOWN_SIZE = 224
 
 # Strengths of the L2 penalty (1/C) tried by cross-validation, strong to weak. Kornblith et al. 2019 search 45 values
 # over 11 decades; on standardised features of 100 to 2,000 images the best lay between 1 and 1e4 (docs/experiments.md),
 # and half decades cost a tenth of the time.
-STRENGTHS = tuple(round(10 ** (half / 2), 6) for half in range(9, -3, -1))
+STRENGTHS = tuple(round(10 ** (half / 2), 6) for half in range(7, -3, -1))
 # Used where a class is too small to cross-validate: C=0.01, the value that field trials found good on four sets.
 DEFAULT_STRENGTH = 100.0
 FOLDS = 5
@@ -25,11 +26,10 @@ FINE_TUNING_RATES = {"sgd": 3e-3, "adagrad": 3e-3, "rmsprop": 1e-5, "adam": 1e-5
 SCRATCH_RATES = {"sgd": 1.25e-2, "adagrad": 1e-3, "rmsprop": 1e-3, "adam": 1e-3, "adamw": 1e-3}
 REFERENCE_BATCH = 32
 
-# BiT-HyperRule: 500 steps below 20,000 images, 10,000 below 500,000, 20,000 above. It counts in batches of 512, so the
-# middle and upper ranges are bounded by epochs here; so is the lower one, where 500 steps would be a hundred epochs.
-MOST_EPOCHS = 30
-FEWEST_EPOCHS = 10
-STEPS_WHEN_SMALL = 500
+# 10 epochs of batch 32 at 1,200 images (380 steps) beat every tool in field trials on photos; fewer images need more
+# passes, more images fewer. BiT-HyperRule's 500 steps are of batch 512: a hundred epochs and more at that size.
+STEPS = 400
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 20
 
 
 def image_size(default: int, minimum: int, data: DatasetFacts) -> int:
@@ -40,9 +40,9 @@ def image_size(default: int, minimum: int, data: DatasetFacts) -> int:
         minimum: Smallest size it accepts, pixels.
         data: The images at hand.
     """
-    if min(data.median_size) >= SMALL_IMAGE:
-        return default
-    return max(minimum, min(default, SIZE_FOR_SMALL_IMAGES))
+    shorter = min(data.median_size)
+    size = next((size for below, size in SIZES if shorter < below), default)
+    return max(minimum, min(default, size))
 
 
 def batch_size(data: DatasetFacts) -> int:
@@ -64,7 +64,15 @@ def learning_rate(optimizer: str, batch: int, pretrained: bool) -> float:
 
 def epochs(steps_per_epoch: int) -> int:
     """Return how many passes over the training images a phase makes."""
-    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS_WHEN_SMALL / steps_per_epoch)))
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS / steps_per_epoch)))
+
+
+def batch_norm_momentum(steps_per_epoch: int) -> float:
+    """Return the momentum with which BatchNormalization follows new images.
+
+    Kornblith et al. 2019: statistics must settle within the run, and Keras's 0.99 to 0.999 outlast a short one.
+    """
+    return max(0.9, 1 - 10 / steps_per_epoch)
 
 
 def folds(data: DatasetFacts) -> int:

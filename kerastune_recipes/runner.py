@@ -11,12 +11,13 @@ import numpy as np
 
 from kerastune_recipes import distribution, features, journal, metrics, rules, solvers, training
 from kerastune_recipes.data import arrays
-from kerastune_recipes.data.samples import Dataset, Samples
-from kerastune_recipes.errors import RequestError
+from kerastune_recipes.data.samples import Dataset
+from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.model.assemble import Network, assemble
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
+from kerastune_recipes.preparation import Prepared
 from kerastune_recipes.progress import Display, EpochLines, Ticks
 from kerastune_recipes.report import Cost, Report, Split
 
@@ -32,6 +33,21 @@ class Images:
 
     pixels: np.ndarray
     labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The images of every split.
+
+    Args:
+        train: To train on.
+        validation: To choose with.
+        test: To judge with, or None.
+    """
+
+    train: Images
+    validation: Images
+    test: Images | None
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,37 @@ class Bench:
     callbacks: tuple[keras.callbacks.Callback, ...]
 
 
+def decode(dataset: Dataset, plan: Plan, display: Display) -> Decoded:
+    """Decode every split once, at the size the network sees.
+
+    Args:
+        dataset: The images.
+        plan: What they are for.
+        display: Where progress is shown.
+
+    Raises:
+        DataError: Images that cannot be decoded; all of them are named.
+    """
+    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    found: dict[str, Images] = {}
+    problems: list[str] = []
+    for split, samples in splits.items():
+        if samples is None:
+            continue
+        try:
+            with display.bar(f"reading {split} images", len(samples)) as tick:
+                pixels = arrays.load(samples, plan.backbone.image_size, progress=lambda done, total: tick(done))
+            found[split] = Images(pixels, samples.labels)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    return Decoded(found["training"], found["validation"], found.get("test"))
+
+
 def run(
-    plan: Plan,
-    dataset: Dataset,
-    facts: BackboneFacts,
-    pretrained: keras.Model,
+    prepared: Prepared,
+    images: Decoded,
     *,
     strategy: Any | None = None,
     seed: int = 0,
@@ -75,10 +117,8 @@ def run(
     """Run a plan.
 
     Args:
-        plan: What to do; it has been checked against the data and the network.
-        dataset: The images.
-        facts: The network's stages and layers.
-        pretrained: The network, made within the scope of the strategy.
+        prepared: The plan, the data, and the network, which was made within the scope of the strategy.
+        images: What `decode` returned.
         strategy: A tf.distribute.Strategy, or None.
         seed: Of everything random.
         out: Folder for the journal of an interruptible run, or None for none.
@@ -87,46 +127,40 @@ def run(
         callbacks: Keras callbacks for the fit phases.
 
     Raises:
-        DataError: An image cannot be decoded.
         WorkError: Training diverged.
     """
     began = time.perf_counter()
+    plan, dataset = prepared.plan, prepared.dataset
     _check_batches(plan, distribution.replicas(strategy))
     keras.utils.set_random_seed(seed)
     book = journal.begin(out, plan, dataset, seed, resume)
-    train = _decode(dataset.train, "training", plan, display)
-    validation = _decode(dataset.validation, "validation", plan, display)
     with distribution.scope(strategy):
-        network = assemble(plan, facts, pretrained)
+        network = assemble(plan, prepared.facts, prepared.network)
         bench = Bench(
             plan=plan,
-            facts=facts.up_to(plan.features.taps),
+            facts=prepared.facts.up_to(plan.features.taps),
             network=network,
-            train=train,
-            validation=validation,
+            train=images.train,
+            validation=images.validation,
             seed=seed,
             display=display,
             callbacks=tuple(callbacks),
         )
-        one_pass = features.seconds_one_forward_pass(
-            network.extractor, train.pixels, len(train.labels) + len(validation.labels)
-        )
+        seen = len(images.train.labels) + len(images.validation.labels)
+        one_pass = features.seconds_one_forward_pass(network.extractor, images.train.pixels, seen)
         outcomes, chosen, probabilities = _phases(bench, book)
         _compile_for_the_user(network, dataset.one_hot_labels)
-        test = None
-        if dataset.test is not None:
-            images = _decode(dataset.test, "test", plan, display)
-            test = Split(_predict(bench, images.pixels, "test"), images.labels)
+        test = Split(_predict(bench, images.test.pixels, "test"), images.test.labels) if images.test else None
     book.close()
     return Report.of_run(
         model=network.model,
         plan=plan,
         dataset=dataset,
-        facts=facts,
+        facts=prepared.facts,
         seed=seed,
         outcomes=outcomes,
         chosen=chosen,
-        validation=Split(probabilities, validation.labels),
+        validation=Split(probabilities, images.validation.labels),
         test=test,
         cost=Cost(time.perf_counter() - began, one_pass, sum(outcome.seconds for outcome in outcomes)),
     )
@@ -141,12 +175,6 @@ def _check_batches(plan: Plan, replicas: int) -> None:
     ]
     if problems:
         raise RequestError(*problems)
-
-
-def _decode(samples: Samples, split: str, plan: Plan, display: Display) -> Images:
-    with display.bar(f"reading {split} images", len(samples)) as tick:
-        pixels = arrays.load(samples, plan.backbone.image_size, progress=lambda done, total: tick(done))
-    return Images(pixels, samples.labels)
 
 
 def _phases(bench: Bench, book: Journal) -> tuple[list[Outcome], int, np.ndarray]:
@@ -185,7 +213,7 @@ def _phase(bench: Bench, phase: PhasePlan, epochs: Path | None) -> tuple[Outcome
         assert phase.fit is not None  # a phase is one or the other
         outcome, probabilities = _fit(bench, phase.name, phase.fit, epochs)
     seconds = time.perf_counter() - began
-    validation = metrics.summary(probabilities, bench.validation.labels)
+    validation = dict(metrics.summary(probabilities, bench.validation.labels))
     return Outcome(name=phase.name, kind=phase.kind, seconds=seconds, validation=validation, **outcome), probabilities
 
 
@@ -214,9 +242,7 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[dict[str, Any], np
     return outcome, solved.probabilities(held)
 
 
-def _fit(
-    bench: Bench, name: str, plan: FitPlan, epochs: Path | None
-) -> tuple[dict[str, Any], np.ndarray]:
+def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[dict[str, Any], np.ndarray]:
     with bench.display.bar(name, plan.steps) as tick:
         fitted = training.fit(
             bench.network,
@@ -250,3 +276,5 @@ def _compile_for_the_user(network: Network, one_hot_labels: bool) -> None:
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
     rate = rules.FINE_TUNING_RATES["sgd"]
     network.model.compile(optimizer=keras.optimizers.SGD(rate, momentum=0.9), loss=loss(), metrics=["accuracy"])
+    # Built, so that the saved file holds its variables and loads without a warning.
+    network.model.optimizer.build(network.model.trainable_variables)

@@ -92,6 +92,8 @@ def _literal_words(problems: list[Any]) -> list[str]:
 
 
 def _rule(problem: Any) -> str:
+    if problem["type"] == "too_short":
+        return f"a list of at least {problem['ctx']['min_length']}"
     text = problem["msg"].removeprefix("Input ").removeprefix("should be ").removeprefix("should ")
     return text.replace("valid array", "list").replace("valid dictionary", "mapping")
 
@@ -101,7 +103,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _keys_at(record: type[BaseModel], path: list[object]) -> list[str]:
+def _keys_at(record: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """Return the keys that are known at a dotted path."""
     for step in path:
         if isinstance(step, int):

@@ -1,8 +1,11 @@
 """Convex heads solved on frozen features by scikit-learn, and folded into the weights of one dense layer."""
 
+import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -10,6 +13,7 @@ from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 # While choosing among strengths, a rough solution tells which is better; the chosen one is then solved to the end.
 CHOOSING = {"tol": 1e-3, "max_iter": 100}
@@ -70,11 +74,16 @@ def logistic_regression(
     compact = compact.reshape(count, images, -1)
     losses: dict[float, float] = {}
     strength, temperature = strengths[0], 1.0
-    if folds:
-        losses, held_out = _cross_validate(compact, labels, strengths, folds, seed)
-        strength = min(losses, key=lambda tried: losses[tried])
-        temperature = _temperature(held_out[strength], labels)
-    weights, bias = _solve(_classifier(strength, SOLVING), *_stacked(compact, labels))
+    # The products are thin (as wide as there are classes): more threads to each only wait for one another, and cost
+    # 25 times the time where the cores are shared. The folds run side by side instead.
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        # A strength that does not converge within the bound is judged by its held-out loss like any other.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if folds:
+            losses, held_out = _cross_validate(compact, labels, strengths, folds, seed)
+            strength = min(losses, key=lambda tried: losses[tried])
+            temperature = _temperature(held_out[strength], labels)
+        weights, bias = _solve(_classifier(strength, SOLVING), *_stacked(compact, labels))
     kernel = (basis @ weights) / deviation[:, None]
     return Solved(
         kernel=(kernel / temperature).astype(np.float32),
@@ -107,10 +116,7 @@ def _classifier(strength: float, effort: dict[str, float]) -> LogisticRegression
 
 def _solve(classifier: LogisticRegression, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit, and return weights (d, k) and bias (k,), with one column for each class also where there are two."""
-    with warnings.catch_warnings():
-        # A strength that does not converge within the bound is judged by its held-out loss like any other.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(rows, labels)
+    classifier.fit(rows, labels)
     weights, bias = classifier.coef_.T, classifier.intercept_
     if weights.shape[1] == 1:
         return np.hstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
@@ -122,24 +128,27 @@ def _cross_validate(
 ) -> tuple[dict[float, float], dict[float, np.ndarray]]:
     """Return the held-out log loss and the held-out logits (n, k) of each strength tried."""
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))
+    training = [_stacked(views[:, train], labels[train]) for train, _ in splits]
     classifiers = [_classifier(strengths[0], CHOOSING) for _ in splits]
     losses: dict[float, float] = {}
     logits: dict[float, np.ndarray] = {}
-    for strength in strengths:
-        logits[strength] = np.empty((len(labels), int(labels.max()) + 1))
-        for classifier, (train, held) in zip(classifiers, splits, strict=True):
-            classifier.C = 1 / strength
-            weights, bias = _solve(classifier, *_stacked(views[:, train], labels[train]))
-            logits[strength][held] = views[0][held] @ weights + bias
-        losses[strength] = _log_loss(logits[strength], labels)
-        if _has_risen(list(losses.values())):
-            break
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for strength in strengths:
+            for classifier in classifiers:
+                classifier.C = 1 / strength
+            logits[strength] = np.empty((len(labels), int(labels.max()) + 1))
+            heads = threads.map(lambda classifier, rows: _solve(classifier, *rows), classifiers, training)
+            for (weights, bias), (_, held) in zip(heads, splits, strict=True):
+                logits[strength][held] = views[0][held] @ weights + bias
+            losses[strength] = _log_loss(logits[strength], labels)
+            if _has_risen(list(losses.values())):
+                break
     return losses, logits
 
 
 def _has_risen(losses: list[float]) -> bool:
     recent = losses[-RISES - 1 :]
-    return len(recent) > RISES and all(later > earlier for earlier, later in zip(recent, recent[1:], strict=False))
+    return len(recent) > RISES and all(later > earlier for earlier, later in pairwise(recent))
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:

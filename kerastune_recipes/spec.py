@@ -15,6 +15,12 @@ def _duration(text: str) -> str:
     return text
 
 
+def _longer_than_nothing(text: str) -> str:
+    if not durations.parse(text).amount:
+        raise ValueError(f'a phase lasts longer than nothing; received "{text}"')
+    return text
+
+
 def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ValueError('name at least one stage or layer, or write "all" or "last"')
@@ -104,9 +110,7 @@ class OptimizerSpec(Record):
         }[self.name] | {"weight_decay"}
         given = {key for key, value in self if key != "name" and value is not None}
         if given - takes:
-            raise ValueError(
-                f"{self.name} has no {listed(sorted(given - takes))}; it takes {listed(sorted(takes))}"
-            )
+            raise ValueError(f"{self.name} has no {listed(sorted(given - takes))}; it takes {listed(sorted(takes))}")
         return self
 
 
@@ -131,6 +135,7 @@ class FitSpec(Record):
         trainable: Ordered rules, pattern -> learning-rate multiplier or "frozen"; the first match wins.
         batch_norm: "frozen" keeps every BatchNormalization in inference mode, its weights fixed; "trained" lets
             those in trained layers learn and update their statistics.
+        batch_norm_momentum: With which the statistics of trained BatchNormalization follow the images, 0 to below 1.
         optimizer: Which, with its arguments.
         learning_rate: Peak learning rate at multiplier 1.
         schedule: Its course.
@@ -144,10 +149,11 @@ class FitSpec(Record):
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
     batch_norm: Literal["frozen", "trained"] = "frozen"
+    batch_norm_momentum: Share | Auto = "auto"
     optimizer: OptimizerSpec = OptimizerSpec()
     learning_rate: Positive | Auto = "auto"
     schedule: ScheduleSpec = ScheduleSpec()
-    duration: DurationText | Auto = "auto"
+    duration: Annotated[DurationText, AfterValidator(_longer_than_nothing)] | Auto = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Auto = "auto"
     augmentation: Literal["none", "light", "medium", "strong"] | tuple[AugmentationLayer, ...] = "light"
     flip: Flip = "horizontal"

@@ -1,5 +1,6 @@
 """A `fit` phase: freeze, compile with a fresh optimizer, fit, all the Keras way."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,10 @@ def fit(
     """
     classes = network.head.units
     groups = trainable.groups(plan.trainable, facts, f"phases.{phase}.fit.trainable")
-    multipliers = freeze(network, groups, plan.batch_norm)
+    multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum)
     per_epoch = steps_per_epoch(len(train[1]), plan.batch_size)
-    augment = augmentation.build(
-        [layer.model_dump() for layer in plan.augmentation], train[0].shape[1], seed
-    )
-    recorder = _Recorder(optimizers.schedule(plan))
+    augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], train[0].shape[1], seed)
+    recorder = _Recorder(optimizers.schedule(plan), backup)
     with still_dropout(network.backbone, groups):
         core = network.core
         core.compile(
@@ -81,11 +80,14 @@ def fit(
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         )
         core.fit(
-            LabelledBatches(*train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None),
+            LabelledBatches(
+                *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
+            ),
             validation_data=LabelledBatches(*validation, classes, plan.batch_size),
             epochs=-(-plan.steps // per_epoch),
             verbose=0,
-            callbacks=[recorder, _StopAt(plan.steps), *_backup(backup), *callbacks],
+            # The checkpoint is restored first, so that the others see how far the phase had come.
+            callbacks=[*_backup(backup), recorder, _StopAt(plan.steps), *callbacks],
         )
     if recorder.rows and not np.isfinite(recorder.rows[-1]["loss"]):
         raise WorkError(
@@ -116,16 +118,22 @@ def _steps_done(model: keras.Model) -> int:
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Keeps one row for each epoch, with the learning rate that its last step had."""
+    """Keeps one row for each epoch, with the learning rate that its last step had.
 
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule):
+    With a folder the rows are kept there too, for a phase that is interrupted and goes on.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, folder: Path | None):
         super().__init__()
         self.schedule = schedule
+        self.file = folder / "rows.json" if folder else None
         self.rows: list[dict[str, float]] = []
         self.step = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.step = _steps_done(self.model)
+        if self.step and self.file and self.file.is_file():
+            self.rows = [row for row in json.loads(self.file.read_text()) if row["step"] <= self.step]
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
@@ -133,6 +141,8 @@ class _Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rate = float(self.schedule(max(0, self.step - 1)))
         self.rows.append({"epoch": epoch + 1, "step": self.step, **(logs or {}), "learning_rate": rate})
+        if self.file:
+            self.file.write_text(json.dumps(self.rows))
         if not np.isfinite((logs or {}).get("loss", 0.0)):
             self.model.stop_training = True
 

@@ -15,7 +15,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, list | dict):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key must be a word; put {} or [] in quotes", key_node.start_mark
@@ -57,7 +57,7 @@ def parse(text: str, where: str) -> Any:
         RecipeError: The text is no YAML, or a key stands twice.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -78,6 +78,8 @@ def read(path: Path) -> Any:
         raise RecipeError(f"{path}: there is no such file.") from None
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name a recipe file.") from None
+    except PermissionError:
+        raise RecipeError(f"{path}: this file may not be read; change its permissions.") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: this is not text; a recipe is a YAML file in UTF-8.") from None
 

@@ -39,7 +39,7 @@ def backbone_facts() -> BackboneFacts:
             layers.append(LayerFacts(name, stage, parameters, statistics, batch_norm))
             outputs.append(TapFacts(name, name, (16 >> number, 16 >> number, channels)))
         taps.append(TapFacts(stage, f"{stage}_bn", (16 >> number, 16 >> number, channels)))
-    return BackboneFacts("Tiny", "none", "symmetric", 32, stages, tuple(layers), tuple(taps), tuple(outputs))
+    return BackboneFacts("Tiny", "imagenet", "symmetric", 32, stages, tuple(layers), tuple(taps), tuple(outputs))
 
 
 @pytest.fixture
@@ -108,3 +108,45 @@ def pictures():
         return random.integers(0, 256, (count, size, size, 3), dtype=np.uint8), np.arange(count) % 3
 
     return draw
+
+
+@pytest.fixture
+def photos():
+    """Return a function that writes noise as PNG files in class folders: photos("set", ants=6, bees=6)."""
+
+    def write(folder, size=32, **classes):
+        from pathlib import Path
+
+        import numpy as np
+        from PIL import Image
+
+        random = np.random.default_rng(0)
+        for name, count in classes.items():
+            (Path(folder) / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(Path(folder) / name / f"{number}.png")
+        return Path(folder)
+
+    return write
+
+
+@pytest.fixture
+def shell(capsys, monkeypatch, tmp_path):
+    """Return a function that runs `kerastune` in an empty folder and gives its status, output and error output."""
+    from types import SimpleNamespace
+
+    from kerastune_recipes import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        capsys.readouterr()
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as stop:  # how argparse ends after --help and for words it does not know
+            status = stop.code
+        written = capsys.readouterr()
+        return SimpleNamespace(status=status, out=written.out, err=written.err)
+
+    return run

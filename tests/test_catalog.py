@@ -35,5 +35,7 @@ def test_overrides():
 
 
 def test_a_wrong_override_names_its_key():
-    with pytest.raises(RecipeError, match=r'small_similar: features.view: there is no key "view" here. Did you mean "vi'):
+    with pytest.raises(
+        RecipeError, match=r'small_similar: features.view: there is no key "view" here. Did you mean "vi'
+    ):
         catalog.load("small_similar", {"features.view": 1})

@@ -77,7 +77,10 @@ def test_every_module_has_its_layer():
 def test_importing_is_light(statement):
     """TensorFlow takes seconds to import; it is imported when work starts."""
     loaded = subprocess.run(
-        [sys.executable, "-c", f"import sys; {statement}; print(*sys.modules)"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"import sys; {statement}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     assert not HEAVY & set(loaded)
 

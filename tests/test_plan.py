@@ -20,9 +20,9 @@ def test_nothing_is_left_open(data_facts, backbone_facts):
     assert plan.phases[0].solve.strengths == STRENGTHS
     assert plan.phases[0].solve.folds == 5
     fit = plan.phases[1].fit
-    # 50 images in batches of 32 are 2 steps; at most 30 epochs of them; a tenth is warmup.
-    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 60, 6)
-    assert [layer.layer for layer in fit.augmentation][0] == "RandomFlip"
+    # 50 images in batches of 32 are 2 steps; at most 20 epochs of them; a tenth is warmup.
+    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 40, 4)
+    assert fit.augmentation[0].layer == "RandomFlip"
 
 
 def test_written_plan_reads_back(data_facts, backbone_facts):
@@ -31,10 +31,16 @@ def test_written_plan_reads_back(data_facts, backbone_facts):
     assert Plan.from_data(yaml_files.parse(text, "plan"), "plan") == plan
 
 
-@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 30)])
+@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 20)])
 def test_durations_become_steps(duration, steps, data_facts, backbone_facts):
     plan = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.duration": duration})
     assert plan.phases[1].fit.steps == steps
+
+
+def test_trained_batch_norm_gets_a_momentum_that_fits_the_run(data_facts, backbone_facts):
+    frozen = changed(data_facts, backbone_facts).phases[1].fit
+    trained = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.batch_norm": "trained"}).phases[1].fit
+    assert (frozen.batch_norm_momentum, trained.batch_norm_momentum) == (None, 0.9)
 
 
 def test_flips_can_be_switched_off(data_facts, backbone_facts):
@@ -71,7 +77,7 @@ def test_a_plan_belongs_to_its_classes(data_facts, backbone_facts):
     ("edit", "message"),
     [
         ({"folds": 1}, "cross-validation takes 2 folds or more, or 0 for none; received 1"),
-        ({"folds": 0}, "choosing among 12 takes cross-validation"),
+        ({"folds": 0}, "choosing among 10 takes cross-validation"),
         ({"folds": 40}, r"40 folds are more than the smallest class has training images \(20\)"),
     ],
 )

@@ -5,7 +5,9 @@ import pytest
 from kerastune_recipes import rules
 
 
-@pytest.mark.parametrize(("median", "size"), [((200, 300), 224), ((96, 96), 224), ((32, 32), 128), ((28, 500), 128)])
+@pytest.mark.parametrize(
+    ("median", "size"), [((200, 300), 224), ((160, 213), 224), ((105, 105), 160), ((32, 32), 128), ((28, 500), 128)]
+)
 def test_small_images_are_shown_smaller(median, size, data_facts):
     assert rules.image_size(224, 32, replace(data_facts, median_size=median)) == size
 
@@ -31,9 +33,14 @@ def test_random_weights_are_trained_faster():
     assert rules.learning_rate("sgd", 256, pretrained=False) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 30), (25, 20), (50, 10), (1000, 10)])
+@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 20), (40, 10), (50, 8), (1000, 5)])
 def test_epochs(steps_per_epoch, epochs):
     assert rules.epochs(steps_per_epoch) == epochs
+
+
+def test_batch_norm_settles_within_a_run():
+    assert rules.batch_norm_momentum(8) == 0.9
+    assert rules.batch_norm_momentum(1000) == 0.99
 
 
 @pytest.mark.parametrize(("train", "folds"), [((30, 20), 5), ((30, 3), 3), ((30, 1), 0)])

@@ -120,5 +120,7 @@ def test_backbone_is_short_for_its_name():
 
 
 def test_override_of_an_unknown_phase():
-    with pytest.raises(RecipeError, match=r'override phases.fine_tunig.fit.duration: there is no "fine_tunig" here. Did'):
+    with pytest.raises(
+        RecipeError, match=r'override phases.fine_tunig.fit.duration: there is no "fine_tunig" here. Did'
+    ):
         override(yaml_files.parse(GOOD, "r"), {"phases.fine_tunig.fit.duration": "1 epoch"}, "r")

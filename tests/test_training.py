@@ -60,7 +60,7 @@ def test_each_phase_states_the_whole_state(assembled, fit_plan, pictures):
 
 
 def test_counts_equal_what_keras_counts(assembled, fit_plan, pictures):
-    plan, facts, network = assembled()
+    _, facts, network = assembled()
     fitted = run(network, facts, fit_plan(trainable=LAST_STAGE), pictures)
     assert fitted.trainable_parameters == sum(math.prod(weight.shape) for weight in network.model.trainable_weights)
     assert fitted.trainable_parameters + fitted.frozen_parameters == network.model.count_params()
@@ -76,7 +76,9 @@ def test_multipliers_scale_the_step(assembled, fit_plan, pictures):
         rules = [["head", 1.0], ["backbone", multiplier]]
         run(network, facts, fit_plan(trainable=rules, steps=1, clip_norm=None), pictures)
         after = weights_by_layer(network)
-        steps[multiplier] = np.concatenate([(after[name][0] - before[name][0]).ravel() for name in changed(before, after)])
+        steps[multiplier] = np.concatenate(
+            [(after[name][0] - before[name][0]).ravel() for name in changed(before, after)]
+        )
     np.testing.assert_allclose(steps[0.1], 0.1 * steps[1.0], atol=1e-6)
 
 
@@ -101,9 +103,7 @@ def test_frozen_dropout_does_not_act(assembled, fit_plan, pictures):
     _, facts, network = assembled("EfficientNetB0")
     plan = fit_plan(trainable=[["head", 1.0], ["backbone", "frozen"]], learning_rate=1e-6)
     first = run(network, facts, plan, pictures).rows[0]["loss"]
-    quiet = network.core.evaluate(
-        training.LabelledBatches(*pictures(8), 3, 4), verbose=0, return_dict=True
-    )["loss"]
+    quiet = network.core.evaluate(training.LabelledBatches(*pictures(8), 3, 4), verbose=0, return_dict=True)["loss"]
     assert first == pytest.approx(quiet, abs=1e-4)
     rates = [layer.rate for layer in network.backbone.layers if isinstance(layer, keras.layers.Dropout)]
     assert min(rates) > 0
@@ -114,5 +114,3 @@ def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
     plan = fit_plan(learning_rate=1e30, clip_norm=None, steps=20)
     with pytest.raises(WorkError, match=r"Phase fine_tuning: the loss became .* at a peak learning rate of 1e\+30"):
         run(network, facts, plan, pictures)
-
-

@@ -87,7 +87,7 @@ def _allocate(shape: tuple[int, int, int, int], budget_bytes: int) -> np.ndarray
     if needed > free:  # Writing to a mapped file on a full disk would kill the process without a word.
         raise WorkError(
             f"{shape[0]} images of {shape[1]} x {shape[2]} pixels take {needed / GIB:.1f} GiB and {folder} has "
-            f"{free / GIB:.1f} GiB free; set TMPDIR to a folder on a larger disk, or choose a smaller image_size"
+            f"{free / GIB:.1f} GiB free; set TMPDIR to a folder on a larger disk, or choose a smaller image_size."
         )
     with tempfile.TemporaryFile() as file:  # The mapping keeps the file alive after it is closed here.
         return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)

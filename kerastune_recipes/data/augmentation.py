@@ -56,12 +56,13 @@ class _Entry:
     arguments: Mapping[str, Any]
 
 
-def check(layers: Sequence[Mapping[str, Any]]) -> None:
+def check(layers: Sequence[Mapping[str, Any]], where: str) -> None:
     """Refuse augmentation layers that do not exist, do not fit or do not take their arguments.
 
     Args:
         layers: `{"layer": NAME, "arguments": {...}}` each. NAME is a layer of keras.layers ("RandomFlip") or of
             KerasCV ("keras_cv.RandAugment" or "keras_cv.layers.RandAugment").
+        where: How to name the list in an error, such as "phases.fine_tuning.fit.augmentation".
 
     Raises:
         RecipeError: With one sentence per problem, all of them at once.
@@ -71,7 +72,7 @@ def check(layers: Sequence[Mapping[str, Any]]) -> None:
         try:
             _construct(_find(entry), _ANY_SIZE, seed=1)
         except RecipeError as error:
-            problems += [f"augmentation[{position}]: {problem}" for problem in error.problems]
+            problems += [f"{where}[{position}]: {problem}" for problem in error.problems]
     if problems:
         raise RecipeError(*problems)
 
@@ -82,9 +83,6 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
     Under the tensorflow backend it is one graph, traced on the first call; elsewhere the layers run eagerly. What is
     needed and was not given is filled in: a seed from `seed` and the layer's position, the value range 0..255, a
     target size. Two functions built alike return the same sequence of outputs.
-
-    KerasCV's CutMix lets its rectangle run over the border and does not count that: its labels overstate the pasted
-    image. Keras's CutMix keeps it inside.
 
     Args:
         layers: As for `check`; an empty list changes nothing.
@@ -104,13 +102,15 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
         >>> images.shape, images.dtype
         ((2, 8, 8, 3), dtype('float32'))
     """
-    check(layers)
+    check(layers, "augmentation")
     seeds = [_layer_seed(seed, position) for position in range(len(layers))]
     chain = [_construct(_find(entry), image_size, each) for entry, each in zip(layers, seeds, strict=True)]
 
     def apply(images: Any, labels: Any) -> tuple[Any, Any]:
         for layer in chain:
-            if augmentations.mixing([{"layer": type(layer).__name__}]):
+            if _is_from_keras_cv(type(layer)) and type(layer).__name__ == "CutMix":
+                images, labels = _cut_and_counted(layer, images, labels)
+            elif augmentations.mixing([{"layer": type(layer).__name__}]):
                 mixed = layer({"images": images, "labels": labels}, training=True)
                 images, labels = mixed["images"], mixed["labels"]
             elif getattr(layer, "auto_vectorize", True):
@@ -150,6 +150,22 @@ def _graph(apply: Callable[[Any, Any], tuple[Any, Any]], image_size: int, seed: 
         return apply(images, labels)
 
     return run
+
+
+def _cut_and_counted(layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+    """Apply KerasCV's CutMix, with labels by the share of the pixels.
+
+    Its own labels also count what of the rectangle lies over the border, up to three quarters of it. So each image's
+    number is cut as the image is, and then counted.
+    """
+    import tensorflow as tf
+
+    count = tf.shape(images)[0]
+    numbers = tf.broadcast_to(tf.range(count)[:, None, None, None], tf.shape(images[..., :1]))
+    cut = layer({"images": images, "labels": labels, "segmentation_masks": numbers}, training=True)
+    origins = tf.reshape(tf.cast(cut["segmentation_masks"], tf.int32), (count, -1))
+    pixels = tf.math.bincount(origins, minlength=count, maxlength=count, axis=-1, dtype=labels.dtype)
+    return cut["images"], (pixels / tf.cast(tf.shape(origins)[1], labels.dtype)) @ labels
 
 
 def _one_by_one(layer: Any, images: Any) -> Any:
@@ -203,6 +219,10 @@ def _layer_class(name: str) -> type:
     raise RecipeError(
         f'"{name}" is no augmentation layer of keras.layers or keras_cv.layers.{did_you_mean(name, _all_names())}'
     )
+
+
+def _is_from_keras_cv(cls: type) -> bool:
+    return cls.__module__.startswith("keras_cv.")
 
 
 def _image_layers(module: ModuleType) -> dict[str, type]:
@@ -289,7 +309,7 @@ def _our_defaults(cls: type, seed: int) -> Iterator[None]:
         keras.config.set_dtype_policy("float32")
         restore.callback(keras.config.set_image_data_format, keras.config.image_data_format())
         keras.config.set_image_data_format("channels_last")
-        if cls.__module__.startswith("keras_cv."):
+        if _is_from_keras_cv(cls):
             import tensorflow as tf
 
             # Some of KerasCV's layers pass no seed on to their base class, which then takes the global generator.

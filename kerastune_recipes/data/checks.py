@@ -1,4 +1,7 @@
-"""What can be wrong with images and labels; each check returns its problems, so that all are raised together."""
+"""What can be wrong with images and labels; each check returns its problems, so that all are raised together.
+
+A problem is a whole sentence but for the place where it was found, which `placed` puts before it.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,11 +16,26 @@ _MOST_REASONS = 10
 _HEADER_THREADS = 16
 
 
+def placed(where: object, problems: Iterable[str]) -> list[str]:
+    """Put the place before each problem: the folder, the file, the split, or what else the user gave.
+
+    Example:
+        >>> placed("photos", ["this folder is empty."])
+        ['photos: this folder is empty.']
+    """
+    return [f"{where}: {problem}" for problem in problems]
+
+
+def quoted(error: Exception) -> str:
+    """Return what another library says of an error as one line without a full stop, to be put into a sentence."""
+    return " ".join(str(error).split()).rstrip(".:") or type(error).__name__
+
+
 def lengths(images: int, labels: int) -> list[str]:
     """Each image needs one label."""
     if images == labels:
         return []
-    return [f"there are {images} images and {labels} labels; give one label for each image"]
+    return [f"there are {images} images and {labels} labels; give one label for each image."]
 
 
 def class_counts(counts: Sequence[int], class_names: Sequence[str], hold_out: bool) -> list[str]:
@@ -29,21 +47,21 @@ def class_counts(counts: Sequence[int], class_names: Sequence[str], hold_out: bo
         hold_out: True when validation images will be taken from the training images.
     """
     if sum(counts) == 0:
-        return ["there are no training images"]
+        return ["there are no training images."]
     problems = []
     if len(class_names) == 1:
-        problems.append(f'there is one class only, "{class_names[0]}"; a classifier needs at least two')
+        problems.append(f'there is one class only, "{class_names[0]}"; a classifier needs at least two.')
     missing = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
     if missing:
         problems.append(
             f"classes without a training image: {listed(missing)}; add images, or leave the class out and "
-            "number the labels from 0 without a gap"
+            "number the labels from 0 without a gap."
         )
     single = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
     if hold_out and single:
         problems.append(
             f"classes with one image: {listed(single)}; one to train on and one to hold out for validation are "
-            "needed, so add images, leave the class out, or give validation images of your own"
+            "needed, so add images, leave the class out, or give validation images of your own."
         )
     return problems
 
@@ -68,20 +86,20 @@ def class_agreement(split: str, names: Sequence[str], classes: Sequence[str], co
     if complete and absent:
         problems.append(
             f"classes that are missing from {split}: {listed(absent)}; add them to {split} (a class folder may be "
-            "empty there) or remove them from train"
+            "empty there) or remove them from train."
         )
     return problems
 
 
 def empty_split(split: str, images: int) -> list[str]:
     """A split that is given holds images."""
-    return [] if images else [f"there are no {split} images; add some or leave {split} out"]
+    return [] if images else [f"there are no {split} images; add some or leave {split} out."]
 
 
 def unknown_labels(labels: Iterable[str], class_names: Sequence[str]) -> list[str]:
     """Labels that are names are among the class names."""
     unknown = sorted(set(labels) - set(class_names))
-    return [f"labels that are no class: {listed(unknown)}; the classes are {listed(class_names)}"] if unknown else []
+    return [f"labels that are no class: {listed(unknown)}; the classes are {listed(class_names)}."] if unknown else []
 
 
 def whole_numbers(labels: np.ndarray) -> list[str]:
@@ -93,7 +111,7 @@ def whole_numbers(labels: np.ndarray) -> list[str]:
     wrong = np.flatnonzero(~np.isfinite(labels) | (labels != np.floor(labels)))
     if not len(wrong):
         return []
-    return [f"labels that are no whole numbers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names"]
+    return [f"labels that are no whole numbers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names."]
 
 
 def label_range(labels: np.ndarray, classes: int | None = None) -> list[str]:
@@ -108,7 +126,7 @@ def label_range(labels: np.ndarray, classes: int | None = None) -> list[str]:
     if not len(wrong):
         return []
     allowed = "0 and up" if classes is None else f"0 to {classes - 1}, as there are {classes} classes"
-    return [f"labels out of range: {_at(wrong, labels[wrong])}; give integers from {allowed}"]
+    return [f"labels out of range: {_at(wrong, labels[wrong])}; give integers from {allowed}."]
 
 
 def one_hot(rows: np.ndarray) -> list[str]:
@@ -123,13 +141,15 @@ def one_hot(rows: np.ndarray) -> list[str]:
     sums = [f"{total:g}" for total in rows[wrong].sum(axis=1)]
     return [
         f"label rows that are not one-hot: {_at(wrong, sums, 'with sum')}; give one 1 and else 0 in each row, "
-        "or integer labels"
+        "or integer labels."
     ]
 
 
 def one_hot_width(columns: int, classes: int) -> list[str]:
     """One-hot rows have a column for each class."""
-    return [] if columns == classes else [f"one-hot labels have {columns} columns and there are {classes} classes"]
+    if columns == classes:
+        return []
+    return [f"one-hot labels have {columns} columns and there are {classes} classes; give one column for each class."]
 
 
 def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[str]:
@@ -146,19 +166,19 @@ def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[st
     infinite = ~(np.isfinite(lows) & np.isfinite(highs))
     problems = []
     if infinite.any():
-        problems.append(f"images with NaN or infinite values: {_at(np.flatnonzero(infinite))}; replace or remove them")
+        problems.append(f"images with NaN or infinite values: {_at(np.flatnonzero(infinite))}; replace or remove them.")
     low, high = lows[~infinite].min(initial=np.inf), highs[~infinite].max(initial=-np.inf)
     outside = np.flatnonzero(~infinite & ((lows < 0) | (highs > 255)))
     if len(outside):
         remedy = "undo the scaling, for instance (x + 1) * 127.5" if low >= -1 and high <= 1 else "give raw pixels"
         problems.append(
             f"images with values outside 0..255 (from {low:g} to {high:g}): {_at(outside)}; {remedy}: "
-            "the recipe does the preprocessing of its backbone itself"
+            "the recipe does the preprocessing of its backbone itself."
         )
     elif high <= 1 and not infinite.all():
         problems.append(
             f"the largest pixel value is {high:g}, so the images seem scaled to 0..1; multiply by 255: "
-            "the recipe does the preprocessing of its backbone itself"
+            "the recipe does the preprocessing of its backbone itself."
         )
     return problems
 
@@ -174,56 +194,51 @@ def array_shapes(images: np.ndarray | Sequence[np.ndarray]) -> list[str]:
     if strange:
         return [
             f"images are of type {listed(strange)}; give numbers from 0 to 255 (paths of files go into a DataFrame or "
-            "CSV file with columns path and label)"
+            "CSV file with columns path and label)."
         ]
     if isinstance(images, np.ndarray):
         if is_image_shape(images.shape[1:]):
             return []
         axis = " (move the axis of channels last)" if images.ndim == 4 and images.shape[1] in CHANNELS else ""
-        return [f"images have shape {images.shape}; give (n, height, width) or (n, height, width, 1, 3 or 4){axis}"]
+        return [f"images have shape {images.shape}; give (n, height, width) or (n, height, width, 1, 3 or 4){axis}."]
     wrong = {index: image.shape for index, image in enumerate(images) if not is_image_shape(image.shape)}
     if not wrong:
         return []
     return [
         f"arrays that are no images: {_at(np.array(list(wrong)), wrong.values(), 'of shape')}; give "
-        "(height, width) or (height, width, 1, 3 or 4)"
+        "(height, width) or (height, width, 1, 3 or 4)."
     ]
 
 
-def strays(folder: object, images: Sequence[str], folders: Sequence[str], others: Sequence[str]) -> list[str]:
+def strays(images: Sequence[str], folders: Sequence[str], others: Sequence[str]) -> list[str]:
     """A folder holds class folders, and these hold images, and that is all.
 
     Args:
-        folder: The folder of class folders.
         images: Images that lie outside a class folder.
         folders: Folders inside class folders.
         others: Files that are no images, anywhere.
     """
     problems = []
     if images:
-        problems.append(
-            f"images in {folder} outside a class folder: {listed(images)}; move each into the folder of its class"
-        )
+        problems.append(f"images outside a class folder: {listed(images)}; move each into the folder of its class.")
     if folders:
-        problems.append(
-            f"folders inside the class folders of {folder}: {listed(folders)}; move their images up and remove them"
-        )
+        problems.append(f"folders inside the class folders: {listed(folders)}; move their images up and remove them.")
     if others:
-        problems.append(f"files in {folder} that are no images by their ending: {listed(others)}; move them out")
+        problems.append(f"files that are no images by their ending: {listed(others)}; move them out.")
     return problems
 
 
-def duplicates(paths: Sequence[str], where: str) -> list[str]:
+def duplicates(paths: Sequence[str]) -> list[str]:
     """No image is listed twice: one copy could be trained on and the other judged with."""
     twice = sorted(path for path, count in Counter(paths).items() if count > 1)
-    return [f"paths listed more than once in {where}: {listed(twice)}; keep one row for each"] if twice else []
+    return [f"paths listed more than once: {listed(twice)}; keep one row for each."] if twice else []
 
 
-def columns(found: Iterable[str], needed: Iterable[str], where: str) -> list[str]:
+def columns(found: Iterable[str], needed: Iterable[str]) -> list[str]:
     """A table has the columns asked of it."""
     found = [str(name) for name in found]
     return [
-        f'{where} has no column "{name}"; its columns are {listed(found)}.{did_you_mean(name, found)}'
+        f'there is no column "{name}"; the columns are {listed(found)}.{did_you_mean(name, found)}'
         for name in needed
         if name not in found
     ]
@@ -267,7 +282,7 @@ def unreadable(problems: Mapping[int, str], names: Sequence[str]) -> list[str]:
     reasons = [problems[index] for index in indices[:_MOST_REASONS]]
     rest = indices[_MOST_REASONS:]
     if rest:
-        reasons.append(f"{len(rest)} more images cannot be read: {listed(names[index] for index in rest)}")
+        reasons.append(f"{len(rest)} more images cannot be read: {listed(names[index] for index in rest)}.")
     return reasons
 
 

@@ -90,7 +90,8 @@ def to_rgb(image: np.ndarray, name: str = "image") -> np.ndarray:
     """
     if not is_image_shape(image.shape):
         raise DataError(
-            f"{name} has shape {image.shape}; give (height, width) or (height, width, channels) with 1, 3 or 4 channels"
+            f"{name}: its shape is {image.shape}; give (height, width) or (height, width, channels) with 1, 3 or 4 "
+            "channels."
         )
     if image.dtype != np.uint8:
         image = _rounded(image, name)
@@ -150,10 +151,10 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 def _rounded(image: np.ndarray, name: str) -> np.ndarray:
     if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool):
-        raise DataError(f"{name} holds {image.dtype} values; give numbers from 0 to 255")
+        raise DataError(f"{name}: its values are of type {image.dtype}; give numbers from 0 to 255.")
     low, high = image.min(), image.max()
     if not (low >= 0 and high <= 255):  # Also true of NaN, which compares as false.
-        raise DataError(f"{name} has values from {low:g} to {high:g}; give numbers from 0 to 255")
+        raise DataError(f"{name}: its values go from {low:g} to {high:g}; give numbers from 0 to 255.")
     return np.rint(image).astype(np.uint8)
 
 
@@ -164,14 +165,14 @@ def _on_white(image: np.ndarray) -> np.ndarray:
 
 def _complaint(source: ImageSource, name: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{name} does not exist"
+        return f"{name}: there is no such file."
     if _is_empty(source):
         reason = "it is empty (0 bytes)"
     elif isinstance(error, UnidentifiedImageError):
         reason = "its content is not that of an image"
     else:
         reason = str(error) or type(error).__name__
-    return f"{name} cannot be read: {reason}; replace or remove it"
+    return f"{name}: this image cannot be read: {reason}; replace or remove it."
 
 
 def _is_empty(source: ImageSource) -> bool:

@@ -27,10 +27,10 @@ def stratified_holdout(labels: np.ndarray, fraction: float, seed: int) -> tuple[
         (3, 2)
     """
     if not 0 < fraction < 1:
-        raise DataError(f"the share to hold out is {fraction}; give a number between 0 and 1, such as 0.2")
+        raise DataError(f"the share to hold out is {fraction}; give a number between 0 and 1, such as 0.2.")
     classes, counts = np.unique(labels, return_counts=True)
     if (counts < 2).any():
-        raise DataError(f"one image cannot be divided; labels with a single image: {listed(classes[counts < 2])}")
+        raise DataError(f"one image cannot be divided; labels with a single image: {listed(classes[counts < 2])}.")
     random = np.random.default_rng(seed)
     held = np.zeros(len(labels), dtype=bool)
     for label, count in zip(classes, counts, strict=True):

@@ -35,7 +35,7 @@ _STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 _DROP = 0.75
 
 
-def build(network: str | keras.Model, weights: str, image_size: int) -> keras.Model:
+def build(network: str | keras.Model, weights: str, image_size: int, dry: bool = False) -> keras.Model:
     """Build a backbone of the table without its classifier, or check a user's own.
 
     Layers that Keras names by a counter of the whole process, such as "activation_94", get the names they have in a
@@ -50,6 +50,7 @@ def build(network: str | keras.Model, weights: str, image_size: int) -> keras.Mo
             the same network without classifier. MobileNets always get the ImageNet weights trained at 224 pixels. A
             user's own model keeps the weights it has.
         image_size: Height and width of its input, pixels.
+        dry: Check all the same, but read no weights file and leave the weights random.
 
     Returns:
         A functional model from float32 (batch, image_size, image_size, 3) to (batch, height, width, channels). A
@@ -75,6 +76,8 @@ def build(network: str | keras.Model, weights: str, image_size: int) -> keras.Mo
     if problems:
         raise BackboneError(*problems)
     built = _untrained(backbone, image_size)
+    if dry:
+        return built
     if weights == "imagenet":
         _load_imagenet(built, backbone)
     elif weights == "demo":

@@ -9,13 +9,16 @@ from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.trainable import Group
 
 
-def freeze(network: Network, groups: Sequence[Group], batch_norm: str) -> dict[str, float]:
+def freeze(
+    network: Network, groups: Sequence[Group], batch_norm: str, momentum: float | None = None
+) -> dict[str, float]:
     """Set the `trainable` flag of every layer; the model must be compiled afterwards.
 
     Args:
         network: The layers.
         groups: Which layers are trained, as `trainable.groups` matched them.
         batch_norm: "frozen" or "trained", see `FitSpec`.
+        momentum: Of trained BatchNormalization; None leaves what each layer has.
 
     Returns:
         The learning-rate multiplier of each trained variable, by the variable's path.
@@ -28,23 +31,24 @@ def freeze(network: Network, groups: Sequence[Group], batch_norm: str) -> dict[s
     for layer in network.backbone.layers:
         multiplier = multipliers.get(layer.name)
         layer.trainable = multiplier is not None
-        if batch_norm == "frozen":
-            _still(layer)
+        for norm in _batch_norms(layer):
+            if batch_norm == "frozen":
+                # Only this keeps it in inference mode during fit; calling the backbone with training=False does not
+                # (keras-team/keras#20285).
+                norm.trainable = False
+            elif momentum is not None and norm.trainable:
+                norm.momentum = momentum
         by_variable |= {variable.path: multiplier or 0.0 for variable in layer.trainable_variables}
     network.head.trainable = head is not None
     return by_variable | {variable.path: head or 0.0 for variable in network.head.trainable_variables}
 
 
-def _still(layer: keras.layers.Layer) -> None:
-    """Freeze a BatchNormalization, or all of those inside a layer that is a model itself.
-
-    Only `trainable = False` keeps it in inference mode during fit; calling the backbone with training=False does not
-    (keras-team/keras#20285).
-    """
+def _batch_norms(layer: keras.layers.Layer) -> Iterator[keras.layers.BatchNormalization]:
+    """Yield the layer, or those inside a layer that is a model itself, where they are BatchNormalization."""
     if isinstance(layer, keras.layers.BatchNormalization):
-        layer.trainable = False
+        yield layer
     for inner in getattr(layer, "layers", ()):
-        _still(inner)
+        yield from _batch_norms(inner)
 
 
 @contextmanager

@@ -74,14 +74,14 @@ def test_all_images_that_cannot_be_decoded_are_named():
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
         if index % 3 == 0:
-            raise DataError(f"image {index} cannot be read: it is torn; replace or remove it")
+            raise DataError(f"image {index}: this image cannot be read: it is torn; replace or remove it.")
         return good.read(index)
 
     with pytest.raises(DataError) as caught:
         load(replace(good, read=read), size=4, workers=4)
-    assert caught.value.problems[0] == "image 0 cannot be read: it is torn; replace or remove it"
-    assert caught.value.problems[9].startswith("image 27 ")
-    assert caught.value.problems[10] == "4 more images cannot be read: image 30, image 33, image 36, image 39"
+    assert caught.value.problems[0] == "image 0: this image cannot be read: it is torn; replace or remove it."
+    assert caught.value.problems[9].startswith("image 27: ")
+    assert caught.value.problems[10] == "4 more images cannot be read: image 30, image 33, image 36, image 39."
 
 
 def test_interruption_does_not_wait_for_the_rest():

@@ -150,6 +150,15 @@ def test_cutmix_mixes_labels_by_the_share_of_the_pixels(plain):
     assert ((share > 0) & (share < 1)).any()
 
 
+def test_cutmix_of_keras_cv_does_not_count_what_lies_over_the_border(plain):
+    augment = augmentation.build([layer("keras_cv.CutMix")], SIZE, seed=0)
+    for _ in range(4):
+        images, labels = augment(*plain)
+        share = (images[..., 0] == 200).mean(axis=(1, 2))
+        np.testing.assert_allclose(labels, np.stack([1 - share, share], axis=1), atol=1e-6)
+        assert ((share > 0) & (share < 1)).any()
+
+
 @pytest.mark.parametrize("name", ["keras_cv.CutMix", "keras_cv.FourierMix", "keras_cv.Mosaic"])
 def test_other_mixing_layers_return_labels_that_sum_to_one(photos, name):
     images, labels = augmented([layer(name)], *photos)
@@ -190,7 +199,8 @@ def test_all_problems_are_told_at_once():
                 {"layer": "RandomFlip", "arguments": "horizontal"},
                 layer("RandomCutout", height_factor=0.1, width_factor=0.1),
                 layer("keras_cv.RandomJpegQuality", factor=[50, 90]),
-            ]
+            ],
+            "augmentation",
         )
     told = caught.value.problems
     assert told[0] == (
@@ -230,14 +240,14 @@ def test_build_checks_too():
 
 
 def test_a_layer_says_why_it_refuses_a_value():
-    with pytest.raises(RecipeError, match=r"augmentation\[0\]: RandomRotation refuses its arguments: .*factor=7"):
-        augmentation.check([layer("RandomRotation", factor=7)])
+    with pytest.raises(RecipeError, match=r"^fit\.augmentation\[0\]: RandomRotation refuses its arguments: .*factor=7"):
+        augmentation.check([layer("RandomRotation", factor=7)], "fit.augmentation")
 
 
 def test_layers_of_keras_cv_need_the_tensorflow_backend(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(RecipeError, match="layers of keras_cv need the tensorflow backend, and this is jax; set KERAS"):
-        augmentation.check([layer("keras_cv.RandAugment")])
+        augmentation.check([layer("keras_cv.RandAugment")], "augmentation")
 
 
 def test_under_another_backend_the_layers_of_keras_run():

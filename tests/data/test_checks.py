@@ -20,28 +20,28 @@ def test_what_is_right_is_passed_in_silence():
     assert checks.one_hot_width(3, 3) == []
     assert checks.pixel_range(np.array([0.0]), np.array([255.0]), np.dtype("float32")) == []
     assert checks.array_shapes(np.zeros((2, 4, 4, 3))) == []
-    assert checks.strays("photos", images=[], folders=[], others=[]) == []
-    assert checks.duplicates(["a", "b"], "labels.csv") == []
-    assert checks.columns(["path", "label", "more"], ["path", "label"], "labels.csv") == []
+    assert checks.strays(images=[], folders=[], others=[]) == []
+    assert checks.duplicates(["a", "b"]) == []
+    assert checks.columns(["path", "label", "more"], ["path", "label"]) == []
     assert checks.unreadable({}, []) == []
 
 
 def test_label_range_says_where_and_what():
     assert checks.label_range(np.array([0, 5, -1]), 3) == [
-        "labels out of range: image 1 with 5, image 2 with -1; give integers from 0 to 2, as there are 3 classes"
+        "labels out of range: image 1 with 5, image 2 with -1; give integers from 0 to 2, as there are 3 classes."
     ]
 
 
 def test_one_hot_rows_must_be_exact():
     assert checks.one_hot(np.array([[0, 0], [0, 1]])) == [
-        "label rows that are not one-hot: image 0 with sum 0; give one 1 and else 0 in each row, or integer labels"
+        "label rows that are not one-hot: image 0 with sum 0; give one 1 and else 0 in each row, or integer labels."
     ]
 
 
 def test_pixel_range_sorts_out_what_went_wrong():
     lows, highs = np.array([0, -1, np.nan]), np.array([1, 1, np.nan])
     infinite, outside = checks.pixel_range(lows, highs, np.dtype("float32"))
-    assert infinite == "images with NaN or infinite values: image 2; replace or remove them"
+    assert infinite == "images with NaN or infinite values: image 2; replace or remove them."
     assert outside.startswith("images with values outside 0..255 (from -1 to 1): image 1; undo the scaling")
     (scaled,) = checks.pixel_range(lows[:1], highs[:1], np.dtype("float32"))
     assert "multiply by 255" in scaled

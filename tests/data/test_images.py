@@ -127,7 +127,7 @@ def test_cut_off_file_is_named(tmp_path, form):
     data = encoded(noise(64, 64), form)
     path = tmp_path / "cut.img"
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match=r"cut\.img cannot be read: .*; replace or remove it"):
+    with pytest.raises(DataError, match=r"cut\.img: this image cannot be read: .*; replace or remove it\."):
         decode(path)
 
 
@@ -144,13 +144,13 @@ def test_cut_off_jpeg_says_so(tmp_path):
 def test_empty_text_and_missing_files_are_told_apart(tmp_path, read):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no image at all")
-    with pytest.raises(DataError, match=r"empty\.png cannot be read: it is empty \(0 bytes\)"):
+    with pytest.raises(DataError, match=r"empty\.png: this image cannot be read: it is empty \(0 bytes\)"):
         read(tmp_path / "empty.png")
-    with pytest.raises(DataError, match=r"text\.png cannot be read: its content is not that of an image"):
+    with pytest.raises(DataError, match=r"text\.png: this image cannot be read: its content is not that of an image"):
         read(tmp_path / "text.png")
-    with pytest.raises(DataError, match=r"nowhere\.png does not exist"):
+    with pytest.raises(DataError, match=r"nowhere\.png: there is no such file"):
         read(tmp_path / "nowhere.png")
-    with pytest.raises(DataError, match=r"image 3 cannot be read: it is empty"):
+    with pytest.raises(DataError, match=r"image 3: this image cannot be read: it is empty"):
         read(b"", name="image 3")
 
 
@@ -182,13 +182,13 @@ def test_rgb_array_is_passed_through():
 
 @pytest.mark.parametrize("value", [-1.0, 256.0, np.nan, np.inf])
 def test_values_outside_the_range_are_refused(value):
-    with pytest.raises(DataError, match=r"photo has values from .* give numbers from 0 to 255"):
+    with pytest.raises(DataError, match=r"photo: its values go from .* give numbers from 0 to 255"):
         to_rgb(np.full((2, 2), value), "photo")
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4, 2), (0, 4, 3), (1, 4, 4, 3)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(DataError, match="image has shape"):
+    with pytest.raises(DataError, match="image: its shape is"):
         to_rgb(np.zeros(shape, dtype=np.uint8))
 
 

@@ -35,9 +35,7 @@ def test_resizing_within_the_model_is_that_of_the_input_pipeline(assembled, pict
 def test_core_and_model_are_one(assembled, pictures):
     _, _, network = assembled()
     pixels, _ = pictures(2)
-    np.testing.assert_allclose(
-        network.core.predict_on_batch(pixels), network.model.predict_on_batch(pixels), atol=1e-6
-    )
+    np.testing.assert_allclose(network.core.predict_on_batch(pixels), network.model.predict_on_batch(pixels), atol=1e-6)
     assert all(one is other for one, other in zip(network.core.weights, network.model.weights, strict=True))
 
 

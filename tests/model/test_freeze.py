@@ -40,6 +40,13 @@ def test_batch_norm_inside_a_nested_model_is_frozen_too(own):
         np.testing.assert_array_equal(old, new)
 
 
+def test_trained_batch_norm_takes_the_momentum(own):
+    facts, network = own
+    groups = trainable.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    freeze(network, groups, "trained", momentum=0.8)
+    assert network.backbone.get_layer("block").layers[1].momentum == 0.8
+
+
 def test_every_trained_variable_has_its_multiplier(own):
     facts, network = own
     groups = trainable.groups([("head", 1.0), ("backbone/last", 0.1), ("backbone", "frozen")], facts, "trainable")

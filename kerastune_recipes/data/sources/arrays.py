@@ -28,7 +28,7 @@ def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source
     try:
         stack, given = _as_stack(x), np.asarray(y)
     except (TypeError, ValueError) as error:
-        return Found(source, problems=(f"{source} cannot be read as NumPy arrays: {error}",))
+        return Found(source, problems=(f"{source}: these cannot be read as NumPy arrays: {checks.quoted(error)}.",))
     problems = checks.array_shapes(stack)
     labels, label_problems = read_labels(given, class_names)
     if not problems:
@@ -37,7 +37,7 @@ def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source
             problems += checks.lengths(len(stack), len(labels.indices))
     problems += label_problems
     if labels is None or problems:
-        return Found(source, problems=tuple(problems))
+        return Found(source, problems=tuple(checks.placed(source, problems)))
     names = [f"image {index}" for index in range(len(stack))]
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:

@@ -35,13 +35,14 @@ def read_folder(root: Path) -> Found:
         return Found(str(root), problems=(_no_folder(root),))
     entries = _visible(root)
     if not entries:
-        return Found(str(root), problems=(f"{root} is empty; make a folder for each class, as in ants/1.jpg",))
+        problem = f"{root}: this folder is empty; make a folder for each class, as in ants/1.jpg."
+        return Found(str(root), problems=(problem,))
     folders = [entry for entry in entries if entry.is_dir()]
     if _is_divided(folders):
         return _read_splits(root, entries)
     if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
-        problem = f"{root} has {listed(folder.name for folder in folders)} and no train folder with class folders"
-        return Found(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg",))
+        problem = f"{root}: there is {listed(folder.name for folder in folders)} and no train folder with class folders"
+        return Found(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg.",))
     part, problems = _read_classes(root, root)
     return Found(str(root), {TRAIN: part}, tuple(problems))
 
@@ -81,12 +82,12 @@ def _read_splits(root: Path, entries: Sequence[Path]) -> Found:
         if split is None:
             strays.append(entry.name)
         elif split in parts:
-            problems.append(f"{root} has two folders of {split} images; {entry.name} is the second: keep one")
+            problems.append(f"{root}: there are two folders of {split} images, {entry.name} is the second; keep one.")
         else:
             parts[split], more = _read_classes(entry, root)
             problems += more
     if strays:
-        problems.append(f"beside train in {root}, neither validation nor test: {listed(strays)}; move them out")
+        problems.append(f"{root}: beside train, and neither validation nor test: {listed(strays)}; move them out.")
     return Found(str(root), parts, tuple(problems))
 
 
@@ -95,8 +96,7 @@ def _read_classes(folder: Path, root: Path) -> tuple[Part, list[str]]:
     outside = [(_kind(entry), entry) for entry in _visible(folder)]
     classes = [entry for kind, entry in outside if kind == "folder"]
     inside = [(_kind(entry), entry, label) for label, path in enumerate(classes) for entry in _visible(path)]
-    problems = checks.strays(
-        folder,
+    strays = checks.strays(
         images=[_from(root, entry) for kind, entry in outside if kind == "image"],
         folders=[_from(root, entry) for kind, entry, _ in inside if kind == "folder"],
         others=[
@@ -111,7 +111,7 @@ def _read_classes(folder: Path, root: Path) -> tuple[Part, list[str]]:
         labels=np.array([label for _, label in found], dtype=np.int64),
         class_names=[path.name for path in classes],
     )
-    return Part(samples, "declared"), [*problems, *unreadable]
+    return Part(samples, "declared"), [*checks.placed(folder, strays), *unreadable]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -131,6 +131,6 @@ def _from(root: Path, entry: Path) -> str:
 
 def _no_folder(root: Path) -> str:
     if root.is_file():
-        return f"{root} is a file; give a folder of class folders or a .csv file with columns path and label"
+        return f"{root}: this is a file; give a folder of class folders or a .csv file with columns path and label."
     siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
-    return f"there is no folder {root}.{did_you_mean(root.name, siblings)}"
+    return f"{root}: there is no such folder.{did_you_mean(root.name, siblings)}"

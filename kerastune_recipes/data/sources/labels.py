@@ -39,11 +39,11 @@ def read_labels(given: np.ndarray, class_names: Sequence[str] | None = None) -> 
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.ndim not in (1, 2):
-        return None, [f"labels have shape {given.shape}; give (n,) integers or names, or (n, classes) one-hot rows"]
+        return None, [f"labels have shape {given.shape}; give (n,) integers or names, or (n, classes) one-hot rows."]
     if given.dtype.kind in "OSTU" and given.ndim == 1:
         return _names([_text(label) for label in given], class_names)
     if given.dtype.kind not in "biuf":
-        return None, [f"labels are of type {given.dtype}; give integers, one-hot rows or names"]
+        return None, [f"labels are of type {given.dtype}; give integers, one-hot rows or names."]
     return _rows(given, class_names) if given.ndim == 2 else _integers(given, class_names)
 
 

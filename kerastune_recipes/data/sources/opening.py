@@ -54,9 +54,9 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2) -> Da
     """
     found = _find(ds)
     parts, problems = _agree(found.parts)
-    problems = [*found.problems, *problems, *_check(parts)]
+    problems = [*found.problems, *checks.placed(found.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
-        problems = [f'{found.source} has no "train" among its splits ({listed(parts)}); add one to learn from']
+        problems = [f'{found.source}: there is no "train" among its splits ({listed(parts)}); add one to learn from.']
     if problems:
         raise DataError(*problems)
     train, validation = parts[TRAIN].samples, parts.get(VALIDATION)
@@ -98,9 +98,9 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str]) -> Samples:
     for split, part in wanted.items():
         part, more = _brought_to(split, part, tuple(class_names), "declared", complete=False)
         agreed.append(part.samples)
-        problems += more
+        problems += checks.placed(found.source, more)
     if not problems and not any(len(samples) for samples in agreed):
-        problems.append(f"{found.source} has no images to evaluate on")
+        problems.append(f"{found.source}: there are no images to evaluate on.")
     if problems:
         raise DataError(*problems)
     return concatenate(agreed)
@@ -131,10 +131,10 @@ def _find(ds: Any) -> Found:
         return read_builder(ds)
     if isinstance(ds, tuple | list) and len(ds) == 2:
         if any(_is_a(part, "tensorflow", "data.Dataset") or isinstance(part, str | Mapping) for part in ds):
-            problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}'
+            problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}.'
             return Found("pair", problems=(problem,))
         return read_arrays(*ds)
-    raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}")
+    raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}.")
 
 
 def _is_a(ds: Any, module: str, name: str) -> bool:
@@ -147,7 +147,7 @@ def _demo(name: str) -> Found:
     from kerastune_recipes.demo import digits
 
     if name != "demo:digits":
-        return Found(name, problems=(f'there is no "{name}".{did_you_mean(name, ["demo:digits"])}',))
+        return Found(name, problems=(f"{name}: there is no such data set; there is demo:digits.",))
     parts = {split: read_arrays(x, y, digits.CLASS_NAMES).parts[TRAIN] for split, (x, y) in digits.digits().items()}
     return Found(name, parts)
 
@@ -159,20 +159,23 @@ def _splits(ds: Mapping[Any, Any]) -> Found:
     sources = []
     for key, value in ds.items():
         split = SPLIT_NAMES.get(str(key))
-        if split is None or split in parts:
-            known = list(SPLIT_NAMES)
-            problems.append(f'no split is called "{key}"; write train, validation and test.{did_you_mean(key, known)}')
+        if split is None:
+            hint = did_you_mean(key, SPLIT_NAMES)
+            problems.append(f"{key}: there is no such split; write train, validation and test.{hint}")
+            continue
+        if split in parts:
+            problems.append(f"{key}: the {split} images are given twice; keep one.")
             continue
         found = _find(value)
         sources.append(f"{split}: {found.source}")
-        problems += [f"{split}: {problem}" for problem in found.problems]
+        problems += checks.placed(split, found.problems)
         if found.parts.keys() - {TRAIN}:
             problems.append(
-                f"{split}: {found.source} is itself divided into {listed(found.parts)}; give one part of it"
+                f"{split}: {found.source}: this is itself divided into {listed(found.parts)}; give one part of it."
             )
         elif TRAIN in found.parts:
             parts[split] = found.parts[TRAIN]
-    return Found(", ".join(sources), parts, tuple(problems))
+    return Found("{" + ", ".join(sources) + "}", parts, tuple(problems))
 
 
 def _agree(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:
@@ -207,7 +210,7 @@ def _brought_to(
         if part.one_hot:
             problems += checks.one_hot_width(len(own), len(class_names))
         if problems:
-            return part, [f"{split}: {problem}" for problem in problems]
+            return part, checks.placed(split, problems)
         return replace(part, samples=replace(part.samples, class_names=class_names)), []
     problems = checks.class_agreement(split, own, class_names, complete)
     return (part if problems else replace(part, samples=_reordered(part.samples, class_names))), problems

@@ -38,9 +38,9 @@ def read_csv(path: Path) -> Found:
         # Text as it stands: "01" is not 1, and "NA" is a label like any other.
         frame = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
     except FileNotFoundError:
-        return Found(str(path), problems=(f"there is no file {path}",))
-    except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError) as error:
-        return Found(str(path), problems=(f"{path} cannot be read as a table: {error}",))
+        return Found(str(path), problems=(f"{path}: there is no such file.",))
+    except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        return Found(str(path), problems=(f"{path}: this file cannot be read as a table: {checks.quoted(error)}.",))
     return _read_frame(frame, path.parent, str(path))
 
 
@@ -57,16 +57,16 @@ def read_dataframe(frame: "pandas.DataFrame") -> Found:
 
 
 def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
-    problems = checks.columns(frame.columns, _NEEDED, source)
+    problems = checks.columns(frame.columns, _NEEDED)
     if problems:
-        return Found(source, problems=tuple(problems))
-    rows, problems = _rows(frame, source)
+        return Found(source, problems=tuple(checks.placed(source, problems)))
+    rows, problems = _rows(frame)
     missing = {row.path for row in rows if not (folder / row.path).is_file()}
     if missing:
         problems.append(
-            f"paths in {source} where there is no file: {listed(sorted(missing))}; "
-            f"relative paths start at {folder.absolute()}"
+            f"paths where there is no file: {listed(sorted(missing))}; relative paths start at {folder.absolute()}."
         )
+    problems = checks.placed(source, problems)
     by_split = defaultdict(list)
     for row in rows:
         if row.path not in missing:
@@ -81,7 +81,7 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
     return Found(source, parts, tuple(problems))
 
 
-def _rows(frame: "pandas.DataFrame", source: str) -> tuple[list[_Row], list[str]]:
+def _rows(frame: "pandas.DataFrame") -> tuple[list[_Row], list[str]]:
     """Return the rows that can be used, and what is wrong with the others."""
     named = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else [])]
     cells = {name: ["" if blank else str(value).strip() for value, blank in _cells(frame[name])] for name in named}
@@ -90,19 +90,20 @@ def _rows(frame: "pandas.DataFrame", source: str) -> tuple[list[_Row], list[str]
     for name, values in cells.items():
         blank = [index for index, value in enumerate(values) if not value]
         if blank:
-            problems.append(f"{source} has rows without a {name}: {listed(f'row {index + 1}' for index in blank)}")
+            places = listed(f"row {index + 1}" for index in blank)
+            problems.append(f"rows without a {name}: {places}; fill in or remove them.")
         for index in blank:
             usable[index] = False
     given = cells.get(_SPLIT, [TRAIN] * len(frame))
     unknown = sorted({value for value in given if value and value.lower() not in SPLIT_NAMES})
     if unknown:
-        problems.append(f"{source} has unknown splits: {listed(unknown)}; write train, validation or test")
+        problems.append(f"unknown splits: {listed(unknown)}; write train, validation or test.")
     rows = [
         _Row(path, label, SPLIT_NAMES[split.lower()])
         for path, label, split, ok in zip(cells["path"], cells["label"], given, usable, strict=True)
         if ok and split.lower() in SPLIT_NAMES
     ]
-    return rows, problems + checks.duplicates([row.path for row in rows], source)
+    return rows, problems + checks.duplicates([row.path for row in rows])
 
 
 def _cells(column: "pandas.Series"):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.arrays import read_arrays
 from kerastune_recipes.data.sources.found import Found
 from kerastune_recipes.errors import DataError
@@ -31,17 +32,17 @@ def read_tf_data(dataset: "tf.data.Dataset") -> Found:
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2):
         what = f"{len(spec)} parts" if isinstance(spec, tuple) else type(spec).__name__
-        problem = f"{_SOURCE} gives {what} for each element; map it to (image, label)"
+        problem = f"{_SOURCE}: it gives {what} for each element; map it to (image, label)."
         return Found(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        return Found(_SOURCE, problems=(f"{_SOURCE} never ends; leave out repeat()",))
+        return Found(_SOURCE, problems=(f"{_SOURCE}: it never ends; leave out repeat().",))
     images, labels = [], []
     try:
         for image, label in _elements(dataset):
             images.append(_compact(image))
             labels.append(label)
     except tf.errors.OpError as error:
-        raise DataError(f"{_SOURCE} failed after {len(images)} images: {error.message}") from error
+        raise DataError(f"{_SOURCE}: it failed after {len(images)} images: {checks.quoted(error)}.") from error
     return read_arrays(images, np.array(labels), getattr(dataset, "class_names", None), _SOURCE)
 
 

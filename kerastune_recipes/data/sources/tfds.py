@@ -37,10 +37,10 @@ def read_tfds(name: str) -> Found:
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
-        problem = f'TensorFlow Datasets has no data set "{name}".{did_you_mean(name, known)}'
+        problem = f'{source}: TensorFlow Datasets has no data set "{name}".{did_you_mean(name, known)}'
         return Found(source, problems=(problem,))
     except Exception as error:  # A wrong configuration, version or namespace: each has an error of its own.
-        problem = f"TensorFlow Datasets cannot open {name}: {' '.join(str(error).split())}"
+        problem = f"{source}: TensorFlow Datasets cannot open it: {checks.quoted(error)}."
         return Found(source, problems=(problem,))
     return read_builder(builder, source)
 
@@ -68,7 +68,7 @@ def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None)
     _prepare(builder, source)
     wanted = {name: SPLIT_NAMES[name.lower()] for name in builder.info.splits if name.lower() in SPLIT_NAMES}
     if not wanted:
-        problem = f"{source} has none of the splits train, validation and test; it has {listed(builder.info.splits)}"
+        problem = f"{source}: this has no split train, validation or test; it has {listed(builder.info.splits)}."
         return Found(source, problems=(problem,))
     parts = {}
     for name, split in wanted.items():
@@ -90,8 +90,8 @@ def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple
     if len(pictures) == 1 and len(labels) == 1:
         return (pictures[0], labels[0]), []
     problem = (
-        f"{source} is no set of images with one label each: it has {len(pictures)} Image and {len(labels)} ClassLabel "
-        f"features among {listed(features)}; map it to (image, label) as a tf.data.Dataset"
+        f"{source}: this is no set of images with one label each: it has {len(pictures)} Image and {len(labels)} "
+        f"ClassLabel features among {listed(features)}; map it to (image, label) as a tf.data.Dataset."
     )
     return ("", ""), [problem]
 
@@ -111,7 +111,8 @@ def _prepare(builder: "tfds.core.DatasetBuilder", source: str) -> None:
         with redirect_stdout(sys.stderr):  # Standard output may be a report for a machine.
             builder.download_and_prepare()
     except Exception as error:  # Whatever the network, the disk or the data set's own code may raise.
-        raise WorkError(f"{source} could not be downloaded and prepared: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {checks.quoted(error)}"
+        raise WorkError(f"{source}: it could not be downloaded and prepared: {reason}.") from error
 
 
 def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str, str]) -> tuple[Part, list[str]]:

@@ -148,7 +148,7 @@ def test_single_number_is_no_stack_of_images():
 
 
 def test_labels_that_are_no_array():
-    assert "arrays cannot be read as NumPy arrays" in problems(gray((2, 2, 2)), [[0], [1, 2]])
+    assert "arrays: these cannot be read as NumPy arrays: " in problems(gray((2, 2, 2)), [[0], [1, 2]])
 
 
 def test_images_and_labels_are_judged_together():

@@ -77,8 +77,8 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, fill, paint):
     assert "folders inside the class folders" in text
     assert "red/more" in text
     assert "no images by their ending: notes.txt, red/list.csv; move them out" in text
-    assert "empty.png cannot be read: it is empty (0 bytes)" in text
-    assert "torn.jpg cannot be read" in text
+    assert "empty.png: this image cannot be read: it is empty (0 bytes)" in text
+    assert "torn.jpg: this image cannot be read" in text
     assert "classes without a training image: blue" in text
     assert "classes with one image: green" in text
 
@@ -95,17 +95,17 @@ def test_flat_folder_of_images(tmp_path, paint):
 
 
 def test_empty_folder(tmp_path):
-    assert "is empty; make a folder for each class, as in ants/1.jpg" in problems(tmp_path)
+    assert ": this folder is empty; make a folder for each class, as in ants/1.jpg" in problems(tmp_path)
 
 
 def test_missing_folder_suggests_a_neighbour(tmp_path):
     (tmp_path / "photos").mkdir()
-    assert problems(tmp_path / "photso").endswith('photso. Did you mean "photos"?')
-    assert "there is no folder" in problems(tmp_path / "far" / "away")
+    assert problems(tmp_path / "photso").endswith('photso: there is no such folder. Did you mean "photos"?')
+    assert "away: there is no such folder." in problems(tmp_path / "far" / "away")
 
 
 def test_file_instead_of_a_folder(tmp_path, paint):
-    assert "is a file; give a folder of class folders or a .csv file" in problems(paint(tmp_path / "1.png"))
+    assert "1.png: this is a file; give a folder of class folders or a .csv file" in problems(paint(tmp_path / "1.png"))
 
 
 def test_splits_that_disagree(tmp_path, fill):
@@ -126,7 +126,7 @@ def test_a_class_may_have_no_test_images_if_its_folder_is_there(tmp_path, fill):
 def test_splits_without_training_images(tmp_path, fill):
     fill(tmp_path / "val", red=2, green=2)
     fill(tmp_path / "test", red=2, green=2)
-    assert "has test, val and no train folder" in problems(tmp_path)
+    assert ": there is test, val and no train folder" in problems(tmp_path)
 
 
 def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
@@ -135,7 +135,7 @@ def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
     fill(tmp_path / "valid", red=1, green=1)
     (tmp_path / "models").mkdir()
     text = problems(tmp_path)
-    assert "two folders of validation images; valid is the second" in text
+    assert "two folders of validation images, valid is the second; keep one." in text
     assert "neither validation nor test: models" in text
 
 
@@ -147,4 +147,4 @@ def test_many_unreadable_images_are_counted_not_recited(tmp_path, fill):
         open_dataset(tmp_path)
     assert len(caught.value.problems) == 11
     assert caught.value.problems[10].startswith("15 more images cannot be read: red/bad10.png, ")
-    assert caught.value.problems[10].endswith("and 5 more")
+    assert caught.value.problems[10].endswith("and 5 more.")

@@ -21,7 +21,7 @@ def problems(ds) -> str:
 
 def test_splits_of_ones_own():
     dataset = open_dataset({"train": pair(0, 0, 1, 1), "val": pair(0, 1), "test": pair(1)})
-    assert dataset.source == "train: arrays, validation: arrays, test: arrays"
+    assert dataset.source == "{train: arrays, validation: arrays, test: arrays}"
     assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (0, 1))
     assert not dataset.held_out
 
@@ -71,9 +71,14 @@ def test_form_of_the_training_labels_counts():
 def test_every_part_is_checked(tmp_path):
     x, y = pair(0, 1)
     text = problems({"train": (x, y[:1]), "tset": (x, y), "test": tmp_path / "absent"})
-    assert "train: there are 2 images and 1 labels" in text
-    assert 'no split is called "tset"; write train, validation and test. Did you mean "test"?' in text
-    assert "test: there is no folder" in text
+    assert "train: arrays: there are 2 images and 1 labels" in text
+    assert 'tset: there is no such split; write train, validation and test. Did you mean "test"?' in text
+    assert "absent: there is no such folder." in text
+
+
+def test_split_given_twice():
+    ds = {"train": pair(0, 1), "val": pair(0, 1), "valid": pair(0, 1)}
+    assert problems(ds) == "valid: the validation images are given twice; keep one."
 
 
 def test_part_that_is_divided_itself(tmp_path, fill):
@@ -83,7 +88,7 @@ def test_part_that_is_divided_itself(tmp_path, fill):
 
 
 def test_training_split_must_be_there():
-    assert 'test: arrays has no "train" among its splits (test)' in problems({"test": pair(0, 1)})
+    assert '{test: arrays}: there is no "train" among its splits (test)' in problems({"test": pair(0, 1)})
 
 
 def test_split_given_without_images():
@@ -124,7 +129,7 @@ def test_evaluation_refuses_what_the_model_does_not_know(tmp_path, fill):
         open_for_evaluation(fill(tmp_path, red=2, green=2), ("reed", "green"))
     with pytest.raises(DataError, match="train: labels out of range: image 1 with 2"):
         open_for_evaluation(pair(0, 2), ("ant", "wasp"))
-    with pytest.raises(DataError, match="arrays has no images to evaluate on"):
+    with pytest.raises(DataError, match="arrays: there are no images to evaluate on"):
         open_for_evaluation(([], []), ("ant", "wasp"))
 
 
@@ -133,7 +138,7 @@ def test_demo():
     assert dataset.class_names == tuple("0123456789")
     assert dataset.train.counts == (8,) * 10
     assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 1797
-    assert 'there is no "demo:digit". Did you mean "demo:digits"?' in problems("demo:digit")
+    assert "demo:digit: there is no such data set; there is demo:digits." in problems("demo:digit")
 
 
 @pytest.mark.parametrize("ds", [None, 3, np.zeros((3, 4, 4)), (1, 2, 3)])

@@ -63,8 +63,8 @@ def test_labels_are_text_as_it_stands(tmp_path, photos):
 def test_columns_that_are_missing(tmp_path):
     (tmp_path / "labels.csv").write_text("Path,class\n")
     text = problems(tmp_path / "labels.csv")
-    assert 'labels.csv has no column "path"; its columns are Path, class. Did you mean "Path"?' in text
-    assert 'has no column "label"' in text
+    assert 'labels.csv: there is no column "path"; the columns are Path, class. Did you mean "Path"?' in text
+    assert 'there is no column "label"' in text
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path, photos):
@@ -88,7 +88,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, photos):
     assert "rows without a label: row 4" in text
     assert "rows without a path: row 5" in text
     assert f"there is no file: photos/red/absent.png; relative paths start at {tmp_path}" in text
-    assert "empty.png cannot be read: it is empty" in text
+    assert "empty.png: this image cannot be read: it is empty" in text
     assert "classes with one image: green" in text
 
 
@@ -109,12 +109,12 @@ def test_class_that_the_test_rows_lack_is_no_matter(tmp_path, photos, monkeypatc
 def test_missing_cells_of_a_dataframe(tmp_path, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame([*rows(), ("photos/red/9.png", None)], columns=["path", "label"])
-    assert "the DataFrame has rows without a label: row 11" in problems(frame)
+    assert "the DataFrame: rows without a label: row 11; fill in" in problems(frame)
 
 
 def test_file_that_is_no_table(tmp_path):
-    assert "there is no file" in problems(tmp_path / "absent.csv")
+    assert "absent.csv: there is no such file." in problems(tmp_path / "absent.csv")
     (tmp_path / "empty.csv").touch()
-    assert "empty.csv cannot be read as a table" in problems(tmp_path / "empty.csv")
+    assert "empty.csv: this file cannot be read as a table" in problems(tmp_path / "empty.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    assert "binary.csv cannot be read as a table" in problems(tmp_path / "binary.csv")
+    assert "binary.csv: this file cannot be read as a table" in problems(tmp_path / "binary.csv")

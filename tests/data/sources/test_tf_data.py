@@ -106,19 +106,19 @@ def test_values_that_are_no_pixels():
 
 
 def test_elements_that_are_no_pair():
-    assert "gives 3 parts for each element; map it to (image, label)" in problems(
+    assert "it gives 3 parts for each element; map it to (image, label)" in problems(
         tf.data.Dataset.from_tensor_slices((IMAGES, TEN, TEN))
     )
-    assert "gives dict for each element" in problems(tf.data.Dataset.from_tensor_slices({"image": IMAGES}))
+    assert "it gives dict for each element" in problems(tf.data.Dataset.from_tensor_slices({"image": IMAGES}))
 
 
 def test_endless_data():
-    assert "never ends; leave out repeat()" in problems(slices().repeat())
+    assert "it never ends; leave out repeat()" in problems(slices().repeat())
 
 
 def test_failure_inside_the_pipeline():
     ds = tf.data.Dataset.from_tensor_slices(([b"torn"], [0])).map(lambda data, y: (tf.io.decode_jpeg(data), y))
-    assert "tf.data.Dataset failed after 0 images" in problems(ds)
+    assert "tf.data.Dataset: it failed after 0 images" in problems(ds)
 
 
 def test_pair_of_datasets_is_not_images_and_labels():

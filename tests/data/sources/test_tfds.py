@@ -119,7 +119,7 @@ def test_image_folder(tmp_path, fill):
 def test_torn_file_of_an_image_folder_is_named(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     (tmp_path / "train" / "red" / "torn.png").touch()
-    assert "train/red/torn.png cannot be read: it is empty" in problems(tfds.ImageFolder(str(tmp_path)))
+    assert "train/red/torn.png: this image cannot be read: it is empty" in problems(tfds.ImageFolder(str(tmp_path)))
 
 
 def test_unknown_name():
@@ -128,19 +128,19 @@ def test_unknown_name():
 
 @pytest.mark.parametrize("name", ["shades/huge", "shades:9.9.9", "shades/"])
 def test_unknown_configuration_or_version(name):
-    assert f"TensorFlow Datasets cannot open {name}: " in problems(f"tfds:{name}")
+    assert f"tfds:{name}: TensorFlow Datasets cannot open it: " in problems(f"tfds:{name}")
 
 
 def test_builder_without_training_split(tmp_path):
     builder = OnlyTest(data_dir=tmp_path)
-    assert 'tfds:only_test has no "train" among its splits (test)' in problems(builder)
+    assert 'tfds:only_test: there is no "train" among its splits (test)' in problems(builder)
     samples = open_for_evaluation(builder, ("bright", "dark"))
     assert samples.counts == (1, 1)
     assert [samples.read(index).max() for index in np.argsort(samples.labels)] == [200, 0]
 
 
 def test_builder_without_any_split_we_know(tmp_path):
-    assert "none of the splits train, validation and test; it has extra" in problems(OnlyExtra(data_dir=tmp_path))
+    assert "this has no split train, validation or test; it has extra" in problems(OnlyExtra(data_dir=tmp_path))
 
 
 def test_features_that_are_no_labelled_images(tmp_path):
@@ -151,6 +151,6 @@ def test_features_that_are_no_labelled_images(tmp_path):
 
 def test_download_that_fails(tmp_path):
     with pytest.raises(
-        WorkError, match="tfds:offline could not be downloaded and prepared: ConnectionError: no network"
+        WorkError, match="tfds:offline: it could not be downloaded and prepared: ConnectionError: no network"
     ):
         open_dataset(Offline(data_dir=tmp_path))

@@ -1,0 +1,260 @@
+"""What users get wrong: each mistake is told in a sentence that names it, and nothing is trained."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import Recipe
+from kerastune_recipes.errors import DataError
+
+DEMO = ("--set", "backbone=DemoNet", "--set", "backbone.weights=none")
+OVERRIDES = {"backbone.name": "DemoNet", "backbone.weights": "none"}
+
+
+@pytest.fixture
+def told(shell):
+    """Return a function that makes a wrong request, sees that nothing came of it, and returns what was said."""
+
+    def run(*words, recipe="small_similar", network=DEMO):
+        refused = shell("run", recipe, "--out", "out", *network, *words)
+        assert refused.status == 2
+        assert refused.out == ""
+        assert "Traceback" not in refused.err
+        assert not Path("out/report.json").exists()
+        first, *problems = refused.err.partition("kerastune: ")[2].splitlines()
+        return [problem.removeprefix("- ") for problem in problems] if problems else [first]
+
+    return run
+
+
+# Files
+
+
+def test_folder_that_does_not_exist(told, photos):
+    photos("photos", ants=6, bees=6)
+    assert told("--data", "photo") == ['photo: there is no such folder. Did you mean "photos"?']
+    assert told("--data", "photos/ants/0.png") == [
+        "photos/ants/0.png: this is a file; give a folder of class folders or a .csv file with columns path and label."
+    ]
+    assert told("--data", "labels.csv") == ["labels.csv: there is no such file."]
+    assert not Path("out").exists()
+
+
+def test_empty_folder(told):
+    Path("photos").mkdir()
+    assert told("--data", "photos") == ["photos: this folder is empty; make a folder for each class, as in ants/1.jpg."]
+
+
+def test_one_class(told, photos):
+    assert told("--data", photos("photos", ants=6)) == [
+        'photos: there is one class only, "ants"; a classifier needs at least two.'
+    ]
+
+
+def test_class_with_one_image(told, photos):
+    assert told("--data", photos("photos", ants=6, bees=1, wasps=1)) == [
+        "photos: classes with one image: bees, wasps; one to train on and one to hold out for validation are needed, "
+        "so add images, leave the class out, or give validation images of your own."
+    ]
+
+
+def test_class_without_images(told, photos):
+    assert told("--data", photos("photos", ants=6, bees=6, wasps=0)) == [
+        "photos: classes without a training image: wasps; add images, or leave the class out and number the labels "
+        "from 0 without a gap."
+    ]
+
+
+def test_stray_files(told, photos):
+    folder = photos("photos", ants=6, bees=6)
+    (folder / "notes.txt").touch()
+    (folder / "ants" / "0.png").rename(folder / "lost.png")
+    (folder / "bees" / "old").mkdir()
+    assert told("--data", folder) == [
+        "photos: images outside a class folder: lost.png; move each into the folder of its class.",
+        "photos: folders inside the class folders: bees/old; move their images up and remove them.",
+        "photos: files that are no images by their ending: notes.txt; move them out.",
+    ]
+
+
+def test_corrupt_and_empty_images(told, photos):
+    folder = photos("photos", ants=6, bees=6)
+    (folder / "ants" / "3.png").write_bytes(b"")
+    (folder / "bees" / "4.png").write_bytes(b"no image")
+    assert told("--data", folder) == [
+        "photos/ants/3.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
+        "photos/bees/4.png: this image cannot be read: its content is not that of an image; replace or remove it.",
+    ]
+    assert not Path("out").exists()
+
+
+def test_images_cut_off_behind_their_header(told, photos):
+    folder = photos("photos", ants=6, bees=6)
+    for name in ("ants/0.png", "bees/5.png"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+    problems = told("--data", folder)
+    assert sorted(problems) == [
+        "photos/ants/0.png: this image cannot be read: image file is truncated; replace or remove it.",
+        "photos/bees/5.png: this image cannot be read: image file is truncated; replace or remove it.",
+    ]
+
+
+def test_all_that_is_wrong_with_the_data_is_told_at_once(told, photos):
+    folder = photos("photos", ants=1)
+    (folder / "ants" / "notes.txt").touch()
+    (folder / "ants" / "1.png").touch()
+    assert told("--data", folder) == [
+        "photos: files that are no images by their ending: ants/notes.txt; move them out.",
+        "photos/ants/1.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
+        'photos: there is one class only, "ants"; a classifier needs at least two.',
+    ]
+
+
+# Arrays
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda x, y: (x, y[:7]), r"arrays: there are 10 images and 7 labels; give one label for each image\."),
+        (
+            lambda x, y: (x, y - 1),
+            r"arrays: labels out of range: image 0 with -1, image 2 with -1, .*; give integers from 0 and up\.",
+        ),
+        (lambda x, y: (x, y * 2), r"arrays: classes without a training image: 1; add images, or leave the class out"),
+        (lambda x, y: (x / 255, y), r"arrays: the largest pixel value is 1, so the images seem scaled to 0\.\.1; mult"),
+        (lambda x, y: (x / 127.5 - 1, y), r"\(from -1 to 1\): .* undo the scaling, for instance \(x \+ 1\) \* 127\.5"),
+        (
+            lambda x, y: (np.where(np.arange(10)[:, None, None, None] == 3, np.nan, x), y),
+            r"arrays: images with NaN or infinite values: image 3; replace or remove them\.",
+        ),
+        (lambda x, y: (x.transpose(0, 3, 1, 2), y), r"\(10, 3, 32, 32\); .* \(move the axis of channels last\)\."),
+        (lambda x, y: (x, y + 0.5), r"arrays: labels that are no whole numbers: image 0 with 0\.5, .*or names\."),
+        (lambda x, y: (x, np.ones((10, 2))), r"arrays: label rows that are not one-hot: image 0 with sum 2, "),
+    ],
+)
+def test_arrays(change, problem):
+    images = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3))
+    images[:, 0, 0], images[:, 0, 1] = 0, 255
+    recipe = Recipe.from_name("small_similar", **OVERRIDES)
+    with pytest.raises(DataError, match=problem):
+        recipe.run(change(images, np.arange(10) % 2), verbose=False)
+
+
+def test_labels_of_a_split_out_of_range():
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    ds = {"train": (images, [0, 1, 0, 1]), "test": (images, [0, 1, 2, 5])}
+    with pytest.raises(DataError) as caught:
+        Recipe.from_name("small_similar", **OVERRIDES).run(ds, verbose=False)
+    assert str(caught.value) == (
+        "{train: arrays, test: arrays}: test: labels out of range: image 2 with 2, image 3 with 5; "
+        "give integers from 0 to 1, as there are 2 classes."
+    )
+
+
+# Recipes
+
+
+@pytest.fixture
+def data(shell, photos):
+    """The words that name good data."""
+    return "--data", photos("photos", ants=6, bees=6)
+
+
+def test_unknown_recipe(told, data):
+    (problem,) = told(*data, recipe="smal_similar")
+    assert problem.startswith('There is no recipe "smal_similar". Did you mean "small_similar"? Shipped: ')
+
+
+def test_unknown_key_in_a_recipe_file(told, data):
+    phase = "{nmae: only, solve: {head: logistic_regression}}"
+    Path("mine.yaml").write_text(f"summary: Mine.\nbackbone: {{name: DemoNet}}\nphases:\n  - {phase}\n")
+    assert told(*data, recipe="mine.yaml") == [
+        "mine.yaml: phases.0.name: this key is missing.",
+        'mine.yaml: phases.0.nmae: there is no key "nmae" here. Did you mean "name"? Known: name, solve, fit.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("backbone", '--set backbone: write KEY=VALUE, such as "backbone=VGG16".'),
+        ("features.taps=[", "--set features.taps, line 1: this is no valid YAML: "),
+        ("phases.fine_tunin.fit.duration=auto", 'there is no "fine_tunin" here. Did you mean "fine_tuning"? Known: '),
+        ("features.view=2", 'small_similar: features.view: there is no key "view" here. Did you mean "views"?'),
+        ("features.views=two", 'small_similar: features.views: expected a valid integer; received "two".'),
+        ("phases.fine_tuning.fit.duration=3", 'fit.duration: expected a valid string or "auto"; received 3.'),
+        ("phases.fine_tuning.fit.duration=3 weeks", 'write a duration as "3 epochs", "500 steps" or "10%"; received'),
+        ("features.taps=[stage7]", 'features.taps: there is no stage or layer "stage7" in DemoNet. Did you mean'),
+        ("backbone=DemoNte", 'There is no backbone "DemoNte". Did you mean "DemoNet"?'),
+        ("backbone.image_size=8", "DemoNet needs images of at least 16 pixels a side; received image_size 8."),
+        ("backbone.weights=imagenet", 'DemoNet has no weights "imagenet"; write "demo", "none" or the path of a'),
+        ("backbone.weights=mine.h5", 'The weights "mine.h5" of DemoNet are no existing file; write "demo", "none" or'),
+        (
+            "phases.fine_tuning.fit.trainable=[[head, 1.0], [backbone/stage9, 1.0], [backbone, frozen]]",
+            'phases.fine_tuning.fit.trainable: the pattern "backbone/stage9" matches no layer. Did you mean',
+        ),
+        (
+            "phases.fine_tuning.fit.augmentation=[{layer: RandomFlop}]",
+            'phases.fine_tuning.fit.augmentation[0]: "RandomFlop" is no augmentation layer of keras.layers or '
+            'keras_cv.layers. Did you mean "RandomFlip"?',
+        ),
+    ],
+)
+def test_overrides(told, data, override, problem):
+    (sentence,) = told(*data, "--set", override)
+    assert problem in sentence
+    assert sentence.endswith((".", "?"))
+    assert not Path("out").exists()
+
+
+def test_malformed_overrides_are_told_together(told, data):
+    assert told(*data, "--set", "keep", "--set", "seed") == [
+        '--set keep: write KEY=VALUE, such as "backbone=VGG16".',
+        '--set seed: write KEY=VALUE, such as "backbone=VGG16".',
+    ]
+
+
+def test_augmentations_of_all_phases_are_told_together(told, data):
+    fit = "fit: {trainable: [[head, 1.0], [backbone, 1.0]], augmentation: [{layer: RandomFlip}, {layer: Dense}]}"
+    phases = "".join(f"  - name: {name}\n    {fit}\n" for name in ("first", "second"))
+    Path("mine.yaml").write_text(f"summary: Mine.\nbackbone: {{name: DemoNet}}\nphases:\n{phases}")
+    assert told(*data, recipe="mine.yaml") == [
+        'phases.first.fit.augmentation[1]: "Dense" is a layer of keras.layers, but no image augmentation.',
+        'phases.second.fit.augmentation[1]: "Dense" is a layer of keras.layers, but no image augmentation.',
+    ]
+
+
+def test_unknown_strategy(told, data):
+    assert told(*data, "--strategy", "miror") == [
+        'strategy: there is no "miror". Did you mean "mirrored"? Give one of auto, none, mirrored or a '
+        "tf.distribute.Strategy."
+    ]
+
+
+def test_a_plan_for_other_classes(told, data, photos, shell):
+    shell("plan", "small_similar", *DEMO, *data, "--save", "plan.yaml")
+    assert told("--data", photos("other", cats=6, dogs=6), recipe="plan.yaml", network=()) == [
+        "The plan was made for the classes ants, bees; the data has cats, dogs. Make a new plan for this data."
+    ]
+
+
+def test_imagenet_weights_that_cannot_be_had(told, data, monkeypatch, tmp_path):
+    def unreachable(*_):
+        raise OSError("Network is unreachable")
+
+    home = tmp_path / "keras_home"
+    home.mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(home))
+    monkeypatch.setattr(keras.src.utils.file_utils, "urlretrieve", unreachable)
+    network = ("--set", "backbone=MobileNet_0.25", "--set", "backbone.image_size=32")
+    (problem,) = told(*data, network=network)
+    assert problem.startswith(
+        f'The ImageNet weights of MobileNet_0.25 are not at "{home}/models/mobilenet_2_5_224_tf_no_top.h5", '
+        "where Keras looks for them, and could not be downloaded ("
+    )
+    assert problem.endswith("or use weights: PATH of such a file or weights: none.")

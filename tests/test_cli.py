@@ -1,0 +1,360 @@
+"""The shell: what each command prints, writes and returns."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from kerastune_recipes import Recipe, cli, training
+from kerastune_recipes.errors import WorkError
+
+# A small network and two steps: seconds.
+QUICK = (
+    "small_similar", "--set", "backbone=DemoNet", "--set", "backbone.weights=none",
+    "--set", "phases.fine_tuning.fit.duration=2 steps",
+)  # fmt: skip
+
+RUN_FOLDER = {
+    "recipe.yaml", "plan.yaml", "report.json", "report.html", "model.keras", "labels.txt", "history.csv",
+}  # fmt: skip
+
+
+@pytest.fixture
+def ants_and_bees(shell, photos):
+    """Six photos of each."""
+    return photos("photos", ants=6, bees=6)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run, with a test split; beside it its data."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("finished")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 3)):
+        for name in ("ants", "bees"):
+            (root / "data" / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / "data" / split / name / f"{number}.png")
+    assert cli.main(["run", *QUICK, "--data", str(root / "data"), "--out", str(root / "run")]) == 0
+    return root / "run"
+
+
+# Recipes
+
+
+def test_ls_lists_the_shipped_recipes(shell):
+    listed = shell("ls")
+    assert listed.status == 0
+    assert listed.out.splitlines()[-1] == (
+        "small_similar     Few images, like those the backbone was pretrained on; a solved linear head, "
+        "then the last stage."
+    )
+
+
+def test_ls_as_json(shell):
+    rows = json.loads(shell("ls", "--json").out)
+    assert {"small_similar", "large_similar", "small_dissimilar", "large_dissimilar"} <= {row["name"] for row in rows}
+    assert all(set(row) == {"name", "summary"} and row["summary"].endswith(".") for row in rows)
+
+
+def test_show_prints_a_recipe_comments_included(shell):
+    shown = shell("show", "small_similar").out
+    assert shown.startswith("# small_similar: few images")
+    Path("mine.yaml").write_text(shown)
+    assert shell("show", "mine.yaml").out == shown
+
+
+def test_cp_makes_a_file_of_your_own_and_never_replaces_one(shell):
+    copied = shell("cp", "small_similar", "mine.yaml")
+    assert (copied.status, copied.out) == (0, "mine.yaml: edit it, then kerastune run mine.yaml --data ...\n")
+    assert Path("mine.yaml").read_text() == shell("show", "small_similar").out
+
+    again = shell("cp", "large_similar", "mine.yaml")
+    assert (again.status, again.err) == (2, "kerastune: mine.yaml: this file exists; name another.\n")
+    assert Path("mine.yaml").read_text().startswith("# small_similar")
+
+
+def test_validate_names_every_error_of_every_file(shell):
+    good = (
+        "summary: Mine.\nbackbone: {name: VGG16}\nfeatures: {views: 2}\nphases:\n  - name: only\n"
+        "    fit: {trainable: [[head, 1.0], [backbone, frozen]], batch_norm: frozen, augmentation: light}\n"
+    )
+    Path("good.yaml").write_text(good)
+    Path("typo.yaml").write_text(good.replace("batch_norm", "batch_nrm"))
+    Path("values.yaml").write_text(good.replace("views: 2", "views: 3").replace("light", "lite"))
+    Path("torn.yaml").write_text("phases: [")
+
+    valid = shell("validate", "good.yaml", "large_similar")
+    assert (valid.status, valid.out) == (0, "good.yaml: valid\nlarge_similar: valid\n")
+
+    checked = shell("validate", "typo.yaml", "good.yaml", "values.yaml", "torn.yaml", "nowhere.yaml")
+    assert checked.status == 2
+    assert checked.out == "good.yaml: valid\n"
+    count, *problems = checked.err.splitlines()
+    assert count == "kerastune: 5 problems:"
+    assert problems[0].startswith('- typo.yaml: phases.0.fit.batch_nrm: there is no key "batch_nrm" here. Did you mean')
+    assert problems[1] == "- values.yaml: features.views: expected less than or equal to 2; received 3."
+    assert problems[2].startswith("- values.yaml: phases.0.fit.augmentation: expected ")
+    assert problems[2].endswith('received "lite". Did you mean "light"?')
+    assert problems[3].startswith("- torn.yaml, line 1: this is no valid YAML: ")
+    assert problems[4] == "- nowhere.yaml: there is no such file."
+
+
+# Plans
+
+
+def test_plan_says_what_a_run_would_do(shell, ants_and_bees):
+    plan = shell("plan", *QUICK, "--data", ants_and_bees)
+    assert plan.status == 0
+    assert "10 training, 2 validation (held out of the training images, stratified)" in plan.out
+    assert "Phase feature_extraction (solve)" in plan.out
+    assert "2 steps" in plan.out
+
+
+def test_plan_as_json(shell, ants_and_bees):
+    plan = json.loads(shell("plan", *QUICK, "--data", ants_and_bees, "--json").out)
+    assert plan["class_names"] == ["ants", "bees"]
+    assert plan["phases"][1]["fit"]["steps"] == 2
+    assert "auto" not in json.dumps(plan)
+
+
+def test_a_saved_plan_can_be_edited_and_run(shell, ants_and_bees):
+    saved = shell("plan", *QUICK, "--data", ants_and_bees, "--save", "plan.yaml")
+    assert saved.out == "plan.yaml: edit it, then kerastune run plan.yaml --data photos\n"
+    plan = yaml.safe_load(Path("plan.yaml").read_text())
+    plan["phases"][1]["fit"] |= {"steps": 1, "warmup_steps": 0}
+    Path("plan.yaml").write_text(yaml.safe_dump(plan))
+
+    report = json.loads(shell("run", "plan.yaml", "--data", ants_and_bees, "--json").out)
+    assert report["recipe"] == "small_similar"
+    assert [phase["steps"] for phase in report["phases"]] == [0, 1]
+
+    again = shell("plan", *QUICK, "--data", ants_and_bees, "--save", "plan.yaml")
+    assert (again.status, again.err) == (2, "kerastune: plan.yaml: this file exists; name another.\n")
+    changed = shell("run", "plan.yaml", "--data", ants_and_bees, "--set", "keep=last")
+    assert (changed.status, changed.err) == (2, "kerastune: plan.yaml: a plan takes no overrides; edit the file.\n")
+    nowhere = shell("plan", *QUICK, "--data", ants_and_bees, "--save", "nowhere/plan.yaml")
+    assert nowhere.status == 2
+    assert nowhere.err == "kerastune: nowhere/plan.yaml: the file cannot be written: No such file or directory.\n"
+
+
+# Runs
+
+
+def test_a_run_folder_holds_all_that_is_promised(finished):
+    assert {path.name for path in finished.iterdir()} == RUN_FOLDER
+    assert (finished / "labels.txt").read_text() == "ants\nbees\n"
+    assert "<html" in (finished / "report.html").read_text()
+    rows = list(csv.DictReader((finished / "history.csv").open()))
+    assert {row["phase"] for row in rows} == {"fine_tuning"}
+    assert rows[-1]["step"] == "2"
+    assert yaml.safe_load((finished / "recipe.yaml").read_text())["backbone"]["name"] == "DemoNet"
+    assert yaml.safe_load((finished / "plan.yaml").read_text())["class_names"] == ["ants", "bees"]
+    model = keras.saving.load_model(finished / "model.keras", compile=False)
+    assert model.predict_on_batch(np.zeros((1, 50, 40, 3), np.uint8)).shape == (1, 2)
+
+
+def test_the_report_has_every_key_that_is_promised(finished):
+    report = json.loads((finished / "report.json").read_text())
+    assert {"recipe", "status", "seed", "versions", "chosen_phase"} <= set(report)
+    assert (report["recipe"], report["status"], report["seed"]) == ("small_similar", "done", 0)
+    assert {key: report["data"][key] for key in ("train", "validation", "test", "classes")} == {
+        "train": 10, "validation": 2, "test": 6, "classes": ["ants", "bees"],
+    }  # fmt: skip
+    assert {key: report["backbone"][key] for key in ("name", "weights", "image_size")} == {
+        "name": "DemoNet", "weights": "none", "image_size": 32,
+    }  # fmt: skip
+    assert [(phase["name"], phase["kind"]) for phase in report["phases"]] == [
+        ("feature_extraction", "solve"), ("fine_tuning", "fit"),
+    ]  # fmt: skip
+    for phase in report["phases"]:
+        assert {"seconds", "steps", "trainable_parameters", "frozen_parameters"} <= set(phase)
+        assert {"accuracy", "log_loss"} <= set(phase["validation"])
+    assert report["chosen_phase"] in [phase["name"] for phase in report["phases"]]
+    scores = {"accuracy", "balanced_accuracy", "log_loss", "ece"}
+    assert scores <= set(report["validation"])
+    assert scores | {"accuracy_ci95"} <= set(report["test"])
+    low, high = report["test"]["accuracy_ci95"]
+    assert 0 <= low <= report["test"]["accuracy"] <= high <= 1
+    assert {"seconds_total", "seconds_one_forward_pass", "forward_equivalents"} <= set(report["cost"])
+
+
+def test_a_folder_that_is_there_is_refused_unless_told(shell, ants_and_bees):
+    Path("out").mkdir()
+    Path("out/notes.txt").write_text("mine")
+    Path("out/report.html").write_text("old")
+
+    refused = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
+    assert (refused.status, refused.err) == (
+        2,
+        "kerastune: out: this folder exists and is not empty; name another, or give --resume to go on with an "
+        "interrupted run or --overwrite to replace it.\n",
+    )
+    nothing = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--resume")
+    assert (nothing.status, nothing.err) == (
+        2, "kerastune: out: there is no interrupted run here to resume; leave out --resume to start one.\n",
+    )  # fmt: skip
+    mistaken = shell("run", *QUICK, "--data", "nowhere", "--out", "out", "--overwrite")
+    assert mistaken.status == 2
+    assert Path("out/report.html").read_text() == "old"  # a request that is wrong replaces nothing
+
+    replaced = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--overwrite")
+    assert replaced.status == 0
+    assert replaced.out.endswith("written to out: report.html, model.keras and the rest\n")
+    assert {path.name for path in Path("out").iterdir()} == RUN_FOLDER | {"notes.txt"}
+    assert Path("out/report.html").read_text() != "old"
+
+
+def test_out_that_is_a_file_and_resume_without_out(shell, ants_and_bees):
+    Path("file").write_text("mine")
+    is_file = shell("run", *QUICK, "--data", ants_and_bees, "--out", "file", "--overwrite")
+    assert (is_file.status, is_file.err) == (2, "kerastune: file: this is a file; name a folder.\n")
+    below = shell("run", *QUICK, "--data", ants_and_bees, "--out", "file/out")
+    assert (below.status, below.err) == (2, "kerastune: file/out: the folder cannot be written: Not a directory.\n")
+    no_out = shell("run", *QUICK, "--data", ants_and_bees, "--resume")
+    assert no_out.status == 2
+    assert "give it as out (--out DIR)." in no_out.err
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(shell, ants_and_bees, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "fit", interrupt)
+        interrupted = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
+    assert interrupted.status == 1
+    assert interrupted.err.endswith("kerastune: interrupted. The same command with --resume goes on from out.\n")
+    assert not Path("out/report.json").exists()
+
+    resumed = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--resume")
+    assert resumed.status == 0
+    assert "feature_extraction: finished before, taken from the journal" in resumed.err
+    assert {path.name for path in Path("out").iterdir()} == RUN_FOLDER
+
+
+# Finished runs
+
+
+def test_evaluate_takes_the_test_split(shell, finished):
+    report = json.loads((finished / "report.json").read_text())
+    scores = json.loads(shell("evaluate", finished, "--data", finished.parent / "data", "--json").out)
+    assert scores.pop("images") == 6
+    assert scores.pop("accuracy_ci95") == pytest.approx(report["test"].pop("accuracy_ci95"))
+    assert scores == pytest.approx(report["test"], rel=1e-3)
+
+    told = shell("evaluate", finished, "--data", finished.parent / "data")
+    assert told.status == 0
+    assert re.fullmatch(
+        r"6 images: accuracy [\d.]+% \([\d.]+% to [\d.]+% at 95%\), balanced accuracy [\d.]+%, log loss [\d.]+, "
+        r"ECE [\d.]+\n",
+        told.out,
+    )
+
+
+def test_evaluate_takes_all_images_where_there_is_no_test_split(shell, finished):
+    scores = json.loads(shell("evaluate", finished, "--data", finished.parent / "data" / "train", "--json").out)
+    assert scores["images"] == 12
+
+
+def test_evaluate_refuses_other_classes(shell, finished, photos):
+    other = shell("evaluate", finished, "--data", photos("other", ants=1, beez=1))
+    assert (other.status, other.err) == (
+        2,
+        "kerastune: other: classes in train that are not known: beez; the classes are ants, bees. "
+        'Did you mean "bees"?\n',
+    )
+
+
+def test_predict_prints_one_line_for_each_image(shell, finished):
+    images = sorted((finished.parent / "data" / "test" / "ants").iterdir())
+    told = shell("predict", finished, *images)
+    assert told.status == 0
+    lines = told.out.splitlines()
+    assert len(lines) == 3
+    assert re.fullmatch(rf"{re.escape(str(images[0]))}  (ants|bees)  [\d.]+%", lines[0])
+
+    rows = json.loads(shell("predict", finished, *images, "--json").out)
+    assert [row["image"] for row in rows] == [str(image) for image in images]
+    for row in rows:
+        assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["class"]]
+
+
+def test_predict_names_every_image_that_cannot_be_read(shell, finished):
+    Path("empty.png").touch()
+    Path("text.png").write_text("no image")
+    told = shell("predict", finished, "empty.png", "text.png", "nowhere.png")
+    assert told.status == 2
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        "kerastune: 3 problems:",
+        "- empty.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
+        "- text.png: this image cannot be read: its content is not that of an image; replace or remove it.",
+        "- nowhere.png: there is no such file.",
+    ]
+
+
+@pytest.mark.parametrize("words", [("evaluate", "nowhere", "--data", "photos"), ("predict", "nowhere", "1.png")])
+def test_a_folder_without_a_run_is_refused(shell, words):
+    refused = shell(*words)
+    assert (refused.status, refused.err) == (
+        2,
+        "kerastune: nowhere: this is not the folder of a finished run; model.keras and labels.txt are missing.\n",
+    )
+
+
+# Words and exit statuses
+
+
+def test_every_command_has_help(shell):
+    overview = shell("--help")
+    assert overview.status == 0
+    commands = re.findall(r"^    ([a-z]+) ", overview.out, re.MULTILINE)
+    assert {"ls", "show", "cp", "validate", "plan", "run", "evaluate", "predict"} <= set(commands)
+    for command in commands:
+        told = shell(command, "--help")
+        assert told.status == 0
+        assert told.out.startswith(f"usage: kerastune {command} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ((), "the following arguments are required: COMMAND"),
+        (("trian",), "invalid choice: 'trian'"),
+        (("run", "small_similar"), "the following arguments are required: --data"),
+        (("run", "small_similar", "--data", "x", "--resume", "--overwrite"), "not allowed with argument --resume"),
+        (("plan", "small_similar", "--data", "x", "--seed", "-1"), "a seed is a whole number from 0 to 4294967295"),
+        (("plan", "small_similar", "--data", "x", "--seed", "one"), 'to 4294967295; received "one"'),
+    ],
+)
+def test_words_that_are_no_command_exit_with_2(shell, words, problem):
+    refused = shell(*words)
+    assert refused.status == 2
+    assert problem in refused.err
+
+
+def test_work_that_fails_exits_with_1(shell, ants_and_bees, monkeypatch):
+    def fail(*_, **__):
+        raise WorkError("The loss became NaN.")
+
+    monkeypatch.setattr(Recipe, "run", fail)
+    failed = shell("run", *QUICK, "--data", ants_and_bees)
+    assert (failed.status, failed.err) == (1, "kerastune: The loss became NaN.\n")
+
+
+def test_the_status_reaches_the_shell():
+    run = [sys.executable, "-m", "kerastune_recipes"]
+    assert subprocess.run([*run, "ls"], capture_output=True).returncode == 0
+    assert subprocess.run([*run, "show", "nothing"], capture_output=True).returncode == 2

@@ -1,0 +1,36 @@
+from kerastune_recipes import catalog
+from kerastune_recipes.describe import describe
+from kerastune_recipes.plan import resolve
+
+
+def described(data_facts, backbone_facts, **overrides):
+    spec = catalog.load("small_similar", overrides)
+    return " ".join(
+        describe(resolve("small_similar", spec, data_facts, backbone_facts), data_facts, backbone_facts).split()
+    )
+
+
+def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
+    text = described(data_facts, backbone_facts)
+    for said in (
+        "50 training, 13 validation (held out of the training images, stratified), none test",
+        "2: ants 30, bees 20",
+        "200x300 median, 100x120 to 400x600 (height x width)",
+        "resized to 32x32; pixels scaled to -1..1",
+        "stem 16x16x8; stage1 8x8x16; stage2 4x4x32",
+        "56 features, 114 parameters",
+        "L2 strength from 3162.28 down to 0.1 by 5-fold cross-validation",
+        "batch norm 3 frozen, 0 trained",
+        "cosine, peak 0.003, 4 steps of warmup, 40 steps = 20 epochs of batch 32",
+        "backbone/last_stage 2 428 0.003",
+        "backbone 4 396 frozen",
+        "sgd, momentum 0.9, nesterov True, gradient clipped to norm 1",
+        "RandomFlip(mode=horizontal)",
+    ):
+        assert said in text
+
+
+def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
+    text = described(data_facts, backbone_facts, **{"head.pooling": "flatten"})
+    assert "flatten (parameters grow with the square of the image size; avg pooling would not)" in text
+    assert "3,584 features, 7,170 parameters" in text

@@ -1,0 +1,60 @@
+"""The run folder: when a run may be written to it, and reading a finished one back."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import catalog, output, yaml_files
+from kerastune_recipes.errors import OutputError
+
+RECIPE = catalog.load("small_similar")
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A folder with a model of two classes."""
+    image = keras.Input((None, None, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(image)
+    keras.Model(image, keras.layers.Dense(2, "softmax")(pooled)).save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("ants\nbees\n")
+    return tmp_path
+
+
+def test_asking_makes_and_removes_nothing(tmp_path):
+    assert output.prepare(tmp_path / "new", resume=False, overwrite=False) == tmp_path / "new"
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "report.json").touch()
+    assert output.prepare(tmp_path, resume=False, overwrite=True) == tmp_path
+    assert (tmp_path / "report.json").exists()
+    assert output.prepare(None, resume=False, overwrite=False) is None
+
+
+def test_an_empty_folder_will_do(tmp_path):
+    assert output.prepare(tmp_path, resume=False, overwrite=False) == tmp_path
+
+
+def test_beginning_removes_what_an_older_run_wrote_and_nothing_else(tmp_path):
+    for name in (*output.FILES, "notes.txt"):
+        (tmp_path / name).touch()
+    output.write_recipe(tmp_path, RECIPE)
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.yaml", "notes.txt"}
+    assert catalog.parse(yaml_files.read(tmp_path / "recipe.yaml"), "recipe.yaml") == RECIPE
+
+
+def test_a_finished_run_is_read_back(finished):
+    saved = output.load(finished)
+    assert saved.class_names == ("ants", "bees")
+    assert saved.model.predict_on_batch(np.zeros((1, 4, 5, 3))).shape == (1, 2)
+
+
+def test_labels_that_do_not_fit_the_model(finished):
+    (finished / "labels.txt").write_text("ants\nbees\nwasps\n")
+    with pytest.raises(OutputError, match=r"labels\.txt: there are 3 labels, and the model beside it has 2 classes"):
+        output.load(finished)
+
+
+def test_a_damaged_model(finished):
+    content = (finished / "model.keras").read_bytes()
+    (finished / "model.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(OutputError, match=r"model\.keras: this model cannot be loaded: .*\.$"):
+        output.load(finished)

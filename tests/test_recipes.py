@@ -1,0 +1,63 @@
+"""The contract of every shipped recipe, found recursively: it plans, runs, saves, loads without us, predicts."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kerastune_recipes import Recipe, catalog
+from kerastune_recipes.plan import Plan
+
+CLASSES = ("plain", "rows", "columns")
+
+# Loads and predicts where the package cannot be imported.
+ELSEWHERE = """
+import sys; sys.modules["kerastune_recipes"] = None
+import keras, numpy as np
+np.save("elsewhere.npy", keras.saving.load_model("model.keras").predict(np.load("images.npy"), verbose=0))
+"""
+
+
+def pictures(count: int, size: int, seed: int):
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = random.integers(0, 100, (count, size, size, 3))
+    images[labels == 1, ::4] += 150
+    images[labels == 2, :, ::4] += 150
+    return images.astype(np.uint8), np.array(CLASSES)[labels]
+
+
+def short(name: str, **changes) -> Recipe:
+    """Take a shipped recipe with two steps for every fit phase."""
+    phases = [phase.name for phase in catalog.load(name).phases if phase.fit]
+    quick = {f"phases.{phase}.fit.duration": "2 steps" for phase in phases}
+    quick |= {f"phases.{phase}.fit.batch_size": 6 for phase in phases}
+    return Recipe.from_name(name, **{"backbone.weights": "none", **quick, **changes})
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_shipped_recipe(name, tmp_path):
+    ds = {"train": pictures(15, 40, seed=0), "test": pictures(6, 50, seed=1)}
+    recipe = short(name, **{"backbone.name": "DemoNet"})
+    plan = recipe.plan(ds)
+    assert isinstance(plan, Plan)
+    report = recipe.run(ds, out=tmp_path / "run", verbose=False)
+    assert report.plan == plan
+    assert report.class_names == tuple(sorted(CLASSES))
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["status"] == "done"
+    images, _ = pictures(4, 60, seed=2)
+    np.save(tmp_path / "run" / "images.npy", images)
+    subprocess.run([sys.executable, "-c", ELSEWHERE], cwd=tmp_path / "run", check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "run" / "elsewhere.npy"), report.predict(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", ["VGG16", "ResNet50"])
+@pytest.mark.parametrize("name", ["small_similar", "large_similar", "small_dissimilar", "large_dissimilar"])
+def test_scenarios_on_the_classic_networks(name, backbone):
+    recipe = short(name, **{"backbone.name": backbone, "backbone.image_size": 64})
+    report = recipe.run(pictures(12, 64, seed=0), verbose=False)
+    assert [phase["name"] for phase in report.record["phases"]] == ["feature_extraction", "fine_tuning"]
+    assert [phase["steps"] for phase in report.record["phases"]] == [0, 2]
+    assert report.predict(pictures(1, 30, seed=3)[0]).shape == (1, 3)

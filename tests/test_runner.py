@@ -1,0 +1,153 @@
+"""The straight line on small data: what is run, what is kept, what the report says, how it goes on when interrupted."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import Recipe
+from kerastune_recipes.errors import OutputError, RequestError
+
+QUICK = {
+    "backbone.name": "DemoNet",
+    "backbone.weights": "none",
+    "phases.fine_tuning.fit.duration": "2 epochs",
+    "phases.fine_tuning.fit.batch_size": 8,
+}
+
+
+def stripes(count=30, size=24, seed=0):
+    """Three classes that differ in their stripes; easy, and of a size that must be resized."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = random.integers(0, 100, (count, size, size, 3))
+    images[labels == 1, ::2] += 150
+    images[labels == 2, :, ::2] += 150
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One run of both phases with a test split, kept in a folder."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    ds = {"train": stripes(), "test": stripes(12, seed=1)}
+    return Recipe.from_name("small_similar", **QUICK).run(ds, out=out, verbose=False), out
+
+
+def test_the_report_has_what_others_rely_on(run):
+    report, out = run
+    record = json.loads((out / "report.json").read_text())
+    assert record == json.loads(json.dumps(report.record))
+    assert record["data"] | {"source": ""} == {
+        "source": "", "train": 24, "validation": 6, "test": 12, "classes": ["0", "1", "2"],
+    }  # fmt: skip
+    assert [phase["kind"] for phase in record["phases"]] == ["solve", "fit"]
+    solve, fit = record["phases"]
+    assert solve["trainable_parameters"] + solve["frozen_parameters"] == report.model.count_params()
+    assert fit["trainable_parameters"] + fit["frozen_parameters"] == report.model.count_params()
+    assert (solve["steps"], fit["steps"]) == (0, 6)
+    for scores in (record["validation"], record["test"]):
+        assert {"accuracy", "accuracy_ci95", "balanced_accuracy", "log_loss", "ece"} <= set(scores)
+    cost = record["cost"]
+    assert cost["forward_equivalents"] == pytest.approx(
+        sum(phase["seconds"] for phase in record["phases"]) / cost["seconds_one_forward_pass"]
+    )
+
+
+def test_the_better_phase_on_validation_is_kept(run):
+    report, _ = run
+    losses = {phase["name"]: phase["validation"]["log_loss"] for phase in report.record["phases"]}
+    assert report.record["chosen_phase"] == min(losses, key=losses.get)
+    assert report.record["validation"]["log_loss"] == min(losses.values())
+
+
+def test_the_reported_figures_are_those_of_the_model(run):
+    """Raw images through the saved model give what the report says, up to the rounding of resized pixels."""
+    report, out = run
+    images, labels = stripes(12, seed=1)
+    model = keras.saving.load_model(out / "model.keras")
+    np.testing.assert_allclose(model.predict(images, verbose=0), report.predict(images), atol=1e-4)
+    assert (report.predict(images).argmax(axis=1) == labels).mean() == pytest.approx(report.metrics["test"]["accuracy"])
+
+
+def test_the_model_goes_on_in_the_users_hands(run):
+    _, out = run
+    model = keras.saving.load_model(out / "model.keras")
+    images, labels = stripes(12)
+    _, accuracy = model.evaluate(images, labels, verbose=0)
+    assert 0 <= accuracy <= 1
+    before = [np.array(weight) for weight in model.weights]
+    model.fit(images, np.roll(labels, 1), epochs=1, verbose=0)
+    assert any((old != np.array(new)).any() for old, new in zip(before, model.weights, strict=True))
+
+
+def test_a_saved_plan_runs_again_to_the_same_result(run, tmp_path):
+    report, out = run
+    again = Recipe.from_file(out / "plan.yaml").run({"train": stripes(), "test": stripes(12, seed=1)}, verbose=False)
+    assert again.plan == report.plan
+    assert again.record["phases"][0]["validation"] == report.record["phases"][0]["validation"]
+    np.testing.assert_allclose(again.splits["test"].probabilities, report.splits["test"].probabilities, atol=1e-3)
+
+
+def test_one_hot_labels_stay_one_hot(tmp_path):
+    images, labels = stripes()
+    report = Recipe.from_name("small_similar", **QUICK).run((images, np.eye(3)[labels]), verbose=False)
+    assert len(report.model.evaluate(images, np.eye(3)[labels], verbose=0)) == 2
+
+
+def test_class_names_survive(tmp_path):
+    images, labels = stripes()
+    names = np.array(["plain", "rows", "columns"])[labels]
+    report = Recipe.from_name("small_similar", **QUICK).run((images, names), out=tmp_path / "run", verbose=False)
+    assert report.class_names == ("columns", "plain", "rows")
+    assert (tmp_path / "run" / "labels.txt").read_text().split() == ["columns", "plain", "rows"]
+
+
+def test_own_network(tmp_path):
+    image = keras.Input((None, None, 3))
+    hidden = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    network = keras.Model(image, keras.layers.Conv2D(16, 3, strides=2, activation="relu")(hidden), name="mine")
+    recipe = Recipe.from_name("small_similar", backbone=network, **{"backbone.image_size": 24}, **{
+        key: value for key, value in QUICK.items() if key.startswith("phases")
+    })  # fmt: skip
+    report = recipe.run(stripes(), verbose=False)
+    assert report.record["backbone"]["name"] == "mine"
+    assert report.plan.features.taps == ("stage1", "stage2")
+
+
+class _Interrupted(keras.callbacks.Callback):
+    """Presses Ctrl-C after the first epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
+    recipe, out = Recipe.from_name("small_similar", **QUICK), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(stripes(), out=out, verbose=False, callbacks=[_Interrupted()])
+    assert (out / "journal" / "phase_1.json").is_file()
+    solved = json.loads((out / "journal" / "phase_1.json").read_text())
+    report = recipe.run(stripes(), out=out, verbose=False, resume=True)
+    # The solved phase was not done again, and fine-tuning went on with its second epoch.
+    assert report.record["phases"][0]["seconds"] == solved["seconds"]
+    assert report.record["phases"][1]["steps"] == 6
+    assert [row["epoch"] for row in report.history] == [1, 2]
+    assert not (out / "journal").exists()
+
+
+def test_resuming_another_run_is_refused(tmp_path):
+    recipe, out = Recipe.from_name("small_similar", **QUICK), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(stripes(), out=out, verbose=False, callbacks=[_Interrupted()])
+    with pytest.raises(OutputError, match="the interrupted run here had another plan, other data or another seed"):
+        recipe.run(stripes(), out=out, verbose=False, resume=True, seed=1)
+
+
+def test_a_batch_smaller_than_the_replicas_is_refused(monkeypatch):
+    from kerastune_recipes import distribution
+
+    monkeypatch.setattr(distribution, "replicas", lambda strategy: 16)
+    with pytest.raises(RequestError, match="a global batch of 8 cannot be shared by 16 replicas; give at least 16"):
+        Recipe.from_name("small_similar", **QUICK).run(stripes(), verbose=False)
