@@ -1,6 +1,7 @@
 """The command line: `kerastune COMMAND`; exit status 0 done, 1 the work failed, 2 the request was wrong."""
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -37,6 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kerastune: interrupted.{_how_to_go_on(options)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _start_keras() -> None:
+    """Import Keras without TensorFlow's greeting, which it writes to the descriptor before it reads its log level."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        importlib.import_module("keras")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _how_to_go_on(options: argparse.Namespace) -> str:
@@ -181,6 +195,7 @@ def _validate(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
+    _start_keras()
     if options.save or options.json:
         if options.save:
             _refuse_existing(options.save)
@@ -196,7 +211,11 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    report = _recipe(options).run(
+    recipe = _recipe(options)
+    if not options.out:
+        print("kerastune: without --out DIR the model and its report will not be kept.", file=sys.stderr)
+    _start_keras()
+    report = recipe.run(
         options.data,
         out=options.out,
         strategy=options.strategy,
@@ -213,6 +232,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    _start_keras()
     from kerastune_recipes import evaluation, output
 
     scores = evaluation.evaluate(output.load(options.folder), options.data)
@@ -227,6 +247,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    _start_keras()
     from kerastune_recipes import evaluation, output
 
     saved = output.load(options.folder)

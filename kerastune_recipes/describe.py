@@ -29,7 +29,8 @@ def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
         backbone: The network it is for.
     """
     expected = forecast(plan, data, backbone)
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
+    # In a notebook rich would show the text at once instead of writing it.
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
     console.print(_rows(_data_rows(data)))
     console.print(_rows(_model_rows(plan, backbone, expected)))

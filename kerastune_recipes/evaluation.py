@@ -1,7 +1,7 @@
 """Predicting with a trained model, and measuring it on labelled images."""
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from kerastune_recipes.data import images as pictures
 from kerastune_recipes.data.sources import open_for_evaluation
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.features import BATCH
+from kerastune_recipes.model.assemble import RESIZE
 from kerastune_recipes.output import Saved
 
 
@@ -39,28 +40,32 @@ def predict(model: keras.Model, images: Any) -> np.ndarray:
 
 
 def _probabilities(model: keras.Model, read: Callable[[int], np.ndarray], count: int) -> np.ndarray:
-    """Predict in batches of neighbours of one size; the model resizes each itself."""
-    found: list[np.ndarray] = []
-    for _, batch in groupby(_batches(read, count), key=lambda numbered: numbered[0]):
-        found.append(np.asarray(model.predict_on_batch(np.stack([pixels for _, pixels in batch]))))
-    return np.concatenate(found)
+    """Resize each image by the model's own layer, and pass them through the rest of it in batches.
+
+    A graph is traced for each size of input it meets, which takes seconds; so the rest meets one size only.
+    """
+    resize = model.get_layer(RESIZE)
+    core = keras.Model(resize.output, model.output)
+    images = _readable(read, count)
+    batches = iter(lambda: list(islice(images, BATCH)), [])
+    return np.concatenate([np.asarray(core.predict_on_batch(_resized(resize, batch))) for batch in batches])
 
 
-def _batches(read: Callable[[int], np.ndarray], count: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each image with the number of its batch; once one cannot be read, only its like are looked for."""
+def _resized(resize: keras.layers.Layer, batch: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([keras.ops.convert_to_numpy(resize(image[None].astype(np.float32))) for image in batch])
+
+
+def _readable(read: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """Yield each image; once one cannot be read, only its like are looked for."""
     problems: list[str] = []
-    batch, filled, shape = 0, 0, None
     for index in range(count):
         try:
             pixels = read(index)
         except DataError as error:
             problems += error.problems
             continue
-        if filled == BATCH or pixels.shape != shape:
-            batch, filled, shape = batch + 1, 0, pixels.shape
-        filled += 1
         if not problems:
-            yield batch, pixels
+            yield pixels
     if problems:
         raise DataError(*problems)
 

@@ -73,9 +73,9 @@ class Recipe:
         else:
             network = None
         if plans.is_plan(data):
-            if overrides:
+            if overrides and network is None:
                 raise RecipeError(f"{where}: a plan takes no overrides; edit the file.")
-            return cls(data.get("recipe", name), Plan.from_data(data, where))
+            return cls(data.get("recipe", name), Plan.from_data(data, where), network)
         return cls(name, catalog.parse(data, where, overrides), network)
 
     def plan(self, ds: Any, seed: int = 0) -> Plan:

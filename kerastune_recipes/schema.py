@@ -36,8 +36,18 @@ class Record(BaseModel):
             raise RecipeError(*_sentences(cls, error.errors(), data, where)) from None
 
     def to_data(self) -> dict[str, Any]:
-        """Return plain data that `from_data` reads back, without what was left unset."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """Return plain data that `from_data` reads back to an equal record."""
+        return {
+            key: _plain(value)
+            for key, value in self
+            if value is not None or type(self).model_fields[key].default is not None
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_data()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _sentences(record: type[BaseModel], problems: Sequence[Any], data: Any, where: str) -> list[str]:
@@ -49,7 +59,7 @@ def _sentences(record: type[BaseModel], problems: Sequence[Any], data: Any, wher
             continue
         by_place.setdefault(_place(problem, data), []).append(problem)
     return [
-        f"{where}: {'.'.join(map(str, place)) or 'the file'}: {_complaint(record, place, found)}"
+        f"{where}: {_dotted(place, data) or 'the file'}: {_complaint(record, place, found)}"
         for place, found in by_place.items()
     ]
 
@@ -67,6 +77,16 @@ def _place(problem: Any, data: Any) -> tuple[int | str, ...]:
             continue
         place.append(step)
     return tuple(place)
+
+
+def _dotted(place: Sequence[int | str], data: Any) -> str:
+    """Write a path as an override would: what has a name is called by it."""
+    steps = []
+    for step in place:
+        data = data[step] if isinstance(step, int) or (isinstance(data, Mapping) and step in data) else None
+        named = isinstance(step, int) and isinstance(data, Mapping) and isinstance(data.get("name"), str)
+        steps.append(data["name"] if named else str(step))
+    return ".".join(steps)
 
 
 def _complaint(record: type[BaseModel], place: tuple[int | str, ...], problems: list[Any]) -> str:

@@ -47,14 +47,18 @@ def groups(rules: Sequence[Rule], backbone: BackboneFacts, where: str) -> tuple[
     addresses = {layer.name: _addresses(layer, backbone) for layer in backbone.layers}
     addresses[""] = ("head",)
     left = dict.fromkeys(addresses)
+    matches: list[set[str]] = []
     taken: list[Group] = []
     problems = []
     for pattern, multiplier in rules:
-        matched = [name for name, names in addresses.items() if any(fnmatchcase(one, pattern) for one in names)]
+        matched = {name for name, names in addresses.items() if any(fnmatchcase(one, pattern) for one in names)}
         new = {name for name in matched if name in left}
+        # A wider pattern after narrower ones is a net for the rest, and may find nothing left.
+        shadowed = not new and (pattern in {group.pattern for group in taken} or any(one > matched for one in matches))
+        matches.append(matched)
         if not matched:
             problems.append(f'{where}: the pattern "{pattern}" matches no layer.{_hint(pattern, backbone)}')
-        elif not new:
+        elif shadowed:
             problems.append(
                 f'{where}: the pattern "{pattern}" is never reached, because earlier patterns take all its layers; '
                 "put it before them."

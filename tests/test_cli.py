@@ -102,7 +102,9 @@ def test_validate_names_every_error_of_every_file(shell):
     assert checked.out == "good.yaml: valid\n"
     count, *problems = checked.err.splitlines()
     assert count == "kerastune: 5 problems:"
-    assert problems[0].startswith('- typo.yaml: phases.0.fit.batch_nrm: there is no key "batch_nrm" here. Did you mean')
+    assert problems[0].startswith(
+        '- typo.yaml: phases.only.fit.batch_nrm: there is no key "batch_nrm" here. Did you mean'
+    )
     assert problems[1] == "- values.yaml: features.views: expected less than or equal to 2; received 3."
     assert problems[2].startswith("- values.yaml: phases.0.fit.augmentation: expected ")
     assert problems[2].endswith('received "lite". Did you mean "light"?')
@@ -350,7 +352,7 @@ def test_work_that_fails_exits_with_1(shell, ants_and_bees, monkeypatch):
         raise WorkError("The loss became NaN.")
 
     monkeypatch.setattr(Recipe, "run", fail)
-    failed = shell("run", *QUICK, "--data", ants_and_bees)
+    failed = shell("run", *QUICK, "--data", ants_and_bees, "--out", "run")
     assert (failed.status, failed.err) == (1, "kerastune: The loss became NaN.\n")
 
 

@@ -1,4 +1,4 @@
-"""What the documentation shows is true: its code compiles, its commands parse, its recipes are valid, its map is whole."""
+"""What the documentation shows is true: code compiles, commands parse, recipes are valid, the map is whole."""
 
 import re
 import shlex

@@ -44,16 +44,16 @@ EXPECTED = [
     "Known: name, weights, image_size, convention.",
     'r.yaml: features.taps: name at least one stage or layer, or write "all" or "last".',
     "r.yaml: features.views: expected less than or equal to 2; received 3.",
-    'r.yaml: phases.0.solve.head: expected "logistic_regression"; received "logistic_regresion". '
+    'r.yaml: phases.a.solve.head: expected "logistic_regression"; received "logistic_regresion". '
     'Did you mean "logistic_regression"?',
-    'r.yaml: phases.0.solve.regularization: expected greater than 0 or "auto"; received -1.',
-    'r.yaml: phases.1.fit.trainable.1.1: expected a valid number or "frozen"; received "frosen". '
+    'r.yaml: phases.a.solve.regularization: expected greater than 0 or "auto"; received -1.',
+    'r.yaml: phases.b.fit.trainable.1.1: expected a valid number or "frozen"; received "frosen". '
     'Did you mean "frozen"?',
-    "r.yaml: phases.1.fit.optimizer: sgd has no beta_1; it takes momentum, nesterov, weight_decay.",
-    'r.yaml: phases.1.fit.duration: write a duration as "3 epochs", "500 steps" or "10%"; received "3 weeks".',
-    'r.yaml: phases.1.fit.augmentation: expected a list or "none" or "light" or "medium" or "strong"; '
+    "r.yaml: phases.b.fit.optimizer: sgd has no beta_1; it takes momentum, nesterov, weight_decay.",
+    'r.yaml: phases.b.fit.duration: write a duration as "3 epochs", "500 steps" or "10%"; received "3 weeks".',
+    'r.yaml: phases.b.fit.augmentation: expected a list or "none" or "light" or "medium" or "strong"; '
     'received "lihgt". Did you mean "light"?',
-    "r.yaml: phases.2: a phase is either solve or fit; give exactly one of them.",
+    "r.yaml: phases.c: a phase is either solve or fit; give exactly one of them.",
     'r.yaml: keep: expected "best_on_validation" or "last"; received "best".',
     'r.yaml: heads: there is no key "heads" here. Did you mean "head"? '
     "Known: summary, backbone, features, head, phases, keep.",
@@ -124,3 +124,9 @@ def test_override_of_an_unknown_phase():
         RecipeError, match=r'override phases.fine_tunig.fit.duration: there is no "fine_tunig" here. Did'
     ):
         override(yaml_files.parse(GOOD, "r"), {"phases.fine_tunig.fit.duration": "1 epoch"}, "r")
+
+
+def test_what_is_switched_off_stays_off_when_written():
+    spec = read(GOOD.replace("learning_rate: 1e-3", "clip_norm: null"))
+    assert spec.phases[1].fit.clip_norm is None
+    assert RecipeSpec.from_data(yaml_files.parse(yaml_files.dump(spec.to_data()), "x"), "x") == spec

@@ -54,3 +54,8 @@ def test_every_problem_at_once(backbone_facts):
 def test_every_layer_must_be_covered(backbone_facts):
     with pytest.raises(RecipeError, match="no pattern covers 5 of the layers, the first being backbone/stem/stem_conv"):
         trainable.groups([("backbone/stage2", 1.0)], backbone_facts, "trainable")
+
+
+def test_a_net_for_the_rest_may_find_nothing_left(backbone_facts):
+    rules = [("head", 1.0), ("backbone/*", 1.0), ("backbone", "frozen")]
+    assert taken(rules, backbone_facts)["backbone"] == []

@@ -10,6 +10,7 @@ from kerastune_recipes.plan import Plan
 
 BACKBONE = "backbone"
 HEAD = "head"
+RESIZE = "resize"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def assemble(plan: Plan, facts: BackboneFacts, pretrained: keras.Model) -> Netwo
     backbone = _tapped(pretrained, facts, plan.features.taps)
     raw = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow resizes, so that a raw photo and one resized by the input pipeline give the same answer.
-    resized = keras.layers.Resizing(size, size, antialias=True, name="resize")(raw)
+    resized = keras.layers.Resizing(size, size, antialias=True, name=RESIZE)(raw)
     activations = backbone(preprocess(resized, plan.backbone.convention))
     features = _pool(activations, plan)
     dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(features) if plan.head.dropout else features
