@@ -106,7 +106,7 @@ def test_validate_names_every_error_of_every_file(shell):
         '- typo.yaml: phases.only.fit.batch_nrm: there is no key "batch_nrm" here. Did you mean'
     )
     assert problems[1] == "- values.yaml: features.views: expected less than or equal to 2; received 3."
-    assert problems[2].startswith("- values.yaml: phases.0.fit.augmentation: expected ")
+    assert problems[2].startswith("- values.yaml: phases.only.fit.augmentation: expected ")
     assert problems[2].endswith('received "lite". Did you mean "light"?')
     assert problems[3].startswith("- torn.yaml, line 1: this is no valid YAML: ")
     assert problems[4] == "- nowhere.yaml: there is no such file."
