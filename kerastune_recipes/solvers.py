@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -18,8 +17,28 @@ from threadpoolctl import threadpool_limits
 # While choosing among strengths, a rough solution tells which is better; the chosen one is then solved to the end.
 CHOOSING = {"tol": 1e-3, "max_iter": 100}
 SOLVING = {"tol": 1e-4, "max_iter": 1000}
-# The path from strong to weak is left when the loss has risen this often in a row: it has one minimum.
-RISES = 2
+# The path from strong to weak is left when this many strengths in a row have not lowered the least loss so far by this
+# share of it: the loss has one minimum, and towards weak strengths it is often flat.
+PATIENCE, GAIN = 2, 0.005
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What cross-validation found for one strength.
+
+    Args:
+        strength: The L2 penalty.
+        log_loss: On held-out images, nats.
+        logits: float (n, k), each image's from the fold that held it out.
+        coefficients: Mean over the folds, in scikit-learn's shape; a good start for all images together.
+        intercepts: The same.
+    """
+
+    strength: float
+    log_loss: float
+    logits: np.ndarray
+    coefficients: np.ndarray
+    intercepts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,17 +93,20 @@ def logistic_regression(
     compact = compact.reshape(count, images, -1)
     losses: dict[float, float] = {}
     strength, temperature = strengths[0], 1.0
+    final = _classifier(strength, SOLVING)
     # The products are thin (as wide as there are classes): more threads to each only wait for one another, and cost
     # 25 times the time where the cores are shared. The folds run side by side instead.
     with threadpool_limits(1, "blas"), warnings.catch_warnings():
         # A strength that does not converge within the bound is judged by its held-out loss like any other.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if folds:
-            losses, held_out = _cross_validate(compact, labels, strengths, folds, seed)
-            strength = min(losses, key=lambda tried: losses[tried])
-            temperature = _temperature(held_out[strength], labels)
-        weights, bias = _solve(_classifier(strength, SOLVING), *_stacked(compact, labels))
-    kernel = (basis @ weights) / deviation[:, None]
+            tried = _cross_validate(compact, labels, strengths, folds, seed)
+            losses = {one.strength: one.log_loss for one in tried}
+            chosen = min(tried, key=lambda one: one.log_loss)
+            strength, temperature = chosen.strength, _temperature(chosen.logits, labels)
+            final = _classifier(strength, SOLVING, start=chosen)
+        weights, bias = _solve(final, *_stacked(compact, labels))
+    kernel = (weights if basis is None else basis @ weights) / deviation[:, None]
     return Solved(
         kernel=(kernel / temperature).astype(np.float32),
         bias=((bias - mean @ kernel) / temperature).astype(np.float32),
@@ -94,14 +116,14 @@ def logistic_regression(
     )
 
 
-def _row_space(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return coordinates and an orthonormal basis with `rows = coordinates @ basis.T`.
+def _row_space(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return coordinates and an orthonormal basis with `rows = coordinates @ basis.T`, or the rows and None.
 
     With an L2 penalty the solution lies in the span of the rows, so with fewer images than features the problem is
-    exactly one of as many unknowns as there are images.
+    exactly one of as many unknowns as there are images. Finding the basis pays from half as many on.
     """
-    if rows.shape[0] >= rows.shape[1]:
-        return rows, np.eye(rows.shape[1], dtype=rows.dtype)
+    if 2 * rows.shape[0] > rows.shape[1]:
+        return rows, None
     basis, triangle = np.linalg.qr(rows.T)
     return np.ascontiguousarray(triangle.T), basis
 
@@ -110,8 +132,11 @@ def _stacked(views: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     return views.reshape(-1, views.shape[-1]), np.tile(labels, len(views))
 
 
-def _classifier(strength: float, effort: dict[str, float]) -> LogisticRegression:
-    return LogisticRegression(C=1 / strength, warm_start=True, **effort)
+def _classifier(strength: float, effort: dict[str, float], start: "_Tried | None" = None) -> LogisticRegression:
+    classifier = LogisticRegression(C=1 / strength, warm_start=True, **effort)
+    if start:
+        classifier.coef_, classifier.intercept_ = start.coefficients, start.intercepts
+    return classifier
 
 
 def _solve(classifier: LogisticRegression, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,30 +150,32 @@ def _solve(classifier: LogisticRegression, rows: np.ndarray, labels: np.ndarray)
 
 def _cross_validate(
     views: np.ndarray, labels: np.ndarray, strengths: Sequence[float], folds: int, seed: int
-) -> tuple[dict[float, float], dict[float, np.ndarray]]:
-    """Return the held-out log loss and the held-out logits (n, k) of each strength tried."""
+) -> list[_Tried]:
+    """Try strengths from strong to weak, each fold going on from where the strength before left it."""
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))
     training = [_stacked(views[:, train], labels[train]) for train, _ in splits]
     classifiers = [_classifier(strengths[0], CHOOSING) for _ in splits]
-    losses: dict[float, float] = {}
-    logits: dict[float, np.ndarray] = {}
+    tried: list[_Tried] = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for strength in strengths:
             for classifier in classifiers:
                 classifier.C = 1 / strength
-            logits[strength] = np.empty((len(labels), int(labels.max()) + 1))
+            logits = np.empty((len(labels), int(labels.max()) + 1))
             heads = threads.map(lambda classifier, rows: _solve(classifier, *rows), classifiers, training)
             for (weights, bias), (_, held) in zip(heads, splits, strict=True):
-                logits[strength][held] = views[0][held] @ weights + bias
-            losses[strength] = _log_loss(logits[strength], labels)
-            if _has_risen(list(losses.values())):
+                logits[held] = views[0][held] @ weights + bias
+            coefficients = np.mean([classifier.coef_ for classifier in classifiers], axis=0)
+            intercepts = np.mean([classifier.intercept_ for classifier in classifiers], axis=0)
+            tried.append(_Tried(strength, _log_loss(logits, labels), logits, coefficients, intercepts))
+            if _no_longer_falls([one.log_loss for one in tried]):
                 break
-    return losses, logits
+    return tried
 
 
-def _has_risen(losses: list[float]) -> bool:
-    recent = losses[-RISES - 1 :]
-    return len(recent) > RISES and all(later > earlier for earlier, later in pairwise(recent))
+def _no_longer_falls(losses: list[float]) -> bool:
+    if len(losses) <= PATIENCE:
+        return False
+    return min(losses[-PATIENCE:]) > (1 - GAIN) * min(losses[:-PATIENCE])
 
 
 def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:

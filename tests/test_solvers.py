@@ -33,7 +33,7 @@ def test_strength_is_the_one_of_least_held_out_loss():
     assert 1e-2 < solved.strength < 1e4
 
 
-def test_the_path_is_left_once_the_loss_rises():
+def test_the_path_is_left_once_the_loss_no_longer_falls():
     rows, labels = problem(images=60, features=200)
     random = np.random.default_rng(1).permutation(labels)
     solved = logistic_regression(rows[None], random, strengths=(1e4, 1e3, 100.0, 10.0, 1.0, 0.1), folds=3, seed=0)
