@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test lint format notebooks clean
+.PHONY: demo test lint format clean
 
 demo: $(VENV)/.installed
 	$(RUN)/python benchmarks/demo.py
@@ -19,10 +19,6 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
-
-# Runs every notebook from its first cell to its last, and fails where one fails.
-notebooks: $(VENV)/.installed-dev
-	cd notebooks && ../$(RUN)/jupyter execute *.ipynb
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

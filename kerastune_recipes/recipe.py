@@ -9,7 +9,7 @@ from kerastune_recipes import catalog, yaml_files
 from kerastune_recipes import plan as plans
 from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.plan import Plan
-from kerastune_recipes.spec import RecipeSpec
+from kerastune_recipes.spec import GIVEN, RecipeSpec
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +68,7 @@ class Recipe:
     def _from_data(cls, name: str, data: Any, where: str, overrides: dict[str, Any]) -> Self:
         network: Any = overrides.get("backbone")
         if hasattr(network, "layers"):
-            own = {"backbone.name": network.name, "backbone.weights": "given"}
+            own = {"backbone.name": network.name, "backbone.weights": GIVEN}
             overrides = {key: value for key, value in overrides.items() if key != "backbone"} | own
         else:
             network = None

@@ -98,7 +98,8 @@ def _complaint(record: type[BaseModel], place: tuple[int | str, ...], problems: 
     if "missing" in kinds:
         return "this key is missing."
     if "value_error" in kinds:
-        return f"{kinds['value_error']['ctx']['error']}."
+        said = str(kinds["value_error"]["ctx"]["error"])
+        return said if said.endswith(("?", ".")) else f"{said}."
     received = problems[0]["input"]
     words = _literal_words(problems)
     rules = [_rule(problem) for problem in problems if problem["type"] != "literal_error"]

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kerastune_recipes import durations
-from kerastune_recipes.errors import RecipeError, did_you_mean, listed
+from kerastune_recipes import backbones, durations
+from kerastune_recipes.errors import BackboneError, RecipeError, did_you_mean, listed
 from kerastune_recipes.schema import Record
 
 
@@ -27,6 +27,7 @@ def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+GIVEN = "given"
 Auto = Literal["auto"]
 DurationText = Annotated[str, AfterValidator(_duration)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -40,7 +41,7 @@ class BackboneSpec(Record):
 
     Args:
         name: A name in the table of backbones.
-        weights: "imagenet", "none", "demo", or the path of a weights file.
+        weights: "imagenet", "none", "demo", or the path of a weights file; "given" for a network of the user's own.
         image_size: Height and width of the network's input, pixels.
         convention: How raw pixels become its input; `auto` for networks of the table.
     """
@@ -49,6 +50,15 @@ class BackboneSpec(Record):
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=8, le=4096)] | Auto = "auto"
     convention: Literal["auto", "identity", "caffe", "torch", "symmetric"] = "auto"
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "BackboneSpec":
+        if self.weights != GIVEN:
+            try:
+                backbones.find(self.name)
+            except BackboneError as error:
+                raise ValueError(str(error)) from None
+        return self
 
 
 class FeaturesSpec(Record):

@@ -25,6 +25,9 @@ def test_runs(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, km=manager, timeout=SECONDS, resources=folder).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    # In a notebook rich may display a text instead of returning it: the plan must be printed, and by print alone.
+    assert "Expected cost" in "".join(output.text for output in outputs if output.output_type == "stream")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

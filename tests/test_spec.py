@@ -98,6 +98,11 @@ def test_two_phases_of_one_name():
         read(GOOD.replace("fine_tuning", "feature_extraction"))
 
 
+def test_an_unknown_backbone_is_found_with_the_rest():
+    with pytest.raises(RecipeError, match='r.yaml: backbone: There is no backbone "ResNt50". Did you mean "ResNet50"?'):
+        read(GOOD.replace("name: ResNet50", "name: ResNt50"))
+
+
 def test_a_list_is_no_recipe():
     with pytest.raises(RecipeError, match=re.escape("r.yaml: expected keys and values, received [1, 2].")):
         read("[1, 2]")
