@@ -42,12 +42,24 @@ def seconds_one_forward_pass(extractor: keras.Model, images: np.ndarray, count: 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
-    batch = np.asarray(images[:BATCH])
-    extractor.predict_on_batch(batch)  # traces the graph, which is no part of the pass
-    seconds = []
-    for start in range(0, min(TIMED_BATCHES * BATCH, len(images) - len(batch) + 1), BATCH):
-        batch = np.asarray(images[start : start + len(batch)])
-        began = time.perf_counter()
-        extractor.predict_on_batch(batch)
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds)) * count / len(batch)
+    # The first batch traces the graph, which is no part of the pass; `extract` then finds it traced.
+    extractor.predict(Batches(images[:BATCH], BATCH), verbose=0)
+    # Whole batches, or the one there is.
+    sample = images[: max(BATCH, len(images) // BATCH * BATCH)][: TIMED_BATCHES * BATCH]
+    clock = _Clock()
+    extractor.predict(Batches(sample, BATCH), verbose=0, callbacks=[clock])
+    return float(np.median(clock.seconds)) * count / min(BATCH, len(sample))
+
+
+class _Clock(keras.callbacks.Callback):
+    """Times every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_predict_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self.began = time.perf_counter()
+
+    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.seconds.append(time.perf_counter() - self.began)
