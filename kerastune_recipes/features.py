@@ -28,7 +28,29 @@ def extract(
         float32 (views, n, d).
     """
     passes = [Batches(images, BATCH, mirrored=bool(view)) for view in range(views)]
-    return np.stack([extractor.predict(one, verbose=0, callbacks=list(callbacks)) for one in passes])
+    strategy = getattr(extractor, "distribute_strategy", None)
+    if strategy is not None and strategy.num_replicas_in_sync > 1:
+        # Only predict shares a batch among replicas.
+        return np.stack([extractor.predict(one, verbose=0, callbacks=list(callbacks)) for one in passes])
+    return np.stack([_pass(extractor, one, callbacks) for one in passes])
+
+
+def _pass(extractor: keras.Model, batches: Batches, callbacks: Sequence[keras.callbacks.Callback]) -> np.ndarray:
+    """Pass batch after batch, the last filled up, so that one graph of one shape serves for all.
+
+    `predict` would put tf.data in between, whose iterator takes up to five seconds to close.
+    """
+    found = []
+    for index in range(len(batches)):
+        (batch,) = batches[index]
+        found.append(np.asarray(extractor.predict_on_batch(_filled(batch)))[: len(batch)])
+        for callback in callbacks:
+            callback.on_predict_batch_end(index)
+    return np.concatenate(found)
+
+
+def _filled(batch: np.ndarray) -> np.ndarray:
+    return np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
 
 
 def seconds_one_forward_pass(extractor: keras.Model, images: np.ndarray, count: int) -> float:
@@ -42,24 +64,11 @@ def seconds_one_forward_pass(extractor: keras.Model, images: np.ndarray, count: 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
-    # The first batch traces the graph, which is no part of the pass; `extract` then finds it traced.
-    extractor.predict(Batches(images[:BATCH], BATCH), verbose=0)
-    # Whole batches, or the one there is.
-    sample = images[: max(BATCH, len(images) // BATCH * BATCH)][: TIMED_BATCHES * BATCH]
-    clock = _Clock()
-    extractor.predict(Batches(sample, BATCH), verbose=0, callbacks=[clock])
-    return float(np.median(clock.seconds)) * count / min(BATCH, len(sample))
-
-
-class _Clock(keras.callbacks.Callback):
-    """Times every batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_predict_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self.began = time.perf_counter()
-
-    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.seconds.append(time.perf_counter() - self.began)
+    batch = _filled(np.asarray(images[:BATCH]))
+    extractor.predict_on_batch(batch)  # traces the graph, which is no part of the pass; `extract` finds it traced
+    seconds = []
+    for _ in range(TIMED_BATCHES):
+        began = time.perf_counter()
+        extractor.predict_on_batch(batch)
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds)) * count / BATCH
