@@ -64,10 +64,12 @@ def seconds_one_forward_pass(extractor: keras.Model, images: np.ndarray, count: 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
-    batch = _filled(np.asarray(images[:BATCH]))
-    extractor.predict_on_batch(batch)  # traces the graph, which is no part of the pass; `extract` finds it traced
+    batches = Batches(images, BATCH)
+    # The first call traces the graph, which is no part of the pass; `extract` finds it traced.
+    extractor.predict_on_batch(_filled(*batches[0]))
     seconds = []
-    for _ in range(TIMED_BATCHES):
+    for index in range(min(TIMED_BATCHES, len(batches))):
+        batch = _filled(*batches[index])
         began = time.perf_counter()
         extractor.predict_on_batch(batch)
         seconds.append(time.perf_counter() - began)

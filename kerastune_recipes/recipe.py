@@ -91,8 +91,8 @@ class Recipe:
             BackboneError: The backbone is unknown or cannot be built.
 
         Example:
-            >>> print(Recipe.from_name("small_similar").plan("demo:digits").features.views)
-            2
+            >>> Recipe.from_name("small_similar").plan("demo:digits").features.views
+            1
         """
         from kerastune_recipes.preparation import prepare
 
@@ -102,7 +102,7 @@ class Recipe:
         """Return in words what `run` would do; for the arguments see `plan`.
 
         Example:
-            >>> print(Recipe.from_name("small_similar", backbone="DemoNet").describe("demo:digits"))
+            >>> print(Recipe.from_name("small_similar").describe("demo:digits"))
         """
         from kerastune_recipes.describe import describe
         from kerastune_recipes.preparation import prepare
@@ -144,7 +144,8 @@ class Recipe:
             WorkError: Training failed.
 
         Example:
-            >>> report = Recipe.from_name("small_similar", backbone="DemoNet").run("demo:digits")
+            >>> demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
+            >>> report = Recipe.from_name("small_similar", **demo).run("demo:digits")
         """
         from kerastune_recipes import distribution, output, runner
         from kerastune_recipes.preparation import prepare
@@ -155,6 +156,7 @@ class Recipe:
         with distribution.scope(strategy):
             prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network)
         display = Display(verbose)
+        runner.check(prepared.plan, strategy)
         images = runner.decode(prepared.dataset, prepared.plan, display)
         # Nothing is written before all that can be wrong with the request has been found.
         if folder:

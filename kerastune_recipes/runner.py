@@ -131,7 +131,6 @@ def run(
     """
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
-    _check_batches(plan, distribution.replicas(strategy))
     keras.utils.set_random_seed(seed)
     book = journal.begin(out, plan, dataset, seed, resume)
     with distribution.scope(strategy):
@@ -166,7 +165,13 @@ def run(
     )
 
 
-def _check_batches(plan: Plan, replicas: int) -> None:
+def check(plan: Plan, strategy: Any | None) -> None:
+    """Check a plan against the devices it is to run on.
+
+    Raises:
+        RequestError: A batch cannot be shared by the replicas.
+    """
+    replicas = distribution.replicas(strategy)
     problems = [
         f"phases.{phase.name}.fit.batch_size: a global batch of {phase.fit.batch_size} cannot be shared by "
         f"{replicas} replicas; give at least {replicas}."
