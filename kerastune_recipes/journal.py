@@ -101,7 +101,7 @@ def begin(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: boo
         resume: True to go on from what is there.
 
     Raises:
-        OutputError: The journal there belongs to another plan, other data or another seed.
+        OutputError: The journal there belongs to another plan, other data or another seed, or none can be written.
     """
     if out is None:
         return Journal(None)
@@ -115,9 +115,12 @@ def begin(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: boo
                 "resume with the same, or start anew in another folder (or with --overwrite)."
             )
         return Journal(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    found.write_text(mark)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        found.write_text(mark)
+    except OSError as error:
+        raise OutputError(f"{out}: the folder cannot be written: {error.strerror}.") from None
     return Journal(folder)
 
 

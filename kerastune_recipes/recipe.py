@@ -147,7 +147,7 @@ class Recipe:
             >>> demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
             >>> report = Recipe.from_name("small_similar", **demo).run("demo:digits")
         """
-        from kerastune_recipes import distribution, output, runner
+        from kerastune_recipes import distribution, journal, output, runner
         from kerastune_recipes.preparation import prepare
         from kerastune_recipes.progress import Display
 
@@ -159,15 +159,15 @@ class Recipe:
         runner.check(prepared.plan, strategy)
         images = runner.decode(prepared.dataset, prepared.plan, display)
         # Nothing is written before all that can be wrong with the request has been found.
+        book = journal.begin(folder, prepared.plan, prepared.dataset, seed, resume)
         if folder:
             output.write_recipe(folder, self.content)
         report = runner.run(
             prepared,
             images,
+            book,
             strategy=strategy,
             seed=seed,
-            out=folder,
-            resume=resume,
             display=display,
             callbacks=callbacks,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, features, journal, metrics, rules, solvers, training
+from kerastune_recipes import distribution, features, metrics, rules, solvers, training
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
@@ -106,11 +106,10 @@ def decode(dataset: Dataset, plan: Plan, display: Display) -> Decoded:
 def run(
     prepared: Prepared,
     images: Decoded,
+    book: Journal,
     *,
     strategy: Any | None = None,
     seed: int = 0,
-    out: Path | None = None,
-    resume: bool = False,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Report:
@@ -119,10 +118,9 @@ def run(
     Args:
         prepared: The plan, the data, and the network, which was made within the scope of the strategy.
         images: What `decode` returned.
+        book: What is finished already, and where the rest is kept.
         strategy: A tf.distribute.Strategy, or None.
         seed: Of everything random.
-        out: Folder for the journal of an interruptible run, or None for none.
-        resume: Go on from that journal.
         display: Where progress is shown.
         callbacks: Keras callbacks for the fit phases.
 
@@ -132,7 +130,6 @@ def run(
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
     keras.utils.set_random_seed(seed)
-    book = journal.begin(out, plan, dataset, seed, resume)
     with distribution.scope(strategy):
         network = assemble(plan, prepared.facts, prepared.network)
         bench = Bench(

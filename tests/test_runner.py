@@ -141,8 +141,10 @@ def test_resuming_another_run_is_refused(tmp_path):
     recipe, out = Recipe.from_name("small_similar", **QUICK), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         recipe.run(stripes(), out=out, verbose=False, callbacks=[_Interrupted()])
+    (out / "recipe.yaml").write_text("as it was")
     with pytest.raises(OutputError, match="the interrupted run here had another plan, other data or another seed"):
         recipe.run(stripes(), out=out, verbose=False, resume=True, seed=1)
+    assert (out / "recipe.yaml").read_text() == "as it was"
 
 
 def test_a_batch_smaller_than_the_replicas_is_refused(monkeypatch):
