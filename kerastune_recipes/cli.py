@@ -5,11 +5,12 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerastune_recipes import catalog, yaml_files
+from kerastune_recipes import catalog, sizes, yaml_files
 from kerastune_recipes.errors import KerastuneError, OutputError, RequestError
 from kerastune_recipes.recipe import Recipe
 
@@ -30,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        with warnings.catch_warnings():
+            # The source line that Python prints tells a user of the shell nothing.
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            options.command(options)
     except KerastuneError as error:
         print(f"kerastune: {error}", file=sys.stderr)
         return error.exit_code
@@ -54,8 +58,17 @@ def _start_keras() -> None:
 
 
 def _how_to_go_on(options: argparse.Namespace) -> str:
-    out = getattr(options, "out", None)
-    return f" The same command with --resume goes on from {out}." if out else ""
+    if options.command is not _run:
+        return ""
+    from kerastune_recipes import journal
+
+    if options.out and (options.out / journal.FOLDER).is_dir():
+        return f" The same command with --resume goes on from {options.out}."
+    return "" if options.no_cache else " The same command goes on from the features computed so far."
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"kerastune: warning: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_request(run)
     run.add_argument("--out", type=Path, metavar="DIR", help="folder to write model, report and plan to")
     run.add_argument("--strategy", default="auto", help="auto, none or mirrored (default: auto)")
+    run.add_argument(
+        "--no-cache", action="store_true", help="neither take frozen work from the cache nor keep it there"
+    )
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
     again.add_argument("--overwrite", action="store_true", help="replace the run in --out")
@@ -98,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMG", help="image files")
     _add_json(predict)
+
+    cache = _command(commands, "cache", _cache, "show or clear the cache of features and solved heads")
+    cache.add_argument("action", choices=("info", "clear"), help="info: what is kept, and where; clear: remove it all")
+    _add_json(cache)
     return parser
 
 
@@ -222,6 +242,7 @@ def _run(options: argparse.Namespace) -> None:
         seed=options.seed,
         resume=options.resume,
         overwrite=options.overwrite,
+        cache=not options.no_cache,
     )
     if options.json:
         print(json.dumps(report.record))
@@ -266,3 +287,20 @@ def _predict(options: argparse.Namespace) -> None:
         return
     for found in rows:
         print(f"{found['image']}  {found['class']}  {found['probability']:.1%}")
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from kerastune_recipes import store
+
+    found = store.at_rest()
+    if options.action == "clear":
+        found.clear()
+    kept = found.info()
+    total = sum(info.size for info in kept)
+    if options.json:
+        networks = [{"network": info.about, "rows": info.rows, "bytes": info.size} for info in kept]
+        print(json.dumps({"folder": str(found.folder), "limit": store.limit(), "bytes": total, "networks": networks}))
+        return
+    print(f"{found.folder}: {sizes.written(total)} of at most {sizes.written(store.limit())}")
+    for info in kept:
+        print(f"  {info.about}: {info.rows} rows, {sizes.written(info.size)}")

@@ -10,6 +10,7 @@ from kerastune_recipes.errors import listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.forecast import Forecast, GroupForecast, PhaseForecast, forecast
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
+from kerastune_recipes.views import SMALLEST_CROP, View, views
 
 _WIDTH = 110
 _CONVENTIONS = {
@@ -114,8 +115,18 @@ def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
         else f"L2 strength from {solve.strengths[0]:g} down to {solve.strengths[-1]:g} "
         f"by {solve.folds}-fold cross-validation"
     )
-    views = {1: "the image", 2: "the image and its mirror image"}[plan.features.views]
-    return [("head", f"{solve.head.replace('_', ' ')}, {choice}"), ("views", views)]
+    return [("head", f"{solve.head.replace('_', ' ')}, {choice}"), ("views", _views(plan))]
+
+
+def _views(plan: Plan) -> str:
+    shown = views(plan.features.views, plan.features.flip)
+    crops = sum(view.crop > 0 for view in shown)
+    words = ["the image"]
+    if View(mirrored=True) in shown:
+        words.append("its mirror image")
+    if crops:
+        words.append(f"{crops} random crop{'s' if crops > 1 else ''} of {SMALLEST_CROP:.0%} or more of it")
+    return ", ".join(words)
 
 
 def _fit_rows(fit: FitPlan, cost: PhaseForecast) -> list[tuple[str, str]]:

@@ -49,6 +49,10 @@ class WorkError(KerastuneError):
     """The request was right, the work failed."""
 
 
+class CacheWarning(UserWarning):
+    """The cache cannot be used, or a part of it; the answer is the same, it only takes longer."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the nearest known word, or an empty string.
 

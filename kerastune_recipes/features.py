@@ -1,76 +1,300 @@
-"""The frozen part of the model, computed once for each image and view."""
+"""The frozen part of the model, computed once for each image and view, ever: what the store holds is not done again."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from typing import Any
 
 import keras
 import numpy as np
 
-from kerastune_recipes.data.batches import Batches
+from kerastune_recipes.data import decoding
+from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.errors import DataError
+from kerastune_recipes.store import DIGEST_BYTES, Space
+from kerastune_recipes.views import WHOLE, View
 
 BATCH = 32
 # Batches timed to learn what one forward pass costs; a few settle the median.
-TIMED_BATCHES = 5
+TIMED_BATCHES = 3
+
+# Rows are handed to the store when they fill so many bytes or are so old: an interruption costs less than that.
+_KEPT_BYTES = 32 * 2**20
+_KEPT_SECONDS = 30
+# Half precision is taken where its rounding is noise of less than this share of every feature's deviation; on four
+# data sets it is 1% at most, and the solved heads are as good as from single precision (benchmarks/store.md).
+_ROUNDING = 0.02
+# With several replicas, images are handed out this many batches at a time: `predict` takes seconds to close.
+_BATCHES_FOR_REPLICAS = 32
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of one split.
+
+    Args:
+        rows: float16 or float32 (v, n, d), for each view of each image.
+        computed: Rows that were passed through the network; the others were found in the store.
+        seconds_aside: Time spent on reading images and on tracing the graph, which are no part of the pass.
+    """
+
+    rows: np.ndarray
+    computed: int
+    seconds_aside: float
+
+
+def digests(samples: Samples, views: Sequence[View]) -> list[bytes]:
+    """Return the key of each view of each image: image by image, its views side by side.
+
+    Raises:
+        DataError: Images that cannot be read, all of them.
+    """
+
+    def of(index: int) -> list[bytes] | str:
+        try:
+            content = samples.digest(index)
+        except DataError as error:
+            return str(error)
+        return [blake2b(content + view.name.encode(), digest_size=DIGEST_BYTES).digest() for view in views]
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(of, range(len(samples))))
+    problems = [each for each in found if isinstance(each, str)]
+    if problems:
+        raise DataError(*problems)
+    return [key for keys in found for key in keys if isinstance(key, bytes)]
 
 
 def extract(
-    extractor: keras.Model, images: np.ndarray, views: int = 1, callbacks: Sequence[keras.callbacks.Callback] = ()
-) -> np.ndarray:
-    """Pass images through the frozen part of a model.
+    extractor: keras.Model,
+    samples: Samples,
+    size: int,
+    space: Space,
+    views: Sequence[View] = (WHOLE,),
+    keys: Sequence[bytes] | None = None,
+    pixels: Any | None = None,
+    ahead: int = 0,
+    tick: Tick | None = None,
+) -> Extracted:
+    """Return the features of images: from the store where it has them, through the network where not.
+
+    What is computed goes to the store every few seconds, so that an interrupted pass goes on from there.
 
     Args:
         extractor: Resized images (b, s, s, 3) to features (b, d).
-        images: uint8 (n, s, s, 3).
-        views: 1 for the images alone, 2 for their mirror images as well.
-        callbacks: Told of each batch, for progress.
+        samples: The images.
+        size: Height and width of the network's input, pixels.
+        space: Where features of this network are kept.
+        views: Of each image.
+        keys: What `digests` gave, if it was asked before.
+        pixels: uint8 (n, s, s, 3), the images as they were decoded before; then only crops are read again.
+        ahead: See `decoding.stream`.
+        tick: Told how many rows are done.
 
-    Returns:
-        float32 (views, n, d).
+    Raises:
+        DataError: Images that cannot be decoded, all of them.
     """
-    passes = [Batches(images, BATCH, mirrored=bool(view)) for view in range(views)]
-    strategy = getattr(extractor, "distribute_strategy", None)
-    if strategy is not None and strategy.num_replicas_in_sync > 1:
-        # Only predict shares a batch among replicas.
-        return np.stack([extractor.predict(one, verbose=0, callbacks=list(callbacks)) for one in passes])
-    return np.stack([_pass(extractor, one, callbacks) for one in passes])
+    keys = digests(samples, views) if keys is None else keys
+    rows = _Rows(len(keys))
+    for places, found in space.find(keys):
+        rows.put(places, found)
+    todo = np.flatnonzero(rows.missing)
+    done = len(keys) - len(todo)
+    aside = 0.0
+    if len(todo):
+        forward, at_once = _forward(extractor)
+        aside += _seconds(lambda: forward(np.zeros((BATCH, size, size, 3), np.uint8)))
+        reading = _Timed(_rebatched(_read(samples, _wanted(todo, views), size, pixels, ahead), at_once))
+        keeper = _Keeper(space, keys, rows)
+        try:
+            for batch in reading:
+                places = todo[keeper.given : keeper.given + len(batch)]
+                keeper.take(places, forward(batch))
+                if tick:
+                    tick(done + keeper.given)
+        finally:
+            keeper.hand_over()
+        aside += reading.seconds
+    if tick:
+        tick(len(keys))
+    return Extracted(
+        rows=rows.array.reshape(len(samples), len(views), -1).swapaxes(0, 1),
+        computed=len(todo),
+        seconds_aside=aside,
+    )
 
 
-def _pass(extractor: keras.Model, batches: Batches, callbacks: Sequence[keras.callbacks.Callback]) -> np.ndarray:
-    """Pass batch after batch, the last filled up, so that one graph of one shape serves for all.
-
-    `predict` would put tf.data in between, whose iterator takes up to five seconds to close.
-    """
-    found = []
-    for index in range(len(batches)):
-        (batch,) = batches[index]
-        found.append(np.asarray(extractor.predict_on_batch(_filled(batch)))[: len(batch)])
-        for callback in callbacks:
-            callback.on_predict_batch_end(index)
-    return np.concatenate(found)
-
-
-def _filled(batch: np.ndarray) -> np.ndarray:
-    return np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
-
-
-def seconds_one_forward_pass(extractor: keras.Model, images: np.ndarray, count: int) -> float:
+def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: int) -> float:
     """Measure what passing `count` images through the network once takes, on a sample of them.
 
     Args:
         extractor: The network, resized images to its last activations.
-        images: uint8 (n, s, s, 3), the sample is taken from them.
+        pixels: uint8 (n, s, s, 3), the sample is taken from them.
         count: Images in the pass to be told of.
 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
-    batches = Batches(images, BATCH)
-    # The first call traces the graph, which is no part of the pass; `extract` finds it traced.
-    extractor.predict_on_batch(_filled(*batches[0]))
-    seconds = []
-    for index in range(min(TIMED_BATCHES, len(batches))):
-        batch = _filled(*batches[index])
-        began = time.perf_counter()
-        extractor.predict_on_batch(batch)
-        seconds.append(time.perf_counter() - began)
+    sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)][:TIMED_BATCHES]
+    # The first call may trace the graph, which is no part of the pass.
+    passed_through(extractor, sample[0])
+    seconds = [_seconds(partial(passed_through, extractor, batch)) for batch in sample]
     return float(np.median(seconds)) * count / BATCH
+
+
+def passed_through(network: keras.Model, batch: np.ndarray) -> np.ndarray:
+    """Pass at most `BATCH` images through a network, filled up to that many, so that one graph serves for all.
+
+    `predict` would put tf.data in between, whose iterator takes up to five seconds to close.
+    """
+    filling = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
+    return np.asarray(network.predict_on_batch(np.concatenate([batch, filling])))[: len(batch)]
+
+
+def predict(network: keras.Model, pixels: Any, tick: Tick | None = None) -> np.ndarray:
+    """Pass decoded images through a network that is not kept.
+
+    Args:
+        network: Resized images (b, s, s, 3) to anything (b, d).
+        pixels: uint8 (n, s, s, 3).
+        tick: Told how many images are done.
+
+    Returns:
+        float32 (n, d).
+    """
+    forward, at_once = _forward(network)
+    found = []
+    for start in range(0, len(pixels), at_once):
+        found.append(forward(np.asarray(pixels[start : start + at_once])))
+        if tick:
+            tick(min(start + at_once, len(pixels)))
+    return np.concatenate(found)
+
+
+def _forward(network: keras.Model) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """Return how to pass images through a network, and how many at once."""
+    strategy = getattr(network, "distribute_strategy", None)
+    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+    if replicas == 1:
+        return lambda batch: passed_through(network, batch), BATCH
+    # Only predict shares a batch among replicas.
+    shared = BATCH * replicas
+    return lambda batch: network.predict(batch, batch_size=shared, verbose=0), shared * _BATCHES_FOR_REPLICAS
+
+
+def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:
+    """Group the rows to be computed by image, so that each is decoded once for all its views."""
+    images, starts = np.unique(todo // len(views), return_index=True)
+    parts = np.split(todo % len(views), starts[1:])
+    return [(int(image), [views[view] for view in part]) for image, part in zip(images, parts, strict=True)]
+
+
+def _read(samples: Samples, wanted: decoding.Wanted, size: int, pixels: Any | None, ahead: int) -> Iterator[np.ndarray]:
+    if pixels is None or any(view.crop for _, views in wanted for view in views):
+        yield from decoding.stream(samples, wanted, size, ahead)
+        return
+    for index, views in wanted:
+        image = np.asarray(pixels[index])
+        yield np.stack([image[:, ::-1] if view.mirrored else image for view in views])
+
+
+def _rebatched(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Give rows in batches of one size, the last possibly smaller."""
+    waiting: list[np.ndarray] = []
+    count = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        count += len(chunk)
+        if count >= size:
+            whole = np.concatenate(waiting)
+            yield from (whole[start : start + size] for start in range(0, count - size + 1, size))
+            waiting = [whole[count - count % size :]]
+            count %= size
+    if count:
+        yield np.concatenate(waiting)
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+class _Timed(Iterator[np.ndarray]):
+    """Counts the seconds spent waiting for the next of what it goes through."""
+
+    def __init__(self, batches: Iterator[np.ndarray]):
+        self.batches = batches
+        self.seconds = 0.0
+
+    def __next__(self) -> np.ndarray:
+        began = time.perf_counter()
+        try:
+            return next(self.batches)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+class _Rows:
+    """An array that is filled in any order; in half precision until it is given more."""
+
+    def __init__(self, count: int):
+        self.missing = np.ones(count, bool)
+        self.array = np.empty((count, 0), np.float16)
+
+    def put(self, places: np.ndarray, rows: np.ndarray) -> None:
+        if not self.array.shape[1]:
+            self.array = np.empty((len(self.missing), rows.shape[1]), rows.dtype)
+        if rows.dtype != self.array.dtype:
+            self.array = self.array.astype(np.float32, copy=False)
+        self.array[places] = rows
+        self.missing[places] = False
+
+
+class _Keeper:
+    """Collects computed rows and hands them on, to the store and to the result, which thus hold the same."""
+
+    def __init__(self, space: Space, keys: Sequence[bytes], rows: _Rows):
+        self.space, self.keys, self.rows = space, keys, rows
+        self.given = 0
+        self._places: list[np.ndarray] = []
+        self._waiting: list[np.ndarray] = []
+        self._since = time.perf_counter()
+
+    def take(self, places: np.ndarray, rows: np.ndarray) -> None:
+        self.given += len(rows)
+        self._places.append(places)
+        self._waiting.append(rows)
+        full = sum(part.nbytes for part in self._waiting) >= _KEPT_BYTES
+        if full or time.perf_counter() - self._since > _KEPT_SECONDS:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        if self._waiting:
+            places, rows = np.concatenate(self._places), np.concatenate(self._waiting)
+            # The first images tell what precision the network needs; those found in the store were the first once.
+            half = self.rows.array.dtype == np.float16 if self.rows.array.shape[1] else _bears_half_precision(rows)
+            rows = _halved(rows) if half else rows.astype(np.float32, copy=False)
+            self.space.add([self.keys[place] for place in places], rows)
+            self.rows.put(places, rows)
+            self._places, self._waiting = [], []
+        self._since = time.perf_counter()
+
+
+def _bears_half_precision(rows: np.ndarray) -> bool:
+    """Say whether rounding to float16 adds little noise to every feature against what it varies by."""
+    deviation = rows.std(axis=0)
+    noise = np.square(rows - _halved(rows)).mean(axis=0) ** 0.5
+    return bool((noise <= _ROUNDING * deviation)[deviation > 0].all())
+
+
+def _halved(rows: np.ndarray) -> np.ndarray:
+    """Round to float16 unless a value is too large for it."""
+    with np.errstate(over="ignore"):
+        half = rows.astype(np.float16)
+    return half if np.isfinite(half).all() else rows

@@ -16,6 +16,7 @@ from kerastune_recipes.errors import OutputError
 from kerastune_recipes.plan import Plan
 
 FOLDER = "journal"
+_MARK = "fingerprint"
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,33 @@ class Journal:
 
     Args:
         folder: Where; None keeps nothing.
+        mark: Of the plan, the data and the seed it belongs to.
+        going_on: True for a run that goes on from what is there.
     """
 
     folder: Path | None
+    mark: str = ""
+    going_on: bool = False
+
+    def begin(self) -> None:
+        """Make the folder, in place of an earlier journal unless that goes on.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        if self.folder is None or self.going_on:
+            return
+        try:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            (self.folder / _MARK).write_text(self.mark)
+        except OSError as error:
+            raise OutputError(f"{self.folder.parent}: the folder cannot be written: {error.strerror}.") from None
 
     def finished(self) -> list[Outcome]:
         """Return the outcomes of the finished phases, in order."""
         outcomes: list[Outcome] = []
-        while self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
+        while self.going_on and self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
             data = json.loads((self.folder / f"phase_{len(outcomes) + 1}.json").read_text())
             outcomes.append(Outcome(**{**data, "rows": tuple(data["rows"])}))
         return outcomes
@@ -90,8 +110,8 @@ class Journal:
             shutil.rmtree(self.folder)
 
 
-def begin(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: bool) -> Journal:
-    """Open the journal of a run.
+def find(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: bool) -> Journal:
+    """Find the journal of a run; nothing is written yet.
 
     Args:
         out: The run folder, or None to keep no journal.
@@ -101,30 +121,23 @@ def begin(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: boo
         resume: True to go on from what is there.
 
     Raises:
-        OutputError: The journal there belongs to another plan, other data or another seed, or none can be written.
+        OutputError: The journal there belongs to another plan, other data or another seed.
     """
     if out is None:
         return Journal(None)
-    folder = out / FOLDER
-    mark = _fingerprint(plan, dataset, seed)
-    found = folder / "fingerprint"
-    if resume and found.is_file():
-        if found.read_text() != mark:
-            raise OutputError(
-                f"{out}: the interrupted run here had another plan, other data or another seed; "
-                "resume with the same, or start anew in another folder (or with --overwrite)."
-            )
-        return Journal(folder)
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        found.write_text(mark)
-    except OSError as error:
-        raise OutputError(f"{out}: the folder cannot be written: {error.strerror}.") from None
-    return Journal(folder)
+    mark = _mark(plan, dataset, seed)
+    found = out / FOLDER / _MARK
+    if not (resume and found.is_file()):
+        return Journal(out / FOLDER, mark)
+    if found.read_text() != mark:
+        raise OutputError(
+            f"{out}: the interrupted run here had another plan, other data or another seed; "
+            "resume with the same, or start anew in another folder (or with --overwrite)."
+        )
+    return Journal(out / FOLDER, mark, going_on=True)
 
 
-def _fingerprint(plan: Plan, dataset: Dataset, seed: int) -> str:
+def _mark(plan: Plan, dataset: Dataset, seed: int) -> str:
     digest = hashlib.sha256(f"{seed}\n{yaml_files.dump(plan.to_data())}".encode())
     for split in (dataset.train, dataset.validation, dataset.test):
         if split is not None:

@@ -33,10 +33,11 @@ class BackbonePlan(Record):
 
 
 class FeaturesPlan(Record):
-    """The taps by name, and how many views of each training image a head is solved on."""
+    """The taps by name, and which views of each training image a head is solved on; see `FeaturesSpec`."""
 
     taps: Annotated[tuple[str, ...], Field(min_length=1)]
-    views: Annotated[int, Field(ge=1, le=2)]
+    views: Annotated[int, Field(ge=1, le=64)]
+    flip: Literal["none", "horizontal"] = "horizontal"
 
 
 class SolvePlan(Record):
@@ -142,7 +143,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
             image_size=backbone.image_size,
             convention=backbone.convention,
         ),
-        features=FeaturesPlan(taps=taps, views=spec.features.views),
+        features=FeaturesPlan(taps=taps, views=spec.features.views, flip=spec.features.flip),
         head=spec.head,
         phases=tuple(_phase(phase, data, pretrained=backbone.weights != "none") for phase in spec.phases),
         keep=spec.keep,

@@ -1,5 +1,6 @@
 """The public face: a recipe by name or file, planned for data, run on it."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,7 @@ class Recipe:
         callbacks: Sequence["keras.callbacks.Callback"] = (),
         overwrite: bool = False,
         verbose: bool = True,
+        cache: bool = True,
     ) -> "Report":
         """Train a model.
 
@@ -135,6 +137,8 @@ class Recipe:
             callbacks: Keras callbacks for the phases that fit.
             overwrite: Replace the run that is in `out`.
             verbose: Show progress.
+            cache: Take features and solved heads from the cache on disk where it has them, and keep there what is
+                computed. `KERASTUNE_CACHE` says where it lies, `KERASTUNE_CACHE_LIMIT` how large it may grow.
 
         Returns:
             The report, with the model in it.
@@ -157,17 +161,21 @@ class Recipe:
             prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network)
         display = Display(verbose)
         runner.check(prepared.plan, strategy)
-        images = runner.decode(prepared.dataset, prepared.plan, display)
-        # Nothing is written before all that can be wrong with the request has been found.
-        book = journal.begin(folder, prepared.plan, prepared.dataset, seed, resume)
-        if folder:
-            output.write_recipe(folder, self.content)
+        book = journal.find(folder, prepared.plan, prepared.dataset, seed, resume)
+
+        @functools.cache
+        def begin() -> None:
+            book.begin()
+            if folder:
+                output.write_recipe(folder, self.content)
+
         report = runner.run(
             prepared,
-            images,
             book,
+            begin,
             strategy=strategy,
             seed=seed,
+            cache=cache,
             display=display,
             callbacks=callbacks,
         )

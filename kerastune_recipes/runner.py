@@ -1,53 +1,31 @@
 """The straight line at work: images decoded once, each phase run in turn, one of them chosen, the report written."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
-from kerastune_recipes import distribution, features, metrics, rules, solvers, training
-from kerastune_recipes.data import arrays
+from kerastune_recipes import distribution, features, metrics, rules, training
+from kerastune_recipes import store as stores
+from kerastune_recipes.data import arrays, decoding
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.model.assemble import Network, assemble
-from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
+from kerastune_recipes.model.fingerprint import fingerprint
+from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.preparation import Prepared
 from kerastune_recipes.progress import Display, EpochLines, Ticks
 from kerastune_recipes.report import Cost, Report, Split
-
-
-@dataclass(frozen=True)
-class Images:
-    """Decoded images with their labels.
-
-    Args:
-        pixels: uint8 (n, s, s, 3).
-        labels: int (n,).
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The images of every split.
-
-    Args:
-        train: To train on.
-        validation: To choose with.
-        test: To judge with, or None.
-    """
-
-    train: Images
-    validation: Images
-    test: Images | None
+from kerastune_recipes.store import Store
+from kerastune_recipes.views import WHOLE, views
 
 
 @dataclass(frozen=True)
@@ -58,8 +36,8 @@ class Bench:
         plan: What to do.
         facts: The part of the backbone in use.
         network: The model.
-        train: Images to train on.
-        validation: Images to choose with.
+        images: By split; "test" is missing where there is none.
+        store: Where frozen work is kept.
         seed: Of shuffling, folds and augmentation.
         display: Where progress is shown.
         callbacks: The user's own Keras callbacks.
@@ -68,48 +46,41 @@ class Bench:
     plan: Plan
     facts: BackboneFacts
     network: Network
-    train: Images
-    validation: Images
+    images: Mapping[str, Images]
+    store: Store
     seed: int
     display: Display
     callbacks: tuple[keras.callbacks.Callback, ...]
+    _frozen: dict[str, Frozen] = field(default_factory=dict)
 
-
-def decode(dataset: Dataset, plan: Plan, display: Display) -> Decoded:
-    """Decode every split once, at the size the network sees.
-
-    Args:
-        dataset: The images.
-        plan: What they are for.
-        display: Where progress is shown.
-
-    Raises:
-        DataError: Images that cannot be decoded; all of them are named.
-    """
-    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    found: dict[str, Images] = {}
-    problems: list[str] = []
-    for split, samples in splits.items():
-        if samples is None:
-            continue
-        try:
-            with display.bar(f"reading {split} images", len(samples)) as tick:
-                pixels = arrays.load(samples, plan.backbone.image_size, progress=lambda done, total: tick(done))
-            found[split] = Images(pixels, samples.labels)
-        except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(*problems)
-    return Decoded(found["training"], found["validation"], found.get("test"))
+    def frozen(self) -> Frozen:
+        """Return the frozen work of the network as it is now."""
+        digest = fingerprint(self.network, self.plan)
+        if digest not in self._frozen:
+            backbone = self.plan.backbone
+            about = (
+                f"{backbone.name}, {backbone.weights}, {backbone.image_size} px: {', '.join(self.plan.features.taps)}"
+            )
+            self._frozen[digest] = Frozen(
+                extractor=self.network.extractor,
+                size=backbone.image_size,
+                space=self.store.space(digest, about),
+                views=views(self.plan.features.views, self.plan.features.flip),
+                images=self.images,
+                display=self.display,
+                ahead=int(distribution.accelerated()),
+            )
+        return self._frozen[digest]
 
 
 def run(
     prepared: Prepared,
-    images: Decoded,
     book: Journal,
+    begin: Callable[[], None],
     *,
     strategy: Any | None = None,
     seed: int = 0,
+    cache: bool = True,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Report:
@@ -117,36 +88,38 @@ def run(
 
     Args:
         prepared: The plan, the data, and the network, which was made within the scope of the strategy.
-        images: What `decode` returned.
         book: What is finished already, and where the rest is kept.
+        begin: Called, perhaps more than once, before anything is written, when every image has been decoded.
         strategy: A tf.distribute.Strategy, or None.
         seed: Of everything random.
+        cache: Keep frozen work for later runs, and take it from earlier ones.
         display: Where progress is shown.
         callbacks: Keras callbacks for the fit phases.
 
     Raises:
+        DataError: Images that cannot be decoded; all of them are named, and nothing was written.
         WorkError: Training diverged.
     """
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
     keras.utils.set_random_seed(seed)
-    with distribution.scope(strategy):
+    with stores.opened(cache) as store, distribution.scope(strategy):
         network = assemble(plan, prepared.facts, prepared.network)
         bench = Bench(
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
             network=network,
-            train=images.train,
-            validation=images.validation,
+            images=_images(dataset, plan, display),
+            store=store,
             seed=seed,
             display=display,
             callbacks=tuple(callbacks),
         )
-        seen = len(images.train.labels) + len(images.validation.labels)
-        one_pass = features.seconds_one_forward_pass(network.extractor, images.train.pixels, seen)
-        outcomes, chosen, probabilities = _phases(bench, book)
+        pristine = bench.frozen()
+        outcomes, chosen, probabilities = _phases(bench, book, begin)
+        test = _test(bench)
+        one_pass = _one_forward_pass(bench, pristine)
         _compile_for_the_user(network, dataset.one_hot_labels)
-        test = Split(_predict(bench, images.test.pixels, "test"), images.test.labels) if images.test else None
     book.close()
     return Report.of_run(
         model=network.model,
@@ -156,7 +129,7 @@ def run(
         seed=seed,
         outcomes=outcomes,
         chosen=chosen,
-        validation=Split(probabilities, images.validation.labels),
+        validation=Split(probabilities, dataset.validation.labels),
         test=test,
         cost=Cost(time.perf_counter() - began, one_pass, sum(outcome.seconds for outcome in outcomes)),
     )
@@ -179,7 +152,31 @@ def check(plan: Plan, strategy: Any | None) -> None:
         raise RequestError(*problems)
 
 
-def _phases(bench: Bench, book: Journal) -> tuple[list[Outcome], int, np.ndarray]:
+def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
+    """Decode every split once, at the size the network sees, where a phase fits; a head alone needs no pixels kept."""
+    found = {TRAIN: Images(dataset.train), VALIDATION: Images(dataset.validation)}
+    if dataset.test is not None:
+        found[TEST] = Images(dataset.test)
+    if not _fits(plan):
+        return found
+    problems: list[str] = []
+    for split, images in found.items():
+        try:
+            with display.bar(f"reading {split} images", len(images.samples)) as tick:
+                pixels = arrays.load(images.samples, plan.backbone.image_size, progress=tick)
+            found[split] = replace(images, pixels=pixels)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    return found
+
+
+def _fits(plan: Plan) -> bool:
+    return any(phase.fit for phase in plan.phases)
+
+
+def _phases(bench: Bench, book: Journal, begin: Callable[[], None]) -> tuple[list[Outcome], int, np.ndarray]:
     """Run what is not finished; return all outcomes, the chosen one's position and its validation probabilities.
 
     The network is left with the chosen phase's weights.
@@ -191,7 +188,13 @@ def _phases(bench: Bench, book: Journal) -> tuple[list[Outcome], int, np.ndarray
         kept.append((bench.network.model.get_weights(), probabilities))
         bench.display.line(f"{outcome.name}: finished before, taken from the journal")
     for position, phase in enumerate(bench.plan.phases[len(outcomes) :], len(outcomes) + 1):
-        outcome, probabilities = _phase(bench, phase, book.epochs(position))
+        if phase.solve:
+            outcome, probabilities = _solve(bench, phase.name, phase.solve)
+            begin()
+        else:
+            assert phase.fit is not None  # a phase is one or the other
+            begin()
+            outcome, probabilities = _fit(bench, phase.name, phase.fit, book.epochs(position))
         book.keep(position, outcome, bench.network.model, probabilities)
         outcomes.append(outcome)
         kept.append((bench.network.model.get_weights(), probabilities))
@@ -207,70 +210,127 @@ def _phases(bench: Bench, book: Journal) -> tuple[list[Outcome], int, np.ndarray
     return outcomes, chosen, probabilities
 
 
-def _phase(bench: Bench, phase: PhasePlan, epochs: Path | None) -> tuple[Outcome, np.ndarray]:
+def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
     began = time.perf_counter()
-    if phase.solve:
-        outcome, probabilities = _solve(bench, phase.name, phase.solve)
-    else:
-        assert phase.fit is not None  # a phase is one or the other
-        outcome, probabilities = _fit(bench, phase.name, phase.fit, epochs)
-    seconds = time.perf_counter() - began
-    validation = dict(metrics.summary(probabilities, bench.validation.labels))
-    return Outcome(name=phase.name, kind=phase.kind, seconds=seconds, validation=validation, **outcome), probabilities
-
-
-def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[dict[str, Any], np.ndarray]:
-    network, views = bench.network, bench.plan.features.views
-    batches = views * -(-len(bench.train.labels) // features.BATCH) + -(-len(bench.validation.labels) // features.BATCH)
-    with bench.display.bar(f"{name}: features", batches) as tick:
-        ticks = [Ticks(tick)]
-        train = features.extract(network.extractor, bench.train.pixels, views, ticks)
-        (held,) = features.extract(network.extractor, bench.validation.pixels, 1, ticks)
-    with bench.display.bar(f"{name}: solving", 1):
-        solved = solvers.logistic_regression(train, bench.train.labels, plan.strengths, plan.folds, bench.seed)
+    network, frozen = bench.network, bench.frozen()
+    solved = frozen.recall(plan, bench.seed)
+    needed = [split for split in bench.images if split != TRAIN or solved is None]
+    # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
+    elsewhere = _look(frozen, [split for split in needed if split != TEST or not _fits(bench.plan)])
+    if solved is None:
+        with bench.display.bar(f"{name}: solving", 1):
+            solved = frozen.solve(plan, bench.seed)
     network.head.set_weights([solved.kernel, solved.bias])
+    probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
+    seconds = time.perf_counter() - began - elsewhere
     head = solved.kernel.size + solved.bias.size
-    outcome = {
-        "steps": 0,
-        "trainable_parameters": head,
-        "frozen_parameters": network.model.count_params() - head,
-        "choices": {
+    return Outcome(
+        name=name,
+        kind="solve",
+        seconds=seconds,
+        steps=0,
+        trainable_parameters=head,
+        frozen_parameters=network.model.count_params() - head,
+        validation=dict(metrics.summary(probabilities, bench.images[VALIDATION].labels)),
+        choices={
             "strength": solved.strength,
             "temperature": solved.temperature,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
+            "features_computed": sum(frozen.computed(split) for split in (TRAIN, VALIDATION)),
         },
-        "rows": (),
-    }
-    return outcome, solved.probabilities(held)
+        rows=(),
+    ), probabilities
 
 
-def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[dict[str, Any], np.ndarray]:
+def _look(frozen: Frozen, splits: Sequence[str]) -> float:
+    """Take the features of splits; return the seconds of it that are no work of a phase.
+
+    Raises:
+        DataError: Images of any split that cannot be decoded, all of them.
+    """
+    problems: list[str] = []
+    elsewhere = 0.0
+    for split in splits:
+        if frozen.has(split):
+            continue
+        began = time.perf_counter()
+        try:
+            found = frozen.features(split)
+        except DataError as error:
+            problems += error.problems
+            continue
+        elsewhere += time.perf_counter() - began if split == TEST else found.seconds_aside
+    if problems:
+        raise DataError(*problems)
+    return elsewhere
+
+
+def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[Outcome, np.ndarray]:
+    began = time.perf_counter()
+    train, validation = bench.images[TRAIN], bench.images[VALIDATION]
     with bench.display.bar(name, plan.steps) as tick:
         fitted = training.fit(
             bench.network,
             bench.facts,
             name,
             plan,
-            (bench.train.pixels, bench.train.labels),
-            (bench.validation.pixels, bench.validation.labels),
+            (train.pixels, train.labels),
+            (validation.pixels, validation.labels),
             seed=bench.seed,
             callbacks=[Ticks(tick), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
         )
-    outcome = {
-        "steps": fitted.steps,
-        "trainable_parameters": fitted.trainable_parameters,
-        "frozen_parameters": fitted.frozen_parameters,
-        "choices": {},
-        "rows": fitted.rows,
-    }
-    return outcome, _predict(bench, bench.validation.pixels, "validation")
+    probabilities = _predict(bench, VALIDATION)
+    seconds = time.perf_counter() - began
+    return Outcome(
+        name=name,
+        kind="fit",
+        seconds=seconds,
+        steps=fitted.steps,
+        trainable_parameters=fitted.trainable_parameters,
+        frozen_parameters=fitted.frozen_parameters,
+        validation=dict(metrics.summary(probabilities, validation.labels)),
+        choices={},
+        rows=fitted.rows,
+    ), probabilities
 
 
-def _predict(bench: Bench, pixels: np.ndarray, split: str) -> np.ndarray:
-    with bench.display.bar(f"predicting {split} images", -(-len(pixels) // features.BATCH)) as tick:
-        (probabilities,) = features.extract(bench.network.core, pixels, 1, [Ticks(tick)])
-    return probabilities
+def _predict(bench: Bench, split: str) -> np.ndarray:
+    pixels = bench.images[split].pixels
+    with bench.display.bar(f"predicting {split} images", len(pixels)) as tick:
+        return features.predict(bench.network.core, pixels, tick)
+
+
+def _test(bench: Bench) -> Split | None:
+    """Predict the test images, where there are any: by the head alone where their features are all there is."""
+    if TEST not in bench.images:
+        return None
+    labels = bench.images[TEST].labels
+    if _fits(bench.plan):
+        return Split(_predict(bench, TEST), labels)
+    kernel, bias = bench.network.head.get_weights()
+    return Split(softmax(bench.frozen().features(TEST).rows[0] @ kernel + bias, axis=-1), labels)
+
+
+def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
+    """Return the seconds that one pass of the training and validation images takes.
+
+    It is measured in every run that passes images through the network, and otherwise as it was when their features were
+    computed: a run that finds everything in the store does not touch the network.
+    """
+    count = sum(len(bench.images[split].samples) for split in (TRAIN, VALIDATION))
+    known = frozen.space.seconds_per_image
+    if known and not _fits(bench.plan) and not any(frozen.computed(split) for split in (TRAIN, VALIDATION)):
+        return known * count
+    train = bench.images[TRAIN]
+    sample = range(min(len(train.samples), features.BATCH * features.TIMED_BATCHES))
+    wanted = [(index, (WHOLE,)) for index in sample]
+    pixels = train.pixels
+    if pixels is None:
+        pixels = np.concatenate(list(decoding.stream(train.samples, wanted, bench.plan.backbone.image_size)))
+    seconds = features.seconds_one_forward_pass(bench.network.extractor, pixels, count)
+    frozen.space.measured(seconds / count)
+    return seconds
 
 
 def _compile_for_the_user(network: Network, one_hot_labels: bool) -> None:

@@ -22,6 +22,10 @@ SOLVING = {"tol": 1e-4, "max_iter": 1000}
 PATIENCE, GAIN = 2, 0.005
 
 
+# Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
+PROTOCOL = 1
+
+
 @dataclass(frozen=True)
 class _Tried:
     """What cross-validation found for one strength.

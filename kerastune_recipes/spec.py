@@ -66,11 +66,13 @@ class FeaturesSpec(Record):
 
     Args:
         taps: "last", "all" stages, or names of stages or layers.
-        views: Images solved on for each training image: 1 is the image, 2 adds its mirror image.
+        views: Images solved on for each training image: the image, its mirror image, then random crops.
+        flip: "none" leaves the mirror images out, where a mirror image may be of another class.
     """
 
     taps: Literal["last", "all"] | Annotated[tuple[str, ...], AfterValidator(_not_empty)] = "last"
-    views: Annotated[int, Field(ge=1, le=2)] = 1
+    views: Annotated[int, Field(ge=1, le=64)] = 1
+    flip: Literal["none", "horizontal"] = "horizontal"
 
 
 class HeadSpec(Record):

@@ -9,6 +9,12 @@ import pytest
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts, LayerFacts, TapFacts
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Let no test read or fill the cache of whoever runs it."""
+    os.environ["KERASTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache") / "kerastune")
+
+
 @pytest.fixture
 def data_facts() -> DatasetFacts:
     """Fifty training images of two classes."""

@@ -13,11 +13,23 @@ PACKAGE = Path(kerastune_recipes.__file__).parent
 
 # From the bottom up; a module may import modules of its own layer and below. `data`, `model` and `demo` are folders.
 LAYERS = [
-    {"errors", "durations"},
-    {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations"},
+    {"errors", "durations", "sizes"},
+    {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations", "views"},
     {"catalog", "rules", "trainable", "plan", "forecast"},
-    {"data", "model", "demo", "features", "solvers", "optimizers", "training", "distribution", "metrics"},
-    {"describe", "progress", "journal", "plots", "html", "output", "evaluation", "report", "preparation", "runner"},
+    {"data", "model", "demo", "store", "features", "solvers", "optimizers", "training", "distribution", "metrics"},
+    {
+        "describe",
+        "progress",
+        "journal",
+        "frozen",
+        "plots",
+        "html",
+        "output",
+        "evaluation",
+        "report",
+        "preparation",
+        "runner",
+    },
     {"recipe", "cli", "__init__", "__main__"},
 ]
 HEAVY = {"keras", "tensorflow", "keras_cv", "tensorflow_datasets", "sklearn", "matplotlib", "pandas"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.errors import OutputError, RequestError
+from kerastune_recipes.errors import DataError, OutputError, RequestError
 
 QUICK = {
     "backbone.name": "DemoNet",
@@ -145,6 +145,89 @@ def test_resuming_another_run_is_refused(tmp_path):
     with pytest.raises(OutputError, match="the interrupted run here had another plan, other data or another seed"):
         recipe.run(stripes(), out=out, verbose=False, resume=True, seed=1)
     assert (out / "recipe.yaml").read_text() == "as it was"
+
+
+SOLVED = {
+    "backbone.name": "DemoNet",
+    "backbone.weights": "demo",
+    "backbone.image_size": 32,
+    "phases": [{"name": "feature_extraction", "solve": {}}],
+}
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """A list of the images in each batch that is passed through any network."""
+    passed = []
+    genuine = keras.Model.predict_on_batch
+    monkeypatch.setattr(
+        keras.Model, "predict_on_batch", lambda model, batch: passed.append(len(batch)) or genuine(model, batch)
+    )
+    return passed
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_second_run_on_the_same_data_passes_nothing_through_the_network(cache, passes):
+    ds = {"train": stripes(90), "test": stripes(12, seed=1)}
+    first = Recipe.from_name("small_similar", **SOLVED).run(ds, verbose=False)
+    assert sum(passes) > 0
+    passes.clear()
+    second = Recipe.from_name("small_similar", **SOLVED).run(ds, verbose=False)
+    assert passes == []
+    assert second.metrics == first.metrics
+    assert second.record["phases"][0]["features_computed"] == 0
+    assert second.record["cost"]["seconds_one_forward_pass"] > 0
+    for one, other in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_recipes_share_what_is_frozen(cache):
+    Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
+    other = Recipe.from_name("large_dissimilar", **SOLVED).run(stripes(), verbose=False)
+    assert other.record["phases"][0]["features_computed"] == 0
+
+
+def test_a_changed_label_costs_a_solution_and_no_pass(cache):
+    images, labels = stripes()
+    moved = np.where(np.arange(len(labels)) < 3, (labels + 1) % 3, labels)
+    before, after = (
+        Recipe.from_name("small_similar", **SOLVED).run(
+            {"train": (images, given), "validation": (images, labels)}, verbose=False
+        )
+        for given in (labels, moved)
+    )
+    assert after.record["phases"][0]["features_computed"] == 0
+    kernels = [report.model.get_layer("head").get_weights()[0] for report in (before, after)]
+    assert not np.allclose(*kernels)
+
+
+@pytest.mark.parametrize("change", [{"backbone.weights": "none"}, {"backbone.image_size": 40}, {"head.pooling": "max"}])
+def test_another_network_never_hits(cache, change):
+    Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
+    other = Recipe.from_name("small_similar", **{**SOLVED, **change})
+    assert other.run(stripes(), verbose=False).record["phases"][0]["features_computed"] == 30
+
+
+def test_without_the_cache_nothing_is_kept(cache, tmp_path):
+    for _ in range(2):
+        report = Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False, cache=False)
+        assert report.record["phases"][0]["features_computed"] == 30
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_image_is_told_of_before_anything_is_written(photos, tmp_path):
+    """Also in a test split, and where a head alone is solved, so that images are decoded in passing."""
+    train, test = photos(tmp_path / "train", ants=6, bees=6), photos(tmp_path / "test", ants=6, bees=6)
+    for file in (train / "ants" / "0.png", test / "bees" / "5.png"):
+        file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"(?s)ants/0.png: .*truncated.*bees/5.png: .*truncated"):
+        Recipe.from_name("small_similar", **SOLVED).run({"train": train, "test": test}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_batch_smaller_than_the_replicas_is_refused(monkeypatch):

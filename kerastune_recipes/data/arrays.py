@@ -1,20 +1,16 @@
 """Decoding a whole split into one array, on all cores."""
 
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 
-from kerastune_recipes.data import checks, images
+from kerastune_recipes.data import decoding
 from kerastune_recipes.data.samples import Samples
-from kerastune_recipes.errors import DataError, WorkError
-
-# Images to a task: enough that handing out tasks costs nothing, few enough that progress and Ctrl-C come promptly.
-_BLOCK = 16
+from kerastune_recipes.errors import WorkError
+from kerastune_recipes.views import WHOLE
 
 GIB = 2**30
 
@@ -23,7 +19,7 @@ def load(
     samples: Samples,
     size: int,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
     budget_bytes: int = 2 * GIB,
 ) -> np.ndarray:
     """Decode and resize all images of a split.
@@ -32,7 +28,7 @@ def load(
         samples: The images.
         size: Height and width of the result, pixels; images are stretched to that square.
         workers: Threads that decode; by default as many as there are cores.
-        progress: Called with images done and images in all, from the calling thread.
+        progress: Told how many images are done.
         budget_bytes: A result larger than this lies in a temporary file instead of memory. The file goes with the
             array (`TMPDIR` says on which disk it is made).
 
@@ -48,33 +44,12 @@ def load(
     """
     total = len(samples)
     pixels = _allocate((total, size, size, 3), budget_bytes)
-
-    def fill(block: range) -> dict[int, str]:
-        problems = {}
-        for index in block:
-            try:
-                # Twice the target leaves the resize enough pixels for the result to look as from the full image.
-                pixels[index] = images.resize(samples.read(index, 2 * size), size)
-            except DataError as error:
-                problems[index] = str(error)
-        return problems
-
-    blocks = [range(start, min(start + _BLOCK, total)) for start in range(0, total, _BLOCK)]
-    problems: dict[int, str] = {}
     done = 0
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
-    try:
-        futures = {pool.submit(fill, block): block for block in blocks}
-        for future in as_completed(futures):
-            problems |= future.result()
-            done += len(futures[future])
-            if progress is not None:
-                progress(done, total)
-    finally:
-        # After Ctrl-C the blocks that wait are dropped and nobody waits for those in work.
-        pool.shutdown(wait=False, cancel_futures=True)
-    if problems:
-        raise DataError(*checks.unreadable(problems, samples.names))
+    for rows in decoding.stream(samples, [(index, (WHOLE,)) for index in range(total)], size, workers=workers):
+        pixels[done : done + len(rows)] = rows
+        done += len(rows)
+        if progress is not None:
+            progress(done)
     return pixels
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from kerastune_recipes.errors import DataError
+from kerastune_recipes.views import Box
 
 ImageSource = str | PathLike[str] | bytes
 
@@ -109,19 +110,23 @@ def is_image_shape(shape: tuple[int, ...]) -> bool:
     return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in CHANNELS))
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Stretch an image to a square, bilinearly and without aliasing.
+def resize(image: np.ndarray, size: int, box: Box | None = None) -> np.ndarray:
+    """Stretch an image, or a part of it, to a square, bilinearly and without aliasing.
 
     Args:
         image: uint8 (height, width, 3).
         size: Height and width of the result, pixels, at least 1.
+        box: The part, or None for all of it.
 
     Returns:
         uint8 (size, size, 3); the image itself if it has that size.
     """
-    if image.shape[:2] == (size, size):
+    height, width = image.shape[:2]
+    if box is None and (height, width) == (size, size):
         return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+    left, top, right, bottom = box or (0, 0, 1, 1)
+    part = (left * width, top * height, right * width, bottom * height)
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=part))
 
 
 def _open(source: ImageSource) -> Image.Image:

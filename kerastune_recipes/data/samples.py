@@ -1,11 +1,13 @@
 """The shape data has inside the package: labelled images that are decoded only when asked for."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from kerastune_recipes.errors import DataError
 from kerastune_recipes.facts import DatasetFacts
 
 
@@ -29,6 +31,7 @@ class Samples:
         labels: int64 (n,), positions in `class_names`.
         class_names: One per class, in label order.
         sizes: int64 (n, 2), height and width of each image as `read` gives it, known without decoding.
+        content: From an index to the bytes the image is stored as, or None where it is stored as pixels.
     """
 
     read: Reader
@@ -36,6 +39,7 @@ class Samples:
     labels: np.ndarray
     class_names: tuple[str, ...]
     sizes: np.ndarray
+    content: Callable[[int], bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,6 +48,20 @@ class Samples:
     def counts(self) -> tuple[int, ...]:
         """Images of each class, in label order."""
         return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
+    def digest(self, index: int) -> bytes:
+        """Return the digest of an image's content, by which it is known wherever it lies and whatever its label.
+
+        Raises:
+            DataError: The image cannot be read; it is named.
+        """
+        if self.content is None:
+            pixels = self.read(index)
+            return _digest(str(pixels.shape).encode(), np.ascontiguousarray(pixels).data)
+        try:
+            return _digest(self.content(index))
+        except OSError as error:
+            raise DataError(f"{self.names[index]}: this image cannot be read: {error.strerror}.") from None
 
     def select(self, indices: np.ndarray) -> "Samples":
         """Return some of the images, in the order asked for.
@@ -59,12 +77,17 @@ class Samples:
         def read(index: int, at_least: int | None = None) -> np.ndarray:
             return self.read(int(indices[index]), at_least)
 
+        def content(index: int) -> bytes:
+            assert self.content is not None  # otherwise this function is not handed on
+            return self.content(int(indices[index]))
+
         return Samples(
             read=read,
             names=[self.names[index] for index in indices],
             labels=self.labels[indices],
             class_names=self.class_names,
             sizes=self.sizes[indices],
+            content=content if self.content else None,
         )
 
 
@@ -119,9 +142,13 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         return parts[0]
     starts = np.cumsum([0, *map(len, parts)])
 
-    def read(index: int, at_least: int | None = None) -> np.ndarray:
+    def place(index: int) -> tuple[Samples, int]:
         which = int(np.searchsorted(starts, index, side="right")) - 1
-        return parts[which].read(index - int(starts[which]), at_least)
+        return parts[which], index - int(starts[which])
+
+    def read(index: int, at_least: int | None = None) -> np.ndarray:
+        part, within = place(index)
+        return part.read(within, at_least)
 
     return Samples(
         read=read,
@@ -130,6 +157,13 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         class_names=parts[0].class_names,
         sizes=np.concatenate([part.sizes for part in parts]),
     )
+
+
+def _digest(*parts: bytes | memoryview) -> bytes:
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        found.update(part)
+    return found.digest()
 
 
 def _pair(size: np.ndarray) -> tuple[int, int]:

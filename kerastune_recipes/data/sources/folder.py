@@ -66,7 +66,7 @@ def read_files(
         return images.decode(paths[index], at_least)
 
     sizes, problems = checks.headers(lambda index: images.header_size(paths[index]), names)
-    return Samples(read, names, labels, tuple(class_names), sizes), problems
+    return Samples(read, names, labels, tuple(class_names), sizes, lambda index: paths[index].read_bytes()), problems
 
 
 def _is_divided(folders: Sequence[Path]) -> bool:

@@ -134,4 +134,5 @@ def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str,
     sizes, problems = checks.headers(lambda index: images.header_size(files[index], names[index]), names)
     class_names = tuple(features[label].names)
     indices = np.array([index for _, index, _ in elements], dtype=np.int64)
-    return Part(Samples(read, names, indices, class_names, sizes), "declared"), problems
+    samples = Samples(read, names, indices, class_names, sizes, content=lambda index: files[index])
+    return Part(samples, "declared"), problems

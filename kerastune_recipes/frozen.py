@@ -1,0 +1,135 @@
+"""The frozen work of one run: features of each split, heads solved on them; taken from the store, or done once."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastune_recipes import features, solvers
+from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.features import Extracted
+from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.progress import Display
+from kerastune_recipes.solvers import Solved
+from kerastune_recipes.store import Space
+from kerastune_recipes.views import WHOLE, View
+
+# The splits, as progress names them too.
+TRAIN, VALIDATION, TEST = "training", "validation", "test"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one split.
+
+    Args:
+        samples: As their source gives them.
+        pixels: uint8 (n, s, s, 3), decoded, or None where nothing but features is needed of them.
+    """
+
+    samples: Samples
+    pixels: Any = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.samples.labels
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a network, its weights as they are, makes of the images of a run.
+
+    Args:
+        extractor: Resized images (b, s, s, 3) to features (b, d).
+        size: Height and width of its input, pixels.
+        space: Where its features are kept.
+        views: Of each training image; of the others the image itself is enough.
+        images: By split.
+        display: Where progress is shown.
+        ahead: See `decoding.stream`.
+    """
+
+    extractor: keras.Model
+    size: int
+    space: Space
+    views: Sequence[View]
+    images: Mapping[str, Images]
+    display: Display
+    ahead: int = 0
+    _keys: dict[str, list[bytes]] = field(default_factory=dict)
+    _extracted: dict[str, Extracted] = field(default_factory=dict)
+
+    def features(self, split: str) -> Extracted:
+        """Return the features of a split; asked again, what was found the first time.
+
+        Raises:
+            DataError: Images that cannot be decoded, all of them.
+        """
+        if split not in self._extracted:
+            keys = self._keys_of(split)
+            with self.display.bar(f"features of {split} images", len(keys)) as tick:
+                self._extracted[split] = features.extract(
+                    self.extractor,
+                    self.images[split].samples,
+                    self.size,
+                    self.space,
+                    self._views(split),
+                    keys,
+                    self.images[split].pixels,
+                    self.ahead,
+                    tick,
+                )
+        return self._extracted[split]
+
+    def has(self, split: str) -> bool:
+        """Say whether the features of a split are there already."""
+        return split in self._extracted
+
+    def computed(self, split: str) -> int:
+        """Return how many rows of a split were passed through the network in this run."""
+        return self._extracted[split].computed if self.has(split) else 0
+
+    def recall(self, plan: SolvePlan, seed: int) -> Solved | None:
+        """Return the head that was solved on just these features and labels before, or None."""
+        found = self.space.recall(self._name(plan, seed))
+        return None if found is None else _from_parts(*found)
+
+    def solve(self, plan: SolvePlan, seed: int) -> Solved:
+        """Solve a head on the features of the training images, and keep it."""
+        rows, labels = self.features(TRAIN).rows, self.images[TRAIN].labels
+        solved = solvers.logistic_regression(rows, labels, plan.strengths, plan.folds, seed)
+        self.space.remember(self._name(plan, seed), *_parts(solved))
+        return solved
+
+    def _views(self, split: str) -> Sequence[View]:
+        return self.views if split == TRAIN else (WHOLE,)
+
+    def _keys_of(self, split: str) -> list[bytes]:
+        if split not in self._keys:
+            self._keys[split] = features.digests(self.images[split].samples, self._views(split))
+        return self._keys[split]
+
+    def _name(self, plan: SolvePlan, seed: int) -> str:
+        """Return the digest of all that decides what is solved."""
+        found = hashlib.blake2b(digest_size=16)
+        found.update(json.dumps([solvers.PROTOCOL, plan.to_data(), seed, len(self.views)]).encode())
+        found.update(b"".join(self._keys_of(TRAIN)))
+        found.update(self.images[TRAIN].labels.tobytes())
+        return found.hexdigest()
+
+
+def _parts(solved: Solved) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Divide a head into arrays and what JSON can hold."""
+    parts = {entry.name: getattr(solved, entry.name) for entry in dataclasses.fields(solved)}
+    arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
+    return arrays, {name: part for name, part in parts.items() if name not in arrays}
+
+
+def _from_parts(arrays: Mapping[str, np.ndarray], rest: Mapping[str, Any]) -> Solved:
+    losses = {float(strength): loss for strength, loss in rest["log_loss_by_strength"].items()}
+    return Solved(**{**arrays, **rest, "log_loss_by_strength": losses})
