@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any
 
 import keras
@@ -18,8 +19,8 @@ from kerastune_recipes.store import DIGEST_BYTES, Space
 from kerastune_recipes.views import WHOLE, View
 
 BATCH = 32
-# Batches timed to learn what one forward pass costs; a few settle the median.
-TIMED_BATCHES = 3
+# Images timed to learn what one forward pass costs, where none is made: a few batches settle the median.
+SAMPLE = 3 * BATCH
 
 # Rows are handed to the store when they fill so many bytes or are so old: an interruption costs less than that.
 _KEPT_BYTES = 32 * 2**20
@@ -40,11 +41,13 @@ class Extracted:
     Args:
         rows: float16 or float32 (v, n, d), for each view of each image.
         computed: Rows that were passed through the network; the others were found in the store.
+        seconds_a_row: What one of them took, by the median of the batches; None where there were none.
         seconds_aside: Time spent on reading images and on tracing the graph, which are no part of the pass.
     """
 
     rows: np.ndarray
     computed: int
+    seconds_a_row: float | None
     seconds_aside: float
 
 
@@ -105,27 +108,31 @@ def extract(
         rows.put(places, found)
     todo = np.flatnonzero(rows.missing)
     done = len(keys) - len(todo)
-    aside = 0.0
-    if len(todo):
-        forward, at_once = _forward(extractor)
-        aside += _seconds(lambda: forward(np.zeros((BATCH, size, size, 3), np.uint8)))
-        reading = _Timed(_rebatched(_read(samples, _wanted(todo, views), size, pixels, ahead), at_once))
-        keeper = _Keeper(space, keys, rows)
-        try:
-            for batch in reading:
-                places = todo[keeper.given : keeper.given + len(batch)]
-                keeper.take(places, forward(batch))
-                if tick:
-                    tick(done + keeper.given)
-        finally:
-            keeper.hand_over()
-        aside += reading.seconds
+    forward, at_once = _forward(extractor)
+    traced = extractor.predict_function is not None
+    reading = _Timed(_rebatched(_read(samples, _wanted(todo, views), size, pixels, ahead), at_once))
+    keeper = _Keeper(space, keys, rows)
+    seconds = []
+    try:
+        for batch in reading:
+            began = time.perf_counter()
+            computed = forward(batch)
+            seconds.append(time.perf_counter() - began)
+            keeper.take(todo[keeper.given : keeper.given + len(batch)], computed)
+            if tick:
+                tick(done + keeper.given)
+    finally:
+        keeper.hand_over()
     if tick:
         tick(len(keys))
+    if len(seconds) == 1 and not traced:  # the first batch also traces the graph
+        seconds.append(_seconds(partial(forward, batch)))
+    a_batch = float(np.median(seconds[0 if traced else 1 :])) if seconds else 0.0
     return Extracted(
         rows=rows.array.reshape(len(samples), len(views), -1).swapaxes(0, 1),
         computed=len(todo),
-        seconds_aside=aside,
+        seconds_a_row=a_batch / at_once if seconds else None,
+        seconds_aside=reading.seconds + (0.0 if traced or not seconds else seconds[0] - a_batch),
     )
 
 
@@ -134,13 +141,13 @@ def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: 
 
     Args:
         extractor: The network, resized images to its last activations.
-        pixels: uint8 (n, s, s, 3), the sample is taken from them.
+        pixels: uint8 (n, s, s, 3), of which the first `SAMPLE` are taken.
         count: Images in the pass to be told of.
 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
-    sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)][:TIMED_BATCHES]
+    sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, min(SAMPLE, len(pixels)), BATCH)]
     # The first call may trace the graph, which is no part of the pass.
     passed_through(extractor, sample[0])
     seconds = [_seconds(partial(passed_through, extractor, batch)) for batch in sample]
@@ -189,9 +196,8 @@ def _forward(network: keras.Model) -> tuple[Callable[[np.ndarray], np.ndarray], 
 
 def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:
     """Group the rows to be computed by image, so that each is decoded once for all its views."""
-    images, starts = np.unique(todo // len(views), return_index=True)
-    parts = np.split(todo % len(views), starts[1:])
-    return [(int(image), [views[view] for view in part]) for image, part in zip(images, parts, strict=True)]
+    by_image = groupby(todo.tolist(), key=lambda row: row // len(views))
+    return [(image, [views[row % len(views)] for row in rows]) for image, rows in by_image]
 
 
 def _read(samples: Samples, wanted: decoding.Wanted, size: int, pixels: Any | None, ahead: int) -> Iterator[np.ndarray]:

@@ -90,9 +90,23 @@ class Frozen:
         """Say whether the features of a split are there already."""
         return split in self._extracted
 
-    def computed(self, split: str) -> int:
-        """Return how many rows of a split were passed through the network in this run."""
-        return self._extracted[split].computed if self.has(split) else 0
+    @property
+    def computed(self) -> int:
+        """Rows that were passed through the network for training and validation images."""
+        return sum(self._extracted[split].computed for split in (TRAIN, VALIDATION) if self.has(split))
+
+    def seconds_an_image(self) -> float | None:
+        """Return what an image takes on its way through the network: as measured in this run, or when it was computed.
+
+        None where nothing is known yet.
+        """
+        measured = [found for found in self._extracted.values() if found.seconds_a_row]
+        if not measured:
+            return self.space.seconds_an_image
+        seconds = max(measured, key=lambda found: found.computed).seconds_a_row
+        assert seconds is not None  # chosen above
+        self.space.measured(seconds)
+        return seconds
 
     def recall(self, plan: SolvePlan, seed: int) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""

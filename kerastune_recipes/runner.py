@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from kerastune_recipes import distribution, features, metrics, rules, training
 from kerastune_recipes import store as stores
-from kerastune_recipes.data import arrays, decoding
+from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.facts import BackboneFacts
@@ -25,7 +25,7 @@ from kerastune_recipes.preparation import Prepared
 from kerastune_recipes.progress import Display, EpochLines, Ticks
 from kerastune_recipes.report import Cost, Report, Split
 from kerastune_recipes.store import Store
-from kerastune_recipes.views import WHOLE, views
+from kerastune_recipes.views import views
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,8 @@ class Bench:
         digest = fingerprint(self.network, self.plan)
         if digest not in self._frozen:
             backbone = self.plan.backbone
-            about = (
-                f"{backbone.name}, {backbone.weights}, {backbone.image_size} px: {', '.join(self.plan.features.taps)}"
-            )
+            taps = ", ".join(self.plan.features.taps)
+            about = f"{backbone.name}, weights {backbone.weights}, {backbone.image_size} px, {taps}"
             self._frozen[digest] = Frozen(
                 extractor=self.network.extractor,
                 size=backbone.image_size,
@@ -236,7 +235,7 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
             "strength": solved.strength,
             "temperature": solved.temperature,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
-            "features_computed": sum(frozen.computed(split) for split in (TRAIN, VALIDATION)),
+            "features_computed": frozen.computed,
         },
         rows=(),
     ), probabilities
@@ -315,19 +314,17 @@ def _test(bench: Bench) -> Split | None:
 def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
     """Return the seconds that one pass of the training and validation images takes.
 
-    It is measured in every run that passes images through the network, and otherwise as it was when their features were
-    computed: a run that finds everything in the store does not touch the network.
+    A run that computes features measures it on the way. One that finds them all in the store and solves a head only
+    does not touch the network; it tells what was measured when they were computed.
     """
     count = sum(len(bench.images[split].samples) for split in (TRAIN, VALIDATION))
-    known = frozen.space.seconds_per_image
-    if known and not _fits(bench.plan) and not any(frozen.computed(split) for split in (TRAIN, VALIDATION)):
+    known = frozen.seconds_an_image()
+    if known is not None and (frozen.computed or not _fits(bench.plan)):
         return known * count
-    train = bench.images[TRAIN]
-    sample = range(min(len(train.samples), features.BATCH * features.TIMED_BATCHES))
-    wanted = [(index, (WHOLE,)) for index in sample]
-    pixels = train.pixels
+    pixels = bench.images[TRAIN].pixels
     if pixels is None:
-        pixels = np.concatenate(list(decoding.stream(train.samples, wanted, bench.plan.backbone.image_size)))
+        sample = bench.images[TRAIN].samples.select(np.arange(min(features.SAMPLE, len(bench.images[TRAIN].samples))))
+        pixels = arrays.load(sample, bench.plan.backbone.image_size)
     seconds = features.seconds_one_forward_pass(bench.network.extractor, pixels, count)
     frozen.space.measured(seconds / count)
     return seconds

@@ -269,21 +269,21 @@ class Space:
         self.store.write(self.folder / "solved" / f"{name}{_SUFFIX}", arrays, {"value": json.dumps(value)})
 
     @property
-    def seconds_per_image(self) -> float | None:
+    def seconds_an_image(self) -> float | None:
         """What the network took for an image when last measured, or None where that never was."""
-        return _read_json(self.folder / _ABOUT).get("seconds_per_image")
+        return _read_json(self.folder / _ABOUT).get("seconds_an_image")
 
-    def measured(self, seconds_per_image: float) -> None:
+    def measured(self, seconds_an_image: float) -> None:
         """Keep what the network takes for an image."""
-        self._describe(seconds_per_image)
+        self._describe(seconds_an_image)
 
-    def _describe(self, seconds_per_image: float | None = None) -> None:
+    def _describe(self, seconds_an_image: float | None = None) -> None:
         about = self.folder / _ABOUT
-        if self.store.full or (about.exists() and seconds_per_image is None):
+        if self.store.full or (about.exists() and seconds_an_image is None):
             return
         known = _read_json(about) | {"about": self.about}
-        if seconds_per_image is not None:
-            known["seconds_per_image"] = seconds_per_image
+        if seconds_an_image is not None:
+            known["seconds_an_image"] = seconds_an_image
         with contextlib.suppress(OSError):  # `write` tells of it where something is lost
             self.folder.mkdir(parents=True, exist_ok=True)
             part = self.folder / f"{uuid.uuid4().hex}{_PART}"

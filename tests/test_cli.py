@@ -91,7 +91,7 @@ def test_validate_names_every_error_of_every_file(shell):
     )
     Path("good.yaml").write_text(good)
     Path("typo.yaml").write_text(good.replace("batch_norm", "batch_nrm"))
-    Path("values.yaml").write_text(good.replace("views: 2", "views: 3").replace("light", "lite"))
+    Path("values.yaml").write_text(good.replace("views: 2", "views: 65").replace("light", "lite"))
     Path("torn.yaml").write_text("phases: [")
 
     valid = shell("validate", "good.yaml", "large_similar")
@@ -105,7 +105,7 @@ def test_validate_names_every_error_of_every_file(shell):
     assert problems[0].startswith(
         '- typo.yaml: phases.only.fit.batch_nrm: there is no key "batch_nrm" here. Did you mean'
     )
-    assert problems[1] == "- values.yaml: features.views: expected less than or equal to 2; received 3."
+    assert problems[1] == "- values.yaml: features.views: expected less than or equal to 64; received 65."
     assert problems[2].startswith("- values.yaml: phases.only.fit.augmentation: expected ")
     assert problems[2].endswith('received "lite". Did you mean "light"?')
     assert problems[3].startswith("- torn.yaml, line 1: this is no valid YAML: ")
@@ -360,3 +360,46 @@ def test_the_status_reaches_the_shell():
     run = [sys.executable, "-m", "kerastune_recipes"]
     assert subprocess.run([*run, "ls"], capture_output=True).returncode == 0
     assert subprocess.run([*run, "show", "nothing"], capture_output=True).returncode == 2
+
+
+SOLVED = ("--set", "backbone=DemoNet", "--set", "backbone.weights=demo", "--set", "phases=[{name: head, solve: {}}]")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of this test's own."""
+    monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_cache_is_shown_and_cleared(shell, photos, cache):
+    assert shell("cache", "info").out == f"{cache}: 0 B of at most 10.0 GiB\n"
+    shell("run", "small_similar", *SOLVED, "--data", photos("photos", ants=6, bees=6))
+    first, second = shell("cache", "info").out.splitlines()
+    assert first.startswith(f"{cache}: ")
+    assert "DemoNet, weights demo, 32 px, stem, stage1, stage2, stage3: 12 rows, " in second
+    (network,) = json.loads(shell("cache", "info", "--json").out)["networks"]
+    assert network["rows"] == 12
+    assert shell("cache", "clear").out == f"{cache}: 0 B of at most 10.0 GiB\n"
+    assert not list(cache.rglob("*.safetensors"))
+
+
+def test_clearing_leaves_a_folder_of_something_else_alone(shell, cache):
+    (cache / "thesis").mkdir(parents=True)
+    assert shell("cache", "clear").status == 0
+    assert (cache / "thesis").is_dir()
+
+
+def test_a_run_without_the_cache(shell, photos, cache):
+    data = photos("photos", ants=6, bees=6)
+    assert shell("run", "small_similar", *SOLVED, "--data", data, "--no-cache").status == 0
+    assert not cache.exists()
+
+
+def test_a_cache_that_cannot_be_used_is_one_line_and_no_failure(shell, photos, cache):
+    cache.write_text("a file where a folder should be")
+    told = shell("run", "small_similar", *SOLVED, "--data", photos("photos", ants=6, bees=6))
+    assert told.status == 0
+    (line,) = [line for line in told.err.splitlines() if "warning" in line]
+    assert line.startswith(f"kerastune: warning: {cache}: the cache cannot be used (")
+    assert line.endswith("The run goes on without what is kept there.")

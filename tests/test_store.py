@@ -64,10 +64,10 @@ def test_solved_heads_are_remembered(folder):
 
 def test_the_time_of_a_pass_is_remembered(folder):
     with stores.opened() as store:
-        assert store.space("net", "A network").seconds_per_image is None
+        assert store.space("net", "A network").seconds_an_image is None
         store.space("net", "A network").measured(0.25)
     with stores.opened() as store:
-        assert store.space("net", "A network").seconds_per_image == 0.25
+        assert store.space("net", "A network").seconds_an_image == 0.25
 
 
 def test_info_and_clear(folder):

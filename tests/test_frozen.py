@@ -1,0 +1,76 @@
+"""Features and solved heads of one run: done once, or not at all where the store has them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kerastune_recipes import store as stores
+from kerastune_recipes.data.sources.arrays import read_arrays
+from kerastune_recipes.frozen import TRAIN, VALIDATION, Frozen, Images
+from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.progress import Display
+from kerastune_recipes.views import WHOLE, View
+
+PLAN = SolvePlan(head="logistic_regression", strengths=(100.0, 1.0), folds=2)
+
+
+@pytest.fixture
+def make(assembled, pictures, tmp_path, monkeypatch):
+    """Return a function that opens the frozen work of one network in one store: a new run on the same images."""
+    monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
+    extractor = assembled()[2].extractor
+    pixels, labels = pictures(18)
+    images = {
+        split: Images(read_arrays(pixels[part], labels[part]).parts["train"].samples)
+        for split, part in ((TRAIN, slice(0, 12)), (VALIDATION, slice(12, 18)))
+    }
+    with stores.opened() as store:
+
+        def run(views=(WHOLE,), plan=PLAN, **changes):
+            frozen = Frozen(
+                extractor, 32, store.space("net", "A network"), views, {**images, **changes}, Display(False)
+            )
+            return frozen, frozen.recall(plan, seed=0)
+
+        yield run
+
+
+def test_a_head_is_solved_once(make):
+    first, nothing = make()
+    assert nothing is None
+    solved = first.solve(PLAN, seed=0)
+    second, recalled = make()
+    for field in dataclasses.fields(solved):
+        np.testing.assert_array_equal(getattr(recalled, field.name), getattr(solved, field.name))
+    assert second.features(VALIDATION).computed == 6
+    assert second.computed == 6
+
+
+def test_another_seed_plan_view_or_label_is_another_head(make, pictures):
+    make()[0].solve(PLAN, seed=0)
+    frozen, known = make()
+    assert known is not None
+    assert frozen.recall(PLAN, seed=1) is None
+    assert frozen.recall(PLAN.model_copy(update={"strengths": (1.0,)}), seed=0) is None
+    assert make(views=(WHOLE, View(1)))[1] is None
+    pixels, labels = pictures(18)
+    relabelled = Images(read_arrays(pixels[:12], (labels[:12] + 1) % 3).parts["train"].samples)
+    assert make(**{TRAIN: relabelled})[1] is None
+
+
+def test_only_training_images_have_views(make):
+    frozen, _ = make(views=(WHOLE, View(mirrored=True), View(1)))
+    assert frozen.features(TRAIN).rows.shape[:2] == (3, 12)
+    assert frozen.features(VALIDATION).rows.shape[:2] == (1, 6)
+
+
+def test_what_an_image_takes_is_measured_once(make):
+    frozen, _ = make()
+    assert frozen.seconds_an_image() is None
+    frozen.features(TRAIN)
+    measured = frozen.seconds_an_image()
+    assert measured > 0
+    again, _ = make()
+    again.features(TRAIN)
+    assert again.seconds_an_image() == measured
