@@ -2,7 +2,7 @@
 
     KERAS_HOME=... python benchmarks/features.py DATA_FOLDER... [--backbones MobileNetV2 MobileNet_0.25]
 
-The test splits are not touched. Prints one line for each data set, backbone and image size.
+The test splits are not touched. Prints one row for each data set, backbone, image size, seed and choice.
 """
 
 import argparse
@@ -14,47 +14,58 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from kerastune_recipes import Recipe, features, metrics, rules, solvers
+from kerastune_recipes import Recipe, features, metrics, rules, solvers, store
 from kerastune_recipes.data import arrays
 from kerastune_recipes.model.assemble import assemble
+from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.preparation import prepare
+from kerastune_recipes.views import WHOLE, View
 
 FOLDS = 5
 
 
-def held_out_accuracy(views: np.ndarray, labels: np.ndarray, seed: int) -> float:
-    """Return accuracy on images that neither the head nor its strength was chosen by."""
-    right = []
+# Everything that is compared below, extracted once; crop 2 both ways, because it is mirrored in `flip: horizontal`.
+VIEWS = (WHOLE, View(mirrored=True), View(1), View(2), View(3), View(2, mirrored=True))
+
+
+def held_out(rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
+    """Return accuracy and log loss on images that neither the head nor its strength was chosen by."""
+    scores = []
     for train, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels):
-        solved = solvers.logistic_regression(views[:, train], labels[train], rules.STRENGTHS, 3, seed)
-        right.append(metrics.accuracy(solved.probabilities(views[0][held]), labels[held]))
-    return float(np.mean(right))
+        solved = solvers.logistic_regression(rows[:, train], labels[train], rules.STRENGTHS, 3, seed)
+        summary = metrics.summary(solved.probabilities(rows[0][held]), labels[held])
+        scores.append((summary["accuracy"], summary["log_loss"]))
+    accuracy, log_loss = np.mean(scores, axis=0)
+    return float(accuracy), float(log_loss)
 
 
 def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
-    """Extract all taps and both views once, and compare the choices on them."""
+    """Extract all taps of all views once, and compare the choices on them."""
     overrides = {"backbone.name": backbone, "backbone.image_size": size, "features.taps": "all"}
     recipe = Recipe.from_name("small_similar", **overrides)
     prepared = prepare(recipe.name, recipe.content, str(data), seed=seed)
     network = assemble(prepared.plan, prepared.facts, prepared.network)
-    images = arrays.load(prepared.dataset.train, prepared.plan.backbone.image_size)
-    labels = prepared.dataset.train.labels
-    both = features.extract(network.extractor, images, views=2)
+    images, size = prepared.dataset.train, prepared.plan.backbone.image_size
+    with store.opened() as kept:
+        space = kept.space(fingerprint(network, prepared.plan), f"{backbone}, {size} px")
+        rows = features.extract(network.extractor, images, size, space, VIEWS).rows
+    single = features.predict(network.extractor, arrays.load(images, size))[None]
     widths = [prepared.facts.tap(tap).shape[-1] for tap in prepared.plan.features.taps]
     last, early = slice(sum(widths[:-1]), None), slice(0, sum(widths[:-1]))
     choices = {
-        "last": both[:1, :, last],
-        "all": both[:1],
-        "early": both[:1, :, early],
-        "all, 2 views": both,
-        "early, 2 views": both[:, :, early],
+        "last": rows[:1, :, last],
+        "early": rows[:1, :, early],
+        "all": rows[:1],
+        "all, single precision": single,
+        "all, mirror": rows[[0, 1]],
+        "all, crop": rows[[0, 2]],
+        "all, 3 crops": rows[[0, 2, 3, 4]],
+        "all, mirror, 2 crops": rows[[0, 1, 2, 5]],
     }
-    scores = {name: held_out_accuracy(chosen, labels, seed) for name, chosen in choices.items()}
-    print(
-        f"{data.name:16} {backbone:15} {prepared.plan.backbone.image_size:4} px {len(labels):5} images  "
-        + "  ".join(f"{name} {score:.1%}" for name, score in scores.items()),
-        flush=True,
-    )
+    for name, chosen in choices.items():
+        accuracy, log_loss = held_out(chosen, images.labels, seed)
+        row = (data.name, backbone, size, seed, name, len(chosen), f"{accuracy:.1%}", f"{log_loss:.3f}")
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
 def main() -> None:
@@ -63,12 +74,15 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--backbones", nargs="+", default=["MobileNetV2", "MobileNet_0.25"])
     parser.add_argument("--sizes", nargs="+", default=["auto"])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
+    print("| data | backbone | image size | seed | features | views | accuracy | log loss |")
+    print("|---|---|---|---|---|---|---|---|")
     for data in options.data:
         for backbone in options.backbones:
             for size in options.sizes:
-                measure(data, backbone, size if size == "auto" else int(size), options.seed)
+                for seed in options.seeds:
+                    measure(data, backbone, size if size == "auto" else int(size), seed)
 
 
 if __name__ == "__main__":
