@@ -211,6 +211,14 @@ def test_overrides(told, data, override, problem):
     assert not Path("out").exists()
 
 
+def test_memory_that_is_no_size(told, data, monkeypatch):
+    monkeypatch.setenv("KERASTUNE_MEMORY", "plenty")
+    assert told(*data) == [
+        'KERASTUNE_MEMORY: "plenty" is no size of memory; write MiB, or a number with a unit, such as 512 or 2GiB.'
+    ]
+    assert not Path("out").exists()
+
+
 def test_malformed_overrides_are_told_together(told, data):
     assert told(*data, "--set", "keep", "--set", "seed") == [
         '--set keep: write KEY=VALUE, such as "backbone=VGG16".',
