@@ -43,7 +43,7 @@ def prepare(
         name: Name of the recipe.
         content: What it says: a recipe, or a plan that was saved.
         ds: The images, in any form that `open_dataset` takes.
-        seed: Of the hold-out.
+        seed: Of the hold-out, and of everything random that follows.
         own: A network of the user's own in place of one of the table.
         dry: Leave the network's weights random: nothing is read, nothing but the plan may be used.
 
@@ -52,6 +52,9 @@ def prepare(
         RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
         BackboneError: The network is unknown or cannot be built.
     """
+    if not dry:
+        # Before the network is built, whose weights may be random.
+        keras.utils.set_random_seed(seed)
     dataset = open_dataset(ds, seed=seed)
     data = dataset.facts()
     network, facts = _network(content.backbone, data, own, dry)

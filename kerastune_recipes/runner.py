@@ -101,7 +101,6 @@ def run(
     """
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
-    keras.utils.set_random_seed(seed)
     with stores.opened(cache) as store, distribution.scope(strategy):
         network = assemble(plan, prepared.facts, prepared.network)
         bench = Bench(

@@ -11,13 +11,14 @@ import numpy as np
 from kerastune_recipes import optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches
+from kerastune_recipes.data.spool import Rows
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.model.freeze import freeze, still_dropout
 from kerastune_recipes.plan import FitPlan, steps_per_epoch
 
-Labelled = tuple[np.ndarray, np.ndarray]
+Labelled = tuple[Rows, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,12 @@ def test_overrides(told, data, override, problem):
     assert not Path("out").exists()
 
 
+def test_memory_that_is_no_size(told, data, monkeypatch):
+    monkeypatch.setenv("KERASTUNE_MEMORY", "plenty")
+    assert told(*data) == ['KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "plenty".']
+    assert not Path("out").exists()
+
+
 def test_malformed_overrides_are_told_together(told, data):
     assert told(*data, "--set", "keep", "--set", "seed") == [
         '--set keep: write KEY=VALUE, such as "backbone=VGG16".',

@@ -116,6 +116,14 @@ def test_own_network(tmp_path):
     assert report.plan.features.taps == ("stage1", "stage2")
 
 
+def test_a_seed_repeats_a_run_from_random_weights():
+    quick = {key: value for key, value in QUICK.items() if key.startswith("backbone")}
+    recipe = Recipe.from_name("from_scratch", **quick, **{"phases.training.fit.duration": "1 steps"})
+    one, same, other = (recipe.run(stripes(), verbose=False, seed=seed).history[0]["loss"] for seed in (1, 1, 2))
+    assert one == pytest.approx(same, rel=1e-5)
+    assert one != pytest.approx(other, rel=1e-3)
+
+
 class _Interrupted(keras.callbacks.Callback):
     """Presses Ctrl-C after the first epoch."""
 

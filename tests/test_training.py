@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes import training
+from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.errors import WorkError
 
 LAST_STAGE = [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]
@@ -42,6 +43,25 @@ def test_frozen_layers_keep_weights_and_statistics(name, batch_norm, assembled, 
     norms = {layer.name for layer in facts.layers if layer.batch_norm}
     assert moved == (last_stage - norms if batch_norm == "frozen" else last_stage)
     assert (head[0] != np.array(network.head.weights[0])).any()
+
+
+def test_images_may_lie_in_a_file(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    start = network.model.get_weights()
+    images, labels = pictures(8)
+    stored = FileArray(images.shape, images.dtype)
+    stored[:] = images
+    trained = []
+    for given in (images, stored):
+        network.model.set_weights(start)
+        keras.utils.set_random_seed(0)
+        fitted = training.fit(network, facts, "fine_tuning", fit_plan(), (given, labels), (given, labels), seed=0)
+        trained.append((fitted.rows[-1]["loss"], network.model.get_weights()))
+    (loss, weights), (again, same) = trained
+    assert again == pytest.approx(loss, rel=1e-5)
+    assert any((one != before).any() for one, before in zip(weights, start, strict=True))
+    for one, other in zip(weights, same, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_frozen_head_stays(assembled, fit_plan, pictures):

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
-from kerastune_recipes.data import decoding
+from kerastune_recipes.data import decoding, memory
+from kerastune_recipes.data.memory import Budget
 from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.spool import GIB, FileArray, Rows
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.views import WHOLE
-
-GIB = 2**30
 
 
 def load(
@@ -20,8 +21,8 @@ def load(
     size: int,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
-    budget_bytes: int = 2 * GIB,
-) -> np.ndarray:
+    budget_bytes: int | None = None,
+) -> Rows:
     """Decode and resize all images of a split.
 
     Args:
@@ -29,21 +30,27 @@ def load(
         size: Height and width of the result, pixels; images are stretched to that square.
         workers: Threads that decode; by default as many as there are cores.
         progress: Told how many images are done.
-        budget_bytes: A result larger than this lies in a temporary file instead of memory. The file goes with the
-            array (`TMPDIR` says on which disk it is made).
+        budget_bytes: As for `allocate`.
 
     Returns:
-        uint8 (n, size, size, 3), in the order of the samples; a np.memmap when over budget.
+        uint8 (n, size, size, 3), in the order of the samples; a FileArray when over budget.
 
     Raises:
         DataError: Images that cannot be decoded; all of them are named.
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
         WorkError: The disk has no room for the temporary file.
 
     Example:
         >>> pixels = load(dataset.train, size=224)
     """
     total = len(samples)
-    pixels = _allocate((total, size, size, 3), budget_bytes)
+    pixels = allocate(
+        (total, size, size, 3),
+        np.uint8,
+        budget_bytes,
+        what=f"{total} images of {size} x {size} pixels",
+        otherwise="choose a smaller image_size",
+    )
     done = 0
     for rows in decoding.stream(samples, [(index, (WHOLE,)) for index in range(total)], size, workers=workers):
         pixels[done : done + len(rows)] = rows
@@ -53,16 +60,37 @@ def load(
     return pixels
 
 
-def _allocate(shape: tuple[int, int, int, int], budget_bytes: int) -> np.ndarray:
-    needed = math.prod(shape)
-    if needed <= budget_bytes:
-        return np.empty(shape, dtype=np.uint8)
+def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, budget_bytes: int | None, what: str, otherwise: str) -> Rows:
+    """Make room for an array, in memory or in a temporary file that goes with the array.
+
+    Args:
+        shape: Of the array.
+        dtype: Of its values.
+        budget_bytes: An array larger than this lies in a file; `TMPDIR` says on which disk it is made. None for what
+            is left of the memory that all images share (`memory.limit_bytes`).
+        what: What is in it, for an error.
+        otherwise: What to do where the disk has no room for it, besides finding a larger one.
+
+    Returns:
+        An array with nothing in it yet; a FileArray when over budget.
+
+    Raises:
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: The disk has no room for the file.
+
+    Example:
+        >>> allocate((2, 3), np.float32, budget_bytes=24, what="two rows", otherwise="give fewer rows").shape
+        (2, 3)
+    """
+    array = (memory.SHARED if budget_bytes is None else Budget(budget_bytes)).empty(shape, dtype)
+    if array is not None:
+        return array
+    needed = math.prod(shape) * np.dtype(dtype).itemsize
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    if needed > free:  # Writing to a mapped file on a full disk would kill the process without a word.
+    if needed > free:  # Better told now than after an hour of writing.
         raise WorkError(
-            f"{shape[0]} images of {shape[1]} x {shape[2]} pixels take {needed / GIB:.1f} GiB and {folder} has "
-            f"{free / GIB:.1f} GiB free; set TMPDIR to a folder on a larger disk, or choose a smaller image_size."
+            f"{what} take {needed / GIB:.1f} GiB and {folder} has {free / GIB:.1f} GiB free; "
+            f"set TMPDIR to a folder on a larger disk, or {otherwise}."
         )
-    with tempfile.TemporaryFile() as file:  # The mapping keeps the file alive after it is closed here.
-        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+    return FileArray(shape, dtype)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from kerastune_recipes.data.spool import Rows
+
 Augment = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -12,12 +14,12 @@ class Batches(keras.utils.PyDataset):
     """Images in their own order, for a pass through a network.
 
     Args:
-        images: uint8 (n, s, s, 3), in memory or memory-mapped.
+        images: uint8 (n, s, s, 3), in memory or in a file.
         batch_size: Images in a batch; the last may hold fewer.
         mirrored: True to give each image's mirror image instead.
     """
 
-    def __init__(self, images: np.ndarray, batch_size: int, mirrored: bool = False):
+    def __init__(self, images: Rows, batch_size: int, mirrored: bool = False):
         super().__init__()
         self.images = images
         self.batch_size = batch_size
@@ -27,7 +29,7 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        batch = np.asarray(self.images[index * self.batch_size : (index + 1) * self.batch_size])
+        batch = self.images[index * self.batch_size : (index + 1) * self.batch_size]
         return (batch[:, :, ::-1] if self.mirrored else batch,)
 
 
@@ -35,7 +37,7 @@ class LabelledBatches(keras.utils.PyDataset):
     """Images with one-hot labels, shuffled anew every epoch where they are to be trained on.
 
     Args:
-        images: uint8 (n, s, s, 3), in memory or memory-mapped.
+        images: uint8 (n, s, s, 3), in memory or in a file.
         labels: int (n,).
         classes: Number of classes.
         batch_size: Images in a batch; the last may hold fewer.
@@ -45,7 +47,7 @@ class LabelledBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: Rows,
         labels: np.ndarray,
         classes: int,
         batch_size: int,
@@ -65,7 +67,7 @@ class LabelledBatches(keras.utils.PyDataset):
         return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        # Sorted within the batch: a memory-mapped array is then read forwards.
+        # Sorted within the batch: a file is then read forwards.
         chosen = np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
         images, labels = self.images[chosen], self.labels[chosen]
         return self.augment(images, labels) if self.augment else (images, labels)

@@ -6,6 +6,7 @@ A problem is a whole sentence but for the place where it was found, which `place
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 
@@ -183,11 +184,21 @@ def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[st
     return problems
 
 
-def array_shapes(images: np.ndarray | Sequence[np.ndarray]) -> list[str]:
+class Shaped(Protocol):
+    """What has the shape and type of an array, if not its values."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+
+def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
     """Arrays hold numbers and have the shape of images.
 
     Args:
-        images: One array of all images, or one array for each.
+        images: One array of all images, or one for each, whose values are not asked for.
     """
     dtypes = [images.dtype] if isinstance(images, np.ndarray) else [image.dtype for image in images]
     strange = sorted({str(dtype) for dtype in dtypes if dtype.kind not in "biuf"})

@@ -1,13 +1,17 @@
 import threading
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kerastune_recipes.data.arrays import load
+from kerastune_recipes.data import memory
+from kerastune_recipes.data.arrays import allocate, load
+from kerastune_recipes.data.memory import Budget
 from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.errors import DataError, WorkError
 
 
@@ -15,7 +19,7 @@ def plain(count: int) -> Samples:
     """Images of different sizes whose gray is their index."""
     sizes = np.array([(4 + index % 3, 5) for index in range(count)], dtype=np.int64)
     return Samples(
-        read=lambda index, at_least=None: np.full((*sizes[index], 3), index, dtype=np.uint8),
+        read=lambda index, at_least=None: np.full((*sizes[index], 3), index % 256, dtype=np.uint8),
         names=[f"image {index}" for index in range(count)],
         labels=np.zeros(count, dtype=np.int64),
         class_names=("a",),
@@ -28,13 +32,56 @@ def test_images_come_in_order_at_one_size():
     assert pixels.shape == (50, 8, 8, 3)
     assert pixels.dtype == np.uint8
     assert pixels[:, 0, 0, 0].tolist() == list(range(50))
-    assert not isinstance(pixels, np.memmap)
+    assert isinstance(pixels, np.ndarray)
 
 
 def test_over_budget_the_array_lies_in_a_file():
     pixels = load(plain(50), size=8, budget_bytes=50 * 8 * 8 * 3 - 1)
-    assert isinstance(pixels, np.memmap)
+    assert isinstance(pixels, FileArray)
+    assert (pixels.shape, pixels.dtype) == ((50, 8, 8, 3), np.uint8)
     np.testing.assert_array_equal(pixels, load(plain(50), size=8))
+
+
+def test_several_threads_fill_the_file():
+    pixels = load(plain(250), size=16, workers=4, budget_bytes=0)
+    assert pixels[:][:, 15, 15, 0].tolist() == list(range(250))
+
+
+def test_memory_is_what_the_budget_leaves(monkeypatch):
+    monkeypatch.setattr(memory, "SHARED", Budget(80 * 64 * 64 * 3))
+    first = load(plain(50), size=64)
+    second = load(plain(50), size=64)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(second, FileArray)
+    del first
+    assert isinstance(load(plain(50), size=64), np.ndarray)
+
+
+def test_memory_stays_within_the_budget(monkeypatch):
+    monkeypatch.setattr(memory, "SHARED", Budget(2**20))
+    samples = plain(600)  # 86 MiB at this size, of which two chunks are in work
+    tracemalloc.start()
+    try:
+        pixels = load(samples, size=224, workers=2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert pixels[199, 0, 0, 0] == 199
+    assert peak < 50 * 2**20
+
+
+def test_allocated_arrays_have_any_shape_and_type():
+    for budget in (24, 23):
+        array = allocate((2, 3), np.float32, budget, what="two rows", otherwise="give fewer rows")
+        assert isinstance(array, np.ndarray) is (budget == 24)
+        array[1] = [1, 2, 0.5]
+        assert array[1].tolist() == [1, 2, 0.5]
+
+
+def test_full_disk_is_told_in_the_words_of_the_caller(monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 0}))
+    with pytest.raises(WorkError, match=r"the features take 8\.0 GiB and .* larger disk, or freeze less\."):
+        allocate((2**30,), np.float64, 0, what="the features", otherwise="freeze less")
 
 
 def test_temporary_file_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -46,7 +93,10 @@ def test_temporary_file_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_full_disk_is_told_before_it_kills(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 0}))
-    with pytest.raises(WorkError, match=r"set TMPDIR to a folder on a larger disk, or choose a smaller image_size"):
+    with pytest.raises(
+        WorkError,
+        match=r"5 images of 8 x 8 pixels take .*; set TMPDIR .*, or choose a smaller image_size",
+    ):
         load(plain(5), size=8, budget_bytes=0)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 
 from kerastune_recipes.data.batches import Batches, LabelledBatches
+from kerastune_recipes.data.spool import FileArray
 
 
 def numbered(count: int) -> np.ndarray:
@@ -40,6 +41,16 @@ def test_labels_go_with_their_images():
     batches = LabelledBatches(numbered(6), np.arange(6), 6, 4, seed=0)
     images, labels = batches[0]
     np.testing.assert_array_equal(labels.argmax(axis=1), images[:, 0, 0, 0])
+
+
+def test_images_may_lie_in_a_file():
+    stored = FileArray((10, 4, 4, 3), np.uint8)
+    stored[:] = numbered(10)
+    ordered, expected = Batches(stored, 4, mirrored=True), Batches(numbered(10), 4, mirrored=True)
+    shuffled, same = (LabelledBatches(images, np.arange(10), 10, 3, seed=0) for images in (stored, numbered(10)))
+    for index in range(3):
+        np.testing.assert_array_equal(ordered[index][0], expected[index][0], strict=True)
+        np.testing.assert_array_equal(shuffled[index][0], same[index][0], strict=True)
 
 
 def test_augmentation_is_applied():

@@ -1,7 +1,8 @@
 """Images and labels in memory: the pair (x, y)."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,6 +11,30 @@ from kerastune_recipes.data.images import to_rgb
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.data.sources.found import TRAIN, Found, Part
 from kerastune_recipes.data.sources.labels import read_labels
+from kerastune_recipes.data.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the checks want to know of one image.
+
+    Args:
+        shape: Of the image.
+        dtype: Of its pixels.
+        low: Smallest value, NaN where it holds one; None where there are no numbers.
+        high: Largest value, likewise.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    low: Any
+    high: Any
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> Self:
+        """Look at an image."""
+        numbers = image.size > 0 and image.dtype.kind in "biuf"
+        return cls(image.shape, image.dtype, image.min() if numbers else None, image.max() if numbers else None)
 
 
 def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source: str = "arrays") -> Found:
@@ -29,21 +54,43 @@ def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source
         stack, given = _as_stack(x), np.asarray(y)
     except (TypeError, ValueError) as error:
         return Found(source, problems=(f"{source}: these cannot be read as NumPy arrays: {checks.quoted(error)}.",))
-    problems = checks.array_shapes(stack)
+    return read_images(stack, _traits(stack), given, class_names, source)
+
+
+def read_images(
+    images: np.ndarray | Spool | list[np.ndarray],
+    traits: np.ndarray | Sequence[Traits],
+    given: np.ndarray,
+    class_names: Sequence[str] | None,
+    source: str,
+) -> Found:
+    """Read images that may lie anywhere, from what is known of them.
+
+    Args:
+        images: As `read_arrays` takes them; they are not touched before they are asked for.
+        traits: Of each image, or the images themselves where they are one array.
+        given: Labels as `read_arrays` takes them.
+        class_names: In label order, if known.
+        source: What to call the images.
+
+    Returns:
+        Everything under "train", and every problem.
+    """
+    problems = checks.array_shapes(traits)
     labels, label_problems = read_labels(given, class_names)
     if not problems:
-        problems = checks.pixel_range(*_extremes(stack))
+        problems = checks.pixel_range(*_extremes(traits))
         if labels is not None:
-            problems += checks.lengths(len(stack), len(labels.indices))
+            problems += checks.lengths(len(traits), len(labels.indices))
     problems += label_problems
     if labels is None or problems:
         return Found(source, problems=tuple(checks.placed(source, problems)))
-    names = [f"image {index}" for index in range(len(stack))]
+    names = [f"image {index}" for index in range(len(traits))]
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
-        return to_rgb(np.asarray(stack[index]), names[index])
+        return to_rgb(np.asarray(images[index]), names[index])
 
-    sizes = np.array([image.shape[:2] for image in stack], dtype=np.int64).reshape(-1, 2)
+    sizes = np.array([image.shape[:2] for image in traits], dtype=np.int64).reshape(-1, 2)
     samples = Samples(read, names, labels.indices, labels.class_names, sizes)
     return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot)})
 
@@ -55,12 +102,16 @@ def _as_stack(x: Any) -> np.ndarray | list[np.ndarray]:
     return np.asarray(x)
 
 
-def _extremes(stack: np.ndarray | list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.dtype]:
+def _traits(stack: np.ndarray | list[np.ndarray]) -> np.ndarray | list[Traits]:
+    return stack if isinstance(stack, np.ndarray) else [Traits.of(image) for image in stack]
+
+
+def _extremes(traits: np.ndarray | Sequence[Traits]) -> tuple[np.ndarray, np.ndarray, np.dtype]:
     """Smallest and largest value of each image (NaN where it holds one), and the type of the pixels."""
-    if isinstance(stack, np.ndarray):
-        if stack.dtype == np.uint8:  # Nothing can be out of range, so the images need not be read.
-            return np.zeros(0), np.zeros(0), stack.dtype
-        axes = tuple(range(1, stack.ndim))
-        return stack.min(axis=axes), stack.max(axis=axes), stack.dtype
-    lows = np.array([image.min() for image in stack])
-    return lows, np.array([image.max() for image in stack]), np.result_type(np.uint8, *{image.dtype for image in stack})
+    if isinstance(traits, np.ndarray):
+        if traits.dtype == np.uint8:  # Nothing can be out of range, so the images need not be read.
+            return np.zeros(0), np.zeros(0), traits.dtype
+        axes = tuple(range(1, traits.ndim))
+        return traits.min(axis=axes), traits.max(axis=axes), traits.dtype
+    lows, highs = np.array([image.low for image in traits]), np.array([image.high for image in traits])
+    return lows, highs, np.result_type(np.uint8, *{image.dtype for image in traits})

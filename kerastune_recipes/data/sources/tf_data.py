@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerastune_recipes.data import checks
-from kerastune_recipes.data.sources.arrays import read_arrays
+from kerastune_recipes.data.images import is_image_shape
+from kerastune_recipes.data.sources.arrays import Traits, read_images
 from kerastune_recipes.data.sources.found import Found
+from kerastune_recipes.data.spool import Spool
 from kerastune_recipes.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ _SOURCE = "tf.data.Dataset"
 
 
 def read_tf_data(dataset: "tf.data.Dataset") -> Found:
-    """Read a tf.data.Dataset once, into memory, as uint8.
+    """Read a tf.data.Dataset once, as uint8, into memory and what is over budget into a temporary file.
 
     Args:
         dataset: Of (image, label): images as `read_arrays` takes them, of equal or (unbatched, or in ragged batches)
@@ -26,6 +28,11 @@ def read_tf_data(dataset: "tf.data.Dataset") -> Found:
 
     Returns:
         Everything under "train", and every problem.
+
+    Raises:
+        DataError: The dataset failed on the way.
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: The disk has no room for the temporary file.
     """
     import tensorflow as tf
 
@@ -36,14 +43,20 @@ def read_tf_data(dataset: "tf.data.Dataset") -> Found:
         return Found(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         return Found(_SOURCE, problems=(f"{_SOURCE}: it never ends; leave out repeat().",))
-    images, labels = [], []
+    images, traits, labels = Spool(), [], []
+    sound = True
     try:
         for image, label in _elements(dataset):
-            images.append(_compact(image))
+            image = _compact(image)
+            traits.append(Traits.of(image))
             labels.append(label)
+            # Once one image cannot be stored there is a problem to be told, and the rest is only looked at.
+            sound = sound and _are_pixels(traits[-1])
+            if sound:
+                images.append(_rounded(image))
     except tf.errors.OpError as error:
-        raise DataError(f"{_SOURCE}: it failed after {len(images)} images: {checks.quoted(error)}.") from error
-    return read_arrays(images, np.array(labels), getattr(dataset, "class_names", None), _SOURCE)
+        raise DataError(f"{_SOURCE}: it failed after {len(labels)} images: {checks.quoted(error)}.") from error
+    return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE)
 
 
 def _elements(dataset: "tf.data.Dataset") -> Iterator[tuple[np.ndarray, Any]]:
@@ -68,4 +81,13 @@ def _compact(image: np.ndarray) -> np.ndarray:
     """Round to uint8, except what the checks will have to see as it is: values outside 0..255, or none over 1."""
     if image.dtype.kind not in "iuf" or image.size == 0 or not (image.min() >= 0 and 1 < image.max() <= 255):
         return image
-    return np.rint(image).astype(np.uint8)
+    return _rounded(image)
+
+
+def _rounded(image: np.ndarray) -> np.ndarray:
+    return image if image.dtype == np.uint8 else np.rint(image).astype(np.uint8)
+
+
+def _are_pixels(traits: Traits) -> bool:
+    """Say whether an image can be kept as uint8; NaN compares as false."""
+    return is_image_shape(traits.shape) and traits.low is not None and bool(traits.low >= 0 and traits.high <= 255)

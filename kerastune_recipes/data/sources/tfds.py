@@ -9,6 +9,7 @@ import numpy as np
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.data.sources.found import SPLIT_NAMES, Found, Part
+from kerastune_recipes.data.spool import Spool
 from kerastune_recipes.errors import WorkError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def read_tfds(name: str) -> Found:
 def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None) -> Found:
     """Read the train, validation and test splits of a TFDS builder; other splits are left alone.
 
-    The images stay in memory as the encoded files they are, which takes a tenth of what pixels would.
+    The images are kept as the encoded files they are, which takes a tenth of what pixels would: in memory, and what is
+    over budget in a temporary file.
 
     Args:
         builder: With one Image and one ClassLabel among its features, or with such a pair as its supervised keys;
@@ -59,7 +61,8 @@ def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None)
         Its splits, and every problem.
 
     Raises:
-        WorkError: It could not be downloaded or prepared.
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: It could not be downloaded or prepared, or the disk has no room for the temporary file.
     """
     source = source or f"tfds:{builder.name}"
     keys, problems = _supervised(builder, source)
@@ -122,17 +125,20 @@ def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str,
     features = builder.info.features
     title = next((key for key in features if key.split("/")[-1] in _TITLES), None)
     encoded = builder.as_dataset(split=name, decoders={key: tfds.decode.SkipDecoding() for key in _pictures(builder)})
-    elements = list(
-        tfds.as_numpy(encoded.map(lambda element: (element[picture], element[label], element.get(title, b""))))
-    )
-    files = [file for file, _, _ in elements]
-    names = [text.decode() or f"{name} image {index}" for index, (_, _, text) in enumerate(elements)]
+    elements = encoded.map(lambda element: (element[picture], element[label], element.get(title, b"")))
+    files = Spool()
+    names: list[str] = []
+    labels: list[int] = []
+    for file, index, text in tfds.as_numpy(elements):
+        files.append(np.frombuffer(file, np.uint8))
+        names.append(text.decode() or f"{name} image {len(names)}")
+        labels.append(index)
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
-        return images.decode(files[index], at_least, names[index])
+        return images.decode(files[index].tobytes(), at_least, names[index])
 
-    sizes, problems = checks.headers(lambda index: images.header_size(files[index], names[index]), names)
+    sizes, problems = checks.headers(lambda index: images.header_size(files[index].tobytes(), names[index]), names)
     class_names = tuple(features[label].names)
-    indices = np.array([index for _, index, _ in elements], dtype=np.int64)
-    samples = Samples(read, names, indices, class_names, sizes, content=lambda index: files[index])
+    indices = np.array(labels, dtype=np.int64)
+    samples = Samples(read, names, indices, class_names, sizes, content=lambda index: files[index].tobytes())
     return Part(samples, "declared"), problems

@@ -1,6 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from kerastune_recipes.data import arrays, memory
+from kerastune_recipes.data.memory import Budget
 from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.errors import DataError
 
@@ -52,6 +56,55 @@ def test_images_of_different_sizes(ragged):
     dataset = open_dataset(ds.ragged_batch(3) if ragged else ds)
     sizes = np.concatenate([dataset.train.sizes, dataset.validation.sizes])
     assert sorted(sizes[:, 0].tolist()) == list(range(2, 12))
+
+
+@pytest.fixture
+def large():
+    """Return 400 noisy images of different sizes, 35 MB, as they are made and as a dataset."""
+
+    def draw(index):
+        return np.random.default_rng(index).integers(0, 256, (150 + index % 7, 200 - index % 5, 3), dtype=np.uint8)
+
+    spec = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int64))
+    ds = tf.data.Dataset.from_generator(
+        lambda: ((draw(index), index % 2) for index in range(400)), output_signature=spec
+    )
+    return draw, ds
+
+
+@pytest.mark.parametrize("limit", [0, 9 * 2**20])
+def test_images_over_budget_lie_in_a_file(limit, large, monkeypatch):
+    draw, ds = large
+    monkeypatch.setattr(memory, "SHARED", Budget(limit))
+    tracemalloc.start()
+    try:
+        dataset = open_dataset(ds)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < limit + 5 * 2**20
+    assert dataset.train.counts == (160, 160)
+    for index, name in list(enumerate(dataset.train.names))[::20]:
+        np.testing.assert_array_equal(dataset.train.read(index), draw(int(name.removeprefix("image "))))
+    # Threads that decode read in parallel.
+    pixels = arrays.load(dataset.train, size=32, workers=4, budget_bytes=0)
+    np.testing.assert_array_equal(pixels[:], arrays.load(dataset.train, size=32, workers=1, budget_bytes=2**30))
+
+
+def test_what_is_wrong_far_behind_is_told_although_nothing_is_held(monkeypatch):
+    monkeypatch.setattr(memory, "SHARED", Budget(0))
+    x = IMAGES.astype("float32")
+    x[3], x[9, 0, 0, 0] = -1, 300
+    assert "outside 0..255 (from -1 to 300): image 3, image 9" in problems(slices(x))
+
+
+def test_dark_images_of_real_numbers_are_rounded():
+    x = IMAGES.astype("float32")
+    x[0] = 0.7
+    dataset = open_dataset(slices(x))
+    every = [*dataset.train.names, *dataset.validation.names]
+    reads = [*map(dataset.train.read, range(8)), *map(dataset.validation.read, range(2))]
+    assert reads[every.index("image 0")].max() == 1
 
 
 def test_shuffled_images_keep_their_labels():
