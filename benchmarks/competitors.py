@@ -1,0 +1,352 @@
+"""What benchmarks/compare.py compares: each method is one function from a task to the accuracies it reached, and when.
+
+The tutorials are written as in their sources but for four things: any number of classes, one image size for all, the
+file of the weights, and the clock.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Imported before any clock starts, also what only one of the methods needs.
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from sklearn.linear_model import LogisticRegression
+
+import kerastune_recipes.runner  # noqa: F401
+from kerastune_recipes import Recipe
+
+SIZE = 160
+_WEIGHTS = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+_WEIGHTS_ORIGIN = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/{_WEIGHTS}"
+_SOLVE_ONLY = {"phases": [{"name": "feature_extraction", "solve": {}}]}
+_AT_SIZE = {"backbone.image_size": SIZE}
+
+
+class Stopwatch:
+    """Seconds since it was made, less those while it was held."""
+
+    def __init__(self) -> None:
+        self._counted = 0.0
+        self._since: float | None = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return what has been counted so far."""
+        return self._counted + (0.0 if self._since is None else time.perf_counter() - self._since)
+
+    def hold(self) -> None:
+        """Stop counting."""
+        self._counted, self._since = self.seconds(), None
+
+    def go_on(self) -> None:
+        """Count again."""
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Do not count what is done within."""
+        self.hold()
+        yield
+        self.go_on()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is given.
+
+    Args:
+        train: Folder of class folders, to train on.
+        test: The same, to be judged by.
+        seed: Of everything random.
+        most_epochs: A bound on the epochs of each phase, for smoke tests, or None.
+        weights: File of MobileNetV2's ImageNet weights, trained at 224 pixels, without classifier.
+        watch: Running.
+    """
+
+    train: Path
+    test: Path
+    seed: int
+    most_epochs: int | None
+    weights: str
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    def epochs(self, wanted: int) -> int:
+        """Return how many epochs to train where a tutorial says `wanted`."""
+        return wanted if self.most_epochs is None else min(wanted, self.most_epochs)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method reached.
+
+    Args:
+        curve: (seconds, test accuracy) pairs; the last is of the finished model.
+        one_forward_pass: Of ours: seconds of one forward pass of its images, which it measures itself.
+        forward_passes: Of ours: seconds in its phases over those of one forward pass.
+    """
+
+    curve: Sequence[tuple[float, float]]
+    one_forward_pass: float | None = None
+    forward_passes: float | None = None
+
+
+def measure(method: str, data: Path, seed: int, most_epochs: int | None) -> dict[str, Any]:
+    """Run one method and return its figures.
+
+    Args:
+        method: A key of `METHODS`.
+        data: Folder with train/ and test/.
+        seed: Of everything random.
+        most_epochs: A bound on the epochs of each phase, or None.
+    """
+    weights = keras.utils.get_file(_WEIGHTS, _WEIGHTS_ORIGIN, cache_subdir="models")
+    keras.utils.set_random_seed(seed)
+    _, train = METHODS[method]
+    task = Task(data / "train", data / "test", seed, most_epochs, weights)
+    outcome = train(task)
+    seconds, accuracy = outcome.curve[-1]
+    return {
+        "method": method,
+        "data": data.name,
+        "seed": seed,
+        "seconds": seconds,
+        "test_accuracy": accuracy,
+        "test_images": len(_in_order(task.test).file_paths),
+        "one_forward_pass": outcome.one_forward_pass,
+        "forward_passes": outcome.forward_passes,
+        "curve": outcome.curve,
+    }
+
+
+def tensorflow_tutorial(task: Task) -> Outcome:
+    """Train as https://www.tensorflow.org/tutorials/images/transfer_learning does."""
+    train_dataset, validation_dataset = _split(task, batch_size=32)
+    number_of_classes = len(train_dataset.class_names)
+    train_dataset = train_dataset.prefetch(buffer_size=tf.data.AUTOTUNE)
+    validation_dataset = validation_dataset.prefetch(buffer_size=tf.data.AUTOTUNE)
+
+    data_augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.2)])
+    preprocess_input = keras.applications.mobilenet_v2.preprocess_input
+    base_model = keras.applications.MobileNetV2(input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights)
+    base_model.trainable = False
+
+    inputs = keras.Input(shape=(SIZE, SIZE, 3))
+    x = data_augmentation(inputs)
+    x = preprocess_input(x)
+    x = base_model(x, training=False)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    outputs = layers.Dense(number_of_classes, activation="softmax")(x)
+    model = keras.Model(inputs, outputs)
+
+    base_learning_rate = 0.0001
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=base_learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+    curve = _Curve(task)
+    initial_epochs = task.epochs(10)
+    history = model.fit(
+        train_dataset, epochs=initial_epochs, validation_data=validation_dataset, callbacks=[curve], verbose=0
+    )
+
+    base_model.trainable = True
+    fine_tune_at = 100
+    for layer in base_model.layers[:fine_tune_at]:
+        layer.trainable = False
+    model.compile(
+        optimizer=keras.optimizers.RMSprop(learning_rate=base_learning_rate / 10),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+    fine_tune_epochs = task.epochs(10)
+    total_epochs = initial_epochs + fine_tune_epochs
+    model.fit(
+        train_dataset,
+        epochs=total_epochs,
+        initial_epoch=len(history.epoch),
+        validation_data=validation_dataset,
+        callbacks=[curve],
+        verbose=0,
+    )
+    return Outcome(curve.points)
+
+
+def keras_guide(task: Task) -> Outcome:
+    """Train as https://keras.io/guides/transfer_learning/ does since 2023.
+
+    Its cache stands behind the augmentation, so that every epoch sees the same pixels.
+    """
+    train_ds, validation_ds = _split(task, batch_size=None)
+    number_of_classes = len(train_ds.class_names)
+    augmentation_layers = [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)]
+
+    def data_augmentation(x: Any) -> Any:
+        for layer in augmentation_layers:
+            x = layer(x)
+        return x
+
+    train_ds = train_ds.map(lambda x, y: (data_augmentation(x), y))
+    batch_size = 64
+    train_ds = train_ds.batch(batch_size).prefetch(tf.data.AUTOTUNE).cache()
+    validation_ds = validation_ds.batch(batch_size).prefetch(tf.data.AUTOTUNE).cache()
+
+    base_model = keras.applications.MobileNetV2(input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights)
+    base_model.trainable = False
+    inputs = keras.Input(shape=(SIZE, SIZE, 3))
+    scale_layer = layers.Rescaling(scale=1 / 127.5, offset=-1)
+    x = scale_layer(inputs)
+    x = base_model(x, training=False)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    outputs = layers.Dense(number_of_classes)(x)
+    model = keras.Model(inputs, outputs)
+
+    return _guide_phases(task, base_model, model, train_ds, validation_ds, epochs=(2, 1))
+
+
+def keras_guide_until_2023(task: Task) -> Outcome:
+    """Train as the same guide did from 2020 to 2023, in more epochs, each augmented anew."""
+    train_ds, validation_ds = _split(task, batch_size=None)
+    number_of_classes = len(train_ds.class_names)
+    batch_size = 32
+    train_ds = train_ds.cache().batch(batch_size).prefetch(buffer_size=10)
+    validation_ds = validation_ds.cache().batch(batch_size).prefetch(buffer_size=10)
+    data_augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])
+
+    base_model = keras.applications.MobileNetV2(input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights)
+    base_model.trainable = False
+    inputs = keras.Input(shape=(SIZE, SIZE, 3))
+    x = data_augmentation(inputs)
+    scale_layer = layers.Rescaling(scale=1 / 127.5, offset=-1)
+    x = scale_layer(x)
+    x = base_model(x, training=False)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    outputs = layers.Dense(number_of_classes)(x)
+    model = keras.Model(inputs, outputs)
+
+    return _guide_phases(task, base_model, model, train_ds, validation_ds, epochs=(20, 10))
+
+
+def _guide_phases(
+    task: Task, base_model: keras.Model, model: keras.Model, train_ds: Any, validation_ds: Any, epochs: tuple[int, int]
+) -> Outcome:
+    """Train the head, then all layers: the part that the guide's editions have in common."""
+    curve = _Curve(task)
+    model.compile(
+        optimizer=keras.optimizers.Adam(),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(train_ds, epochs=task.epochs(epochs[0]), validation_data=validation_ds, callbacks=[curve], verbose=0)
+    base_model.trainable = True
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-5),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(train_ds, epochs=task.epochs(epochs[1]), validation_data=validation_ds, callbacks=[curve], verbose=0)
+    return Outcome(curve.points)
+
+
+def features_by_hand(task: Task) -> Outcome:
+    """Solve scikit-learn's LogisticRegression on the pooled features of all training images, one view of each."""
+    preprocess_input = keras.applications.mobilenet_v2.preprocess_input
+    base = keras.applications.MobileNetV2(
+        input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights, pooling="avg"
+    )
+
+    def features(dataset: Any) -> np.ndarray:
+        return base.predict(dataset.map(lambda x, y: preprocess_input(x)), verbose=0)
+
+    train_ds = _in_order(task.train)
+    head = LogisticRegression(max_iter=1000).fit(features(train_ds), _class_names(train_ds))
+    task.watch.hold()
+    test_ds = _in_order(task.test)
+    return Outcome([(task.watch.seconds(), head.score(features(test_ds), _class_names(test_ds)))])
+
+
+def small_similar(task: Task, **overrides: Any) -> Outcome:
+    """Run our recipe on the training folder alone, then judge its model on the test images."""
+    recipe = Recipe.from_name("small_similar", backbone="MobileNetV2", **overrides)
+    report = recipe.run(str(task.train), seed=task.seed, verbose=False)
+    task.watch.hold()
+    test_ds = _in_order(task.test)
+    predicted = np.array(report.class_names)[report.predict(test_ds.file_paths).argmax(axis=1)]
+    accuracy = float(np.mean(predicted == np.array(_class_names(test_ds))))
+    cost = report.record["cost"]
+    return Outcome([(task.watch.seconds(), accuracy)], cost["seconds_one_forward_pass"], cost["forward_equivalents"])
+
+
+def _both_phases(task: Task, **overrides: Any) -> Outcome:
+    shorter = {"phases.fine_tuning.fit.duration": f"{task.most_epochs} epochs"} if task.most_epochs else {}
+    return small_similar(task, **overrides, **shorter)
+
+
+METHODS: dict[str, tuple[str, Callable[[Task], Outcome]]] = {
+    "a": ("TensorFlow tutorial, 10 + 10 epochs", tensorflow_tutorial),
+    "b": ("Keras guide, 2 + 1 epochs", keras_guide),
+    "b20": ("Keras guide until 2023, 20 + 10 epochs", keras_guide_until_2023),
+    "c": ("features and LogisticRegression by hand", features_by_hand),
+    "d": ("ours: feature_extraction alone", lambda task: small_similar(task, **_SOLVE_ONLY, **_AT_SIZE)),
+    "d2": ("ours: (d) again, with the features it stored", lambda task: small_similar(task, **_SOLVE_ONLY, **_AT_SIZE)),
+    "d-auto": ("ours: (d) at the size it chooses", lambda task: small_similar(task, **_SOLVE_ONLY)),
+    "e": ("ours: small_similar, both phases", lambda task: _both_phases(task, **_AT_SIZE)),
+    "e-auto": ("ours: (e) at the size it chooses", _both_phases),
+}
+
+
+def _split(task: Task, batch_size: int | None) -> Any:
+    """Return the training images in two parts, a fifth of them for validation."""
+    return keras.utils.image_dataset_from_directory(
+        task.train,
+        validation_split=0.2,
+        subset="both",
+        seed=task.seed,
+        shuffle=True,
+        batch_size=batch_size,
+        image_size=(SIZE, SIZE),
+        verbose=False,
+    )
+
+
+def _in_order(folder: Path) -> Any:
+    """Return the images of a folder of class folders in the order of `file_paths`."""
+    return keras.utils.image_dataset_from_directory(folder, shuffle=False, image_size=(SIZE, SIZE), verbose=False)
+
+
+def _class_names(dataset: Any) -> list[str]:
+    """Return the class of each image, without decoding it again."""
+    return [Path(file).parent.name for file in dataset.file_paths]
+
+
+class _Curve(keras.callbacks.Callback):
+    """Test accuracy after each epoch, as `points`.
+
+    The watch is held while it is measured, and while `fit` evaluates its validation images.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.points: list[tuple[float, float]] = []
+        self._watch = task.watch
+        with self._watch.held():
+            self._test_ds = _in_order(task.test).cache()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._watch.hold()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self._watch.go_on()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        with self._watch.held():
+            accuracy = self.model.evaluate(self._test_ds, verbose=0, return_dict=True)["accuracy"]
+            self.points.append((self._watch.seconds(), accuracy))

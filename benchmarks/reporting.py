@@ -1,0 +1,41 @@
+"""What the benchmarks say alike: the machine, the versions, and a figure with its spread."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = ("kerastune-recipes", "keras", "tensorflow", "scikit-learn", "numpy")
+
+
+def machine() -> str:
+    """Return processor and usable cores in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores, {platform.system()} {platform.machine()}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or "unknown processor"
+
+
+def versions() -> str:
+    """Return the versions that a figure depends on."""
+    return ", ".join(
+        [f"Python {platform.python_version()}", *(f"{package} {metadata.version(package)}" for package in _PACKAGES)]
+    )
+
+
+def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
+    """Return the median with the lowest and the highest value, or alone where they read the same.
+
+    Example:
+        >>> spread([3.0, 1.0, 2.0], "{:.1f}".format)
+        '2.0 (1.0 to 3.0)'
+    """
+    lowest, middle, highest = form(min(values)), form(statistics.median(values)), form(max(values))
+    return middle if lowest == highest else f"{middle} ({lowest} to {highest})"
