@@ -237,6 +237,7 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[dict[str, Any], np
         "choices": {
             "strength": solved.strength,
             "temperature": solved.temperature,
+            "judged_by": solved.judged_by,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
         },
         "rows": (),
