@@ -233,6 +233,7 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
         choices={
             "strength": solved.strength,
             "temperature": solved.temperature,
+            "judged_by": solved.judged_by,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
             "features_computed": frozen.computed,
         },

@@ -43,8 +43,8 @@ def test_batch_norm_settles_within_a_run():
     assert rules.batch_norm_momentum(1000) == 0.99
 
 
-@pytest.mark.parametrize(("train", "folds"), [((30, 20), 5), ((30, 3), 3), ((30, 1), 0)])
-def test_folds_follow_the_smallest_class(train, folds, data_facts):
+@pytest.mark.parametrize(("train", "folds"), [((30, 20), 5), ((30, 3), 3), ((30, 1), 0), ((300, 20), 3), ((300, 2), 2)])
+def test_folds_follow_the_images_and_the_smallest_class(train, folds, data_facts):
     assert rules.folds(replace(data_facts, train=train)) == folds
 
 
