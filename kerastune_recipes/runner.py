@@ -245,7 +245,8 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[dict[str, Any], np
 
 
 def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[dict[str, Any], np.ndarray]:
-    with bench.display.bar(name, plan.steps) as tick:
+    before = training.passes(plan, len(bench.train.labels), len(bench.validation.labels))
+    with bench.display.bar(name, before + plan.steps) as tick:
         fitted = training.fit(
             bench.network,
             bench.facts,
@@ -254,8 +255,9 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[d
             (bench.train.pixels, bench.train.labels),
             (bench.validation.pixels, bench.validation.labels),
             seed=bench.seed,
-            callbacks=[Ticks(tick), EpochLines(bench.display, name), *bench.callbacks],
+            callbacks=[Ticks(lambda done: tick(before + done)), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
+            progress=tick,
         )
     outcome = {
         "steps": fitted.steps,

@@ -15,7 +15,7 @@ PACKAGE = Path(kerastune_recipes.__file__).parent
 LAYERS = [
     {"errors", "durations"},
     {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations"},
-    {"catalog", "rules", "trainable", "plan", "forecast"},
+    {"catalog", "rules", "trainable", "costs", "plan", "forecast"},
     {"data", "model", "demo", "features", "solvers", "optimizers", "training", "distribution", "metrics"},
     {"describe", "progress", "journal", "plots", "html", "output", "evaluation", "report", "preparation", "runner"},
     {"recipe", "cli", "__init__", "__main__"},

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
+import numpy.typing as npt
 
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.samples import Samples
@@ -17,6 +18,8 @@ from kerastune_recipes.errors import DataError, WorkError
 _BLOCK = 16
 
 GIB = 2**30
+# Arrays larger than this lie in a temporary file, bytes.
+BUDGET = 2 * GIB
 
 
 def load(
@@ -24,7 +27,7 @@ def load(
     size: int,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    budget_bytes: int = 2 * GIB,
+    budget_bytes: int = BUDGET,
 ) -> np.ndarray:
     """Decode and resize all images of a split.
 
@@ -47,7 +50,13 @@ def load(
         >>> pixels = load(dataset.train, size=224)
     """
     total = len(samples)
-    pixels = _allocate((total, size, size, 3), budget_bytes)
+    pixels = allocate(
+        (total, size, size, 3),
+        np.uint8,
+        budget_bytes,
+        what=f"{total} images of {size} x {size} pixels",
+        otherwise="choose a smaller image_size",
+    )
 
     def fill(block: range) -> dict[int, str]:
         problems = {}
@@ -78,16 +87,35 @@ def load(
     return pixels
 
 
-def _allocate(shape: tuple[int, int, int, int], budget_bytes: int) -> np.ndarray:
-    needed = math.prod(shape)
+def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, budget_bytes: int, what: str, otherwise: str) -> np.ndarray:
+    """Make room for an array, in memory or in a temporary file that goes with the array.
+
+    Args:
+        shape: Of the array.
+        dtype: Of its values.
+        budget_bytes: An array larger than this lies in a file; `TMPDIR` says on which disk it is made.
+        what: What is in it, for an error.
+        otherwise: What to do where the disk has no room for it, besides finding a larger one.
+
+    Returns:
+        An array with nothing in it yet; a np.memmap when over budget.
+
+    Raises:
+        WorkError: The disk has no room for the file.
+
+    Example:
+        >>> allocate((2, 3), np.float32, budget_bytes=24, what="two rows", otherwise="give fewer rows").shape
+        (2, 3)
+    """
+    needed = math.prod(shape) * np.dtype(dtype).itemsize
     if needed <= budget_bytes:
-        return np.empty(shape, dtype=np.uint8)
+        return np.empty(shape, dtype)
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if needed > free:  # Writing to a mapped file on a full disk would kill the process without a word.
         raise WorkError(
-            f"{shape[0]} images of {shape[1]} x {shape[2]} pixels take {needed / GIB:.1f} GiB and {folder} has "
-            f"{free / GIB:.1f} GiB free; set TMPDIR to a folder on a larger disk, or choose a smaller image_size."
+            f"{what} take {needed / GIB:.1f} GiB and {folder} has {free / GIB:.1f} GiB free; "
+            f"set TMPDIR to a folder on a larger disk, or {otherwise}."
         )
     with tempfile.TemporaryFile() as file:  # The mapping keeps the file alive after it is closed here.
-        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)

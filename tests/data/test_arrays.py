@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerastune_recipes.data.arrays import load
+from kerastune_recipes.data.arrays import allocate, load
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.errors import DataError, WorkError
 
@@ -48,6 +48,14 @@ def test_full_disk_is_told_before_it_kills(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 0}))
     with pytest.raises(WorkError, match=r"set TMPDIR to a folder on a larger disk, or choose a smaller image_size"):
         load(plain(5), size=8, budget_bytes=0)
+
+
+def test_room_is_counted_in_bytes():
+    at_hand = {"what": "two rows", "otherwise": "give fewer"}
+    assert not isinstance(allocate((2, 3), np.float32, budget_bytes=24, **at_hand), np.memmap)
+    filed = allocate((2, 3), np.float32, budget_bytes=23, **at_hand)
+    assert isinstance(filed, np.memmap)
+    assert (filed.shape, filed.dtype) == ((2, 3), np.float32)
 
 
 def test_progress_reaches_the_end():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kerastune_recipes.data.batches import Batches, LabelledBatches
+from kerastune_recipes.data.batches import Batches, LabelledBatches, LabelledViews
 
 
 def numbered(count: int) -> np.ndarray:
@@ -45,3 +45,25 @@ def test_labels_go_with_their_images():
 def test_augmentation_is_applied():
     batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=lambda images, labels: (images + 100, labels))
     assert seen(batches) == [100, 101]
+
+
+def test_each_epoch_is_one_view_and_the_views_take_turns():
+    values = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
+    labels = np.stack([np.eye(5, dtype=np.float32), np.eye(5, dtype=np.float32)[::-1]])
+    views = LabelledViews(values, [(2, 1), (1,)], labels, batch_size=5, seed=0)
+    for view in (0, 1, 0):
+        (first, second), mixed = views[0]
+        np.testing.assert_array_equal(first[:, :, 0], values[view, :, :2])
+        np.testing.assert_array_equal(second, values[view, :, 2:])
+        np.testing.assert_array_equal(mixed, labels[view])
+        views.on_epoch_end()
+
+
+def test_an_epoch_can_be_gone_to():
+    views = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
+    views.on_epoch_end()
+    second = seen(views)
+    views.start(0)
+    assert seen(views) != second
+    views.start(1)
+    assert seen(views) == second
