@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
+from kerastune_recipes import sizes
+from kerastune_recipes.data import memory
 from kerastune_recipes.errors import listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.forecast import Forecast, GroupForecast, PhaseForecast, forecast
@@ -37,7 +39,7 @@ def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
     console.print(_rows(_model_rows(plan, backbone, expected)))
     for phase, cost in zip(plan.phases, expected.phases, strict=True):
         console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
-        console.print(_rows(_phase_rows(phase, plan, cost)))
+        console.print(_rows(_phase_rows(phase, plan, cost, backbone)))
         console.print(_groups(cost.groups, phase.kind))
     total = sum(phase.forward_passes for phase in expected.phases)
     console.print(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.", highlight=False)
@@ -98,13 +100,14 @@ def _pooling(plan: Plan) -> str:
     return f"{plan.head.pooling} pooling{dropout}"
 
 
-def _phase_rows(phase: PhasePlan, plan: Plan, cost: PhaseForecast) -> list[tuple[str, str]]:
-    rows = _solve_rows(phase.solve, plan) if phase.solve else _fit_rows(phase.fit, cost) if phase.fit else []
+def _phase_rows(phase: PhasePlan, plan: Plan, cost: PhaseForecast, backbone: BackboneFacts) -> list[tuple[str, str]]:
+    rows = _solve_rows(phase.solve, plan) if phase.solve else _fit_rows(phase.fit, cost, backbone) if phase.fit else []
+    fresh = f" ({cost.fresh_passes:.1f} if every epoch augmented anew)" if cost.stored else ""
     return [
         *rows,
         ("batch norm", cost.batch_norm),
         ("parameters", f"{cost.trainable_parameters:,} trained, {cost.frozen_parameters:,} frozen"),
-        ("expected cost", f"{cost.forward_passes:.1f} forward passes"),
+        ("expected cost", f"{cost.forward_passes:.1f} forward passes{fresh}"),
     ]
 
 
@@ -129,7 +132,7 @@ def _views(plan: Plan) -> str:
     return ", ".join(words)
 
 
-def _fit_rows(fit: FitPlan, cost: PhaseForecast) -> list[tuple[str, str]]:
+def _fit_rows(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> list[tuple[str, str]]:
     arguments = fit.optimizer.model_dump(exclude_none=True)
     name = arguments.pop("name")
     clip = f", gradient clipped to norm {fit.clip_norm:g}" if fit.clip_norm else ""
@@ -141,8 +144,17 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast) -> list[tuple[str, str]]:
             f"{fit.steps} steps = {cost.epochs:.3g} epochs of batch {fit.batch_size}",
         ),
         ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
+        *([("views", _kept_views(fit, cost, backbone))] if fit.views else []),
         *([("label smoothing", f"{fit.label_smoothing:g}")] if fit.label_smoothing else []),
     ]
+
+
+def _kept_views(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> str:
+    what = "the image" if not fit.augmentation else f"{fit.views} augmented view{'s' if fit.views != 1 else ''}"
+    stages = {tap.layer: tap.name for tap in backbone.taps}
+    until = listed(stages.get(layer, layer) for layer in cost.fixed_until) or "the backbone"
+    place = " on disk" if cost.stored > memory.limit_bytes() else ""
+    return f"{what}, computed once to the end of {until}: {sizes.written(cost.stored)}{place}"
 
 
 def _layer(name: str, arguments: dict) -> str:

@@ -73,11 +73,13 @@ class TapFacts:
         name: Stage name, or layer name.
         layer: The Keras layer whose output it is.
         shape: Height, width and channels of that output at the image size in force.
+        inputs: The layers, among those that put out a map of activations, that it is computed from directly.
     """
 
     name: str
     layer: str
     shape: tuple[int, int, int]
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

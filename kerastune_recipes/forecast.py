@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-from kerastune_recipes import trainable
+from kerastune_recipes import costs, trainable
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
-from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, steps_per_epoch
-
-# A backward pass through a layer costs about two forward passes: one product for its input, one for its weights.
-BACKWARD = 2.0
+from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, boundary, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,9 @@ class PhaseForecast:
         steps: Optimizer updates; 0 for a solved head.
         epochs: Passes over the training images, augmented or as views.
         forward_passes: Expected cost in forward passes of all images (training and validation) through the backbone.
+        fresh_passes: The same for a fit phase that augments anew each epoch.
+        fixed_until: With views, the layers whose outputs are computed once; none where that is the whole backbone.
+        stored: With views, the room that they take, bytes.
     """
 
     name: str
@@ -52,6 +52,9 @@ class PhaseForecast:
     steps: int
     epochs: float
     forward_passes: float
+    fresh_passes: float = 0.0
+    fixed_until: tuple[str, ...] = ()
+    stored: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
     head = (features + 1) * data.classes
     total = sum(layer.parameters for layer in used.layers)
     phases = tuple(
-        _fit(phase, phase.fit, data, used, head, total) if phase.fit else _solve(phase, plan, data, used, head, total)
+        _fit(phase, phase.fit, plan, data, used, head, total)
+        if phase.fit
+        else _solve(phase, plan, data, used, head, total)
         for phase in plan.phases
     )
     return Forecast(total, features, head, phases)
@@ -120,17 +125,16 @@ def _solve(
 
 
 def _fit(
-    phase: PhasePlan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, head: int, total: int
+    phase: PhasePlan, fit: FitPlan, plan: Plan, data: DatasetFacts, backbone: BackboneFacts, head: int, total: int
 ) -> PhaseForecast:
     groups = trainable.groups(fit.trainable, backbone, phase.name)
-    held = fit.batch_norm == "frozen"
-    trained = {layer.name for group in groups if group.multiplier is not None for layer in group.layers}
+    moving = trainable.moving(groups, fit.batch_norm)
     trained_parameters = sum(
-        layer.parameters - layer.statistics
-        for layer in backbone.layers
-        if layer.name in trained and not (held and layer.batch_norm)
+        layer.parameters - layer.statistics for layer in backbone.layers if layer.name in moving
     ) + (head if any(group.head and group.multiplier is not None for group in groups) else 0)
     epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
+    end = boundary(plan, fit, backbone)
+    fresh = costs.fresh(epochs, end.share, data)
     return PhaseForecast(
         name=phase.name,
         kind="fit",
@@ -145,21 +149,14 @@ def _fit(
         ),
         trainable_parameters=trained_parameters,
         frozen_parameters=total + head - trained_parameters,
-        batch_norm=_batch_norm(fit.batch_norm, backbone, tuple(trained)),
+        batch_norm=_batch_norm(fit.batch_norm, backbone, tuple(moving)),
         steps=fit.steps,
         epochs=epochs,
-        forward_passes=_fit_passes(epochs, data, backbone, trained),
+        forward_passes=costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh,
+        fresh_passes=fresh,
+        fixed_until=end.layers if fit.views else (),
+        stored=end.bytes(fit.views, data) if fit.views else 0,
     )
-
-
-def _fit_passes(epochs: float, data: DatasetFacts, backbone: BackboneFacts, trained: set[str]) -> float:
-    """Each epoch shows every training image forwards, backwards as far as the first trained layer, and validates."""
-    names = [layer.name for layer in backbone.layers]
-    first = next((position for position, name in enumerate(names) if name in trained), len(names))
-    share_behind = (len(names) - first) / max(1, len(names))
-    images = data.train_images + data.validation_images
-    per_epoch = data.train_images * (1 + BACKWARD * share_behind) + data.validation_images
-    return epochs * per_epoch / images
 
 
 def _batch_norm(mode: str, backbone: BackboneFacts, trained_layers: tuple[str, ...]) -> str:

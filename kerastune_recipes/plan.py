@@ -1,11 +1,12 @@
 """A plan: the recipe with nothing left open, for one set of images and one backbone."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from kerastune_recipes import augmentations, durations, rules, trainable
+from kerastune_recipes import augmentations, costs, durations, rules, trainable
 from kerastune_recipes.errors import DataError, RecipeError, did_you_mean
 from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts
 from kerastune_recipes.schema import Record
@@ -61,6 +62,8 @@ class FitPlan(Record):
         batch_norm_momentum: Of trained BatchNormalization; none where all of it is frozen.
         steps: Optimizer updates in all.
         warmup_steps: Of these, updates of linear warmup.
+        views: Augmented views of each image that the fixed part at the front is computed for, once; none where
+            every epoch augments anew.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -73,6 +76,7 @@ class FitPlan(Record):
     warmup_steps: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)]
     augmentation: tuple[AugmentationLayer, ...]
+    views: Annotated[int, Field(ge=1)] | None = None
     label_smoothing: Share
     clip_norm: Positive | None = None
 
@@ -149,7 +153,46 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         keep=spec.keep,
     )
     check(plan, data, backbone)
-    return plan
+    return _with_views(plan, spec, data, backbone.up_to(taps))
+
+
+def _with_views(plan: Plan, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
+    """Decide on the views of the phases that leave them open, which takes a plan that holds together."""
+    phases = []
+    for phase, asked in zip(plan.phases, spec.phases, strict=True):
+        if phase.fit and asked.fit and asked.fit.views == "auto":
+            fit = phase.fit.model_copy(update={"views": _views(plan, phase.fit, data, backbone)})
+            phase = phase.model_copy(update={"fit": fit})
+        phases.append(phase)
+    return plan.model_copy(update={"phases": tuple(phases)})
+
+
+def _views(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts) -> int | None:
+    end = boundary(plan, fit, backbone)
+    epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
+    views = rules.views(bool(fit.augmentation), math.ceil(epochs))
+    pays = rules.views_pay(
+        fresh=costs.fresh(epochs, end.share, data),
+        behind=costs.behind(epochs, end.share, views, data),
+        room=end.bytes(views, data),
+    )
+    return views if pays else None
+
+
+def boundary(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> costs.Boundary:
+    """Return where the part of the network ends that a phase leaves as it is.
+
+    Args:
+        plan: The plan.
+        fit: The phase.
+        backbone: The part of the network in use.
+
+    Raises:
+        RecipeError: A pattern matches nothing, or a layer is not covered.
+    """
+    groups = trainable.groups(fit.trainable, backbone, "trainable")
+    moving = trainable.moving(groups, fit.batch_norm)
+    return costs.boundary(backbone, moving, plan.features.taps, flat=plan.head.pooling == "flatten")
 
 
 def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool) -> PhasePlan:
@@ -200,6 +243,7 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         warmup_steps=durations.parse(spec.schedule.warmup).steps(per_epoch, whole=max(1, steps)),
         batch_size=batch,
         augmentation=layers,
+        views=spec.views if isinstance(spec.views, int) else None,
         label_smoothing=spec.label_smoothing,
         clip_norm=spec.clip_norm,
     )
@@ -235,7 +279,7 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
     for phase in plan.phases:
         where = f"phases.{phase.name}"
         if phase.fit:
-            problems += _fit_problems(phase.fit, data, needed, where)
+            problems += _fit_problems(plan, phase.fit, data, needed, where)
         elif phase.solve and phase.solve.folds == 1:
             problems.append(f"{where}.solve.folds: cross-validation takes 2 folds or more, or 0 for none; received 1.")
         elif phase.solve and len(phase.solve.strengths) > 1 and not phase.solve.folds:
@@ -252,12 +296,28 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
         raise RecipeError(*problems)
 
 
-def _fit_problems(fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:
+def _fit_problems(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:
     problems: list[str] = []
     try:
         trainable.groups(fit.trainable, backbone, f"{where}.fit.trainable")
+        if fit.views is not None and boundary(plan, fit, backbone).share == 1:
+            problems.append(
+                f"{where}.fit.views: nothing at the front of the network is frozen, so there is no part that could be "
+                f"computed once for {fit.views} views; freeze its first stages, or leave views out."
+            )
     except RecipeError as error:
         problems += error.problems
+    epochs = math.ceil(fit.steps / steps_per_epoch(data.train_images, fit.batch_size))
+    if fit.views is not None and fit.views > epochs:
+        problems.append(
+            f"{where}.fit.views: each epoch sees one view, and {fit.views} views are more than there are epochs "
+            f"({epochs}); give at most {epochs}."
+        )
+    if fit.views is not None and fit.views > 1 and not fit.augmentation:
+        problems.append(
+            f"{where}.fit.views: without augmentation the {fit.views} views of an image are all the same; give 1, or "
+            "an augmentation."
+        )
     if fit.batch_size > data.train_images:
         problems.append(
             f"{where}.fit.batch_size: a batch of {fit.batch_size} is more than the {data.train_images} training "

@@ -32,6 +32,13 @@ REFERENCE_BATCH = 32
 STEPS = 400
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 20
 
+# Augmented views of each image on which the part behind a frozen one is trained in turn: benchmarks/frozen_part.md.
+VIEWS = 4
+# They are chosen where they make the phase at least this many times cheaper, for the estimate is rough, and where they
+# take no more room than this: bytes, on a disk that holds the images and little else in a Colab.
+VIEWS_PAY = 1.5
+VIEWS_BYTES = 8 * 2**30
+
 
 def image_size(default: int, minimum: int, data: DatasetFacts) -> int:
     """Return the height and width at which images are shown to the network, pixels.
@@ -74,6 +81,27 @@ def batch_norm_momentum(steps_per_epoch: int) -> float:
     Kornblith et al. 2019: statistics must settle within the run, and Keras's 0.99 to 0.999 outlast a short one.
     """
     return max(0.9, 1 - 10 / steps_per_epoch)
+
+
+def views(augmented: bool, epochs: int) -> int:
+    """Return how many views of each image are enough, where the frozen part is to be computed once for each.
+
+    Args:
+        augmented: False when all views of an image would be the same.
+        epochs: Of the phase; each sees one view.
+    """
+    return min(VIEWS, epochs) if augmented else 1
+
+
+def views_pay(fresh: float, behind: float, room: int) -> bool:
+    """Return whether to train behind the frozen part on a few views, rather than to augment anew each epoch.
+
+    Args:
+        fresh: What augmenting anew would cost, forward passes.
+        behind: What the views would cost, forward passes.
+        room: What they would take, bytes.
+    """
+    return fresh >= VIEWS_PAY * behind and room <= VIEWS_BYTES
 
 
 def folds(data: DatasetFacts) -> int:

@@ -267,7 +267,8 @@ def _look(frozen: Frozen, splits: Sequence[str]) -> float:
 def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[Outcome, np.ndarray]:
     began = time.perf_counter()
     train, validation = bench.images[TRAIN], bench.images[VALIDATION]
-    with bench.display.bar(name, plan.steps) as tick:
+    before = training.passes(plan, len(train.labels), len(validation.labels))
+    with bench.display.bar(name, before + plan.steps) as tick:
         fitted = training.fit(
             bench.network,
             bench.facts,
@@ -276,8 +277,9 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[O
             (train.pixels, train.labels),
             (validation.pixels, validation.labels),
             seed=bench.seed,
-            callbacks=[Ticks(tick), EpochLines(bench.display, name), *bench.callbacks],
+            callbacks=[Ticks(lambda done: tick(before + done)), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
+            progress=tick,
         )
     probabilities = _predict(bench, VALIDATION)
     seconds = time.perf_counter() - began

@@ -155,6 +155,8 @@ class FitSpec(Record):
         batch_size: Global batch size, images.
         augmentation: "none", "light", "medium", "strong", or a list of layers.
         flip: Mirror images that the named augmentations may make; "none" where a flip changes the label.
+        views: "fresh" augments every image anew each epoch; a number makes that many augmented views of each image
+            once, passes them through the frozen part at the front once, and trains the rest on them in turn.
         label_smoothing: Share of the label spread over all classes, 0 to below 1.
         clip_norm: Bound on the global norm of the gradient, or none.
     """
@@ -169,6 +171,7 @@ class FitSpec(Record):
     batch_size: Annotated[int, Field(ge=1)] | Auto = "auto"
     augmentation: Literal["none", "light", "medium", "strong"] | tuple[AugmentationLayer, ...] = "light"
     flip: Flip = "horizontal"
+    views: Annotated[int, Field(ge=1)] | Literal["fresh"] | Auto = "auto"
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = 1.0
 

@@ -78,6 +78,17 @@ def groups(rules: Sequence[Rule], backbone: BackboneFacts, where: str) -> tuple[
     return tuple(taken)
 
 
+def moving(taken: Sequence[Group], batch_norm: str) -> frozenset[str]:
+    """Return the names of the backbone's layers that change while a phase trains.
+
+    Args:
+        taken: Which layers are trained, as `groups` matched them.
+        batch_norm: "frozen" or "trained", see `FitSpec`.
+    """
+    layers = (layer for group in taken if group.multiplier is not None for layer in group.layers)
+    return frozenset(layer.name for layer in layers if batch_norm == "trained" or not layer.batch_norm)
+
+
 def _addresses(layer: LayerFacts, backbone: BackboneFacts) -> tuple[str, ...]:
     stages = [layer.stage, "last_stage"] if layer.stage == backbone.stages[-1] else [layer.stage]
     return (

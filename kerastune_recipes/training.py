@@ -1,7 +1,8 @@
 """A `fit` phase: freeze, compile with a fresh optimizer, fit, all the Keras way."""
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import numpy as np
 
 from kerastune_recipes import optimizers, trainable
 from kerastune_recipes.data import augmentation
-from kerastune_recipes.data.batches import LabelledBatches
+from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.model.freeze import freeze, still_dropout
 from kerastune_recipes.plan import FitPlan, steps_per_epoch
 
 Labelled = tuple[Rows, np.ndarray]
+Batches = LabelledBatches | LabelledViews
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,12 @@ def fit(
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     backup: Path | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Fitted:
     """Train the layers that a phase names.
+
+    Where the plan says how many views, the part of the network that is fixed is passed through once for each of them,
+    and only the rest is trained; the losses are those of training the whole on the same views.
 
     Call it within the scope of the distribution strategy.
 
@@ -63,32 +70,39 @@ def fit(
         seed: Of shuffling and augmentation.
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
+        progress: Told how many of the `passes` before the training are done.
 
     Raises:
-        WorkError: The loss is no longer a number.
+        WorkError: The loss is no longer a number, or the disk has no room for the views.
     """
     classes = network.head.units
     groups = trainable.groups(plan.trainable, facts, f"phases.{phase}.fit.trainable")
     multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum)
     per_epoch = steps_per_epoch(len(train[1]), plan.batch_size)
     augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], train[0].shape[1], seed)
+    batches: Batches = LabelledBatches(
+        *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
+    )
+    held: Batches = LabelledBatches(*validation, classes, plan.batch_size)
     recorder = _Recorder(optimizers.schedule(plan), backup)
     with still_dropout(network.backbone, groups):
-        core = network.core
-        core.compile(
+        model = network.core
+        if plan.views is not None:
+            model, batches, held = _behind(network, plan.views, batches, held, progress)
+        model.compile(
             optimizer=optimizers.build(plan, multipliers),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=plan.label_smoothing),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         )
-        core.fit(
-            LabelledBatches(
-                *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
-            ),
-            validation_data=LabelledBatches(*validation, classes, plan.batch_size),
+        model.fit(
+            batches,
+            validation_data=held,
             epochs=-(-plan.steps // per_epoch),
             verbose=0,
+            # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
+            shuffle=False,
             # The checkpoint is restored first, so that the others see how far the phase had come.
-            callbacks=[*_backup(backup), recorder, _StopAt(plan.steps), *callbacks],
+            callbacks=[*_backup(backup), _Course(batches), recorder, _StopAt(plan.steps), *callbacks],
         )
     if recorder.rows and not np.isfinite(recorder.rows[-1]["loss"]):
         raise WorkError(
@@ -99,8 +113,38 @@ def fit(
     return Fitted(
         rows=tuple(recorder.rows),
         steps=recorder.step,
-        trainable_parameters=_count(core.trainable_weights),
-        frozen_parameters=_count(core.non_trainable_weights),
+        trainable_parameters=_count(network.core.trainable_weights),
+        frozen_parameters=_count(network.core.non_trainable_weights),
+    )
+
+
+def passes(plan: FitPlan, train: int, validation: int) -> int:
+    """Return how many batches are passed through the fixed part before the training, 0 without views.
+
+    Args:
+        plan: The phase.
+        train: Images to train on.
+        validation: Images to watch.
+    """
+    if plan.views is None:
+        return 0
+    return plan.views * steps_per_epoch(train, plan.batch_size) + steps_per_epoch(validation, plan.batch_size)
+
+
+def _behind(
+    network: Network, views: int, train: LabelledBatches, held: LabelledBatches, progress: Callable[[int], None]
+) -> tuple[keras.Model, LabelledViews, LabelledViews]:
+    """Return the rest of the network behind what is fixed, and what it is given for the images."""
+    halves = boundary.split(network)
+    done = itertools.count(1)
+
+    def advance() -> None:
+        progress(next(done))
+
+    return (
+        halves.rest,
+        boundary.compute(halves.fixed, train, views, advance),
+        boundary.compute(halves.fixed, held, 1, advance),
     )
 
 
@@ -116,6 +160,17 @@ def _backup(folder: Path | None) -> list[keras.callbacks.Callback]:
 def _steps_done(model: keras.Model) -> int:
     """Return the optimizer's count, which is not 0 in a phase that goes on from a checkpoint."""
     return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+
+
+class _Course(keras.callbacks.Callback):
+    """Gives each epoch its own batches also in a phase that goes on from a checkpoint."""
+
+    def __init__(self, batches: Batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.batches.start(epoch)
 
 
 class _Recorder(keras.callbacks.Callback):

@@ -33,7 +33,7 @@ def data_facts() -> DatasetFacts:
 
 @pytest.fixture
 def backbone_facts() -> BackboneFacts:
-    """Three stages of a convolution and a BatchNormalization each, at 32 px."""
+    """Three stages of a convolution and a BatchNormalization each, one after the other, at 32 px."""
     layers, outputs, taps = [], [], []
     stages = ("stem", "stage1", "stage2")
     for number, stage in enumerate(stages):
@@ -43,7 +43,8 @@ def backbone_facts() -> BackboneFacts:
             (f"{stage}_bn", 4 * channels, 2 * channels, True),
         ):
             layers.append(LayerFacts(name, stage, parameters, statistics, batch_norm))
-            outputs.append(TapFacts(name, name, (16 >> number, 16 >> number, channels)))
+            before = (outputs[-1].name,) if outputs else ()
+            outputs.append(TapFacts(name, name, (16 >> number, 16 >> number, channels), before))
         taps.append(TapFacts(stage, f"{stage}_bn", (16 >> number, 16 >> number, channels)))
     return BackboneFacts("Tiny", "imagenet", "symmetric", 32, stages, tuple(layers), tuple(taps), tuple(outputs))
 

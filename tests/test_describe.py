@@ -34,3 +34,12 @@ def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
     text = described(data_facts, backbone_facts, **{"head.pooling": "flatten"})
     assert "flatten (parameters grow with the square of the image size; avg pooling would not)" in text
     assert "3,584 features, 7,170 parameters" in text
+
+
+def test_views_say_what_they_take_and_save(data_facts, backbone_facts):
+    text = described(data_facts, backbone_facts)
+    assert "views 4 augmented views, computed once to the end of stage1: 1 MiB" in text
+    assert "expected cost 9.1 forward passes (23.8 if every epoch augmented anew)" in text
+    fresh = described(data_facts, backbone_facts, **{"phases.fine_tuning.fit.views": "fresh"})
+    assert "expected cost 23.8 forward passes" in fresh
+    assert "computed once" not in fresh

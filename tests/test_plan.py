@@ -86,3 +86,46 @@ def test_an_edited_plan_is_checked(edit, message, data_facts, backbone_facts):
     data["phases"][0]["solve"] |= edit
     with pytest.raises(RecipeError, match=message):
         plans.check(Plan.from_data(data, "plan.yaml"), data_facts, backbone_facts)
+
+
+VIEWS, TRAINABLE = "phases.fine_tuning.fit.views", "phases.fine_tuning.fit.trainable"
+
+
+def test_views_are_chosen_where_they_pay(data_facts, backbone_facts):
+    assert changed(data_facts, backbone_facts).phases[1].fit.views == 4
+    whole = {TRAINABLE: [["head", 1.0], ["backbone", 1.0]]}
+    assert changed(data_facts, backbone_facts, **whole).phases[1].fit.views is None
+    short = {"phases.fine_tuning.fit.duration": "1 epochs"}
+    assert changed(data_facts, backbone_facts, **short).phases[1].fit.views is None
+    plain = {"phases.fine_tuning.fit.augmentation": "none"}
+    assert changed(data_facts, backbone_facts, **plain).phases[1].fit.views == 1
+
+
+def test_views_are_not_chosen_where_there_is_no_room(data_facts, backbone_facts):
+    many = replace(data_facts, train=(10**6, 10**6), validation=(10**5, 10**5))
+    assert changed(many, backbone_facts, **{"phases.fine_tuning.fit.duration": "20 epochs"}).phases[1].fit.views is None
+
+
+@pytest.mark.parametrize(("asked", "views"), [("fresh", None), (2, 2), (20, 20)])
+def test_views_that_are_asked_for(asked, views, data_facts, backbone_facts):
+    assert changed(data_facts, backbone_facts, **{VIEWS: asked}).phases[1].fit.views == views
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {VIEWS: 2, TRAINABLE: [["head", 1.0], ["backbone", 1.0]]},
+            "fit.views: nothing at the front of the network is frozen, so there is no part that could be computed once "
+            "for 2 views; freeze its first stages, or leave views out.",
+        ),
+        ({VIEWS: 21}, r"21 views are more than there are epochs \(20\); give at most 20."),
+        (
+            {VIEWS: 2, "phases.fine_tuning.fit.augmentation": "none"},
+            "without augmentation the 2 views of an image are all the same; give 1, or an augmentation.",
+        ),
+    ],
+)
+def test_views_that_make_no_sense(changes, message, data_facts, backbone_facts):
+    with pytest.raises(RecipeError, match=message):
+        changed(data_facts, backbone_facts, **changes)

@@ -52,3 +52,15 @@ def test_taps(backbone_facts):
     assert rules.taps("last", backbone_facts) == ("stage2",)
     assert rules.taps("all", backbone_facts) == ("stem", "stage1", "stage2")
     assert rules.taps(("stem_conv",), backbone_facts) == ("stem_conv",)
+
+
+def test_views():
+    assert rules.views(augmented=True, epochs=20) == 4
+    assert rules.views(augmented=True, epochs=3) == 3
+    assert rules.views(augmented=False, epochs=20) == 1
+
+
+def test_views_pay_where_they_save_enough_and_there_is_room():
+    assert rules.views_pay(fresh=15.0, behind=10.0, room=2**30)
+    assert not rules.views_pay(fresh=14.9, behind=10.0, room=2**30)
+    assert not rules.views_pay(fresh=100.0, behind=10.0, room=2**34)

@@ -104,13 +104,15 @@ def test_class_names_survive(tmp_path):
     assert (tmp_path / "run" / "labels.txt").read_text().split() == ["columns", "plain", "rows"]
 
 
-def test_own_network(tmp_path):
+@pytest.mark.parametrize("views", ["fresh", 2])
+def test_own_network(views):
+    """Made for images of any size; its first stage is frozen."""
     image = keras.Input((None, None, 3))
     hidden = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(image)
     network = keras.Model(image, keras.layers.Conv2D(16, 3, strides=2, activation="relu")(hidden), name="mine")
-    recipe = Recipe.from_name("small_similar", backbone=network, **{"backbone.image_size": 24}, **{
-        key: value for key, value in QUICK.items() if key.startswith("phases")
-    })  # fmt: skip
+    changes = {key: value for key, value in QUICK.items() if key.startswith("phases")}
+    changes |= {"backbone.image_size": 24, "phases.fine_tuning.fit.views": views}
+    recipe = Recipe.from_name("small_similar", backbone=network, **changes)
     report = recipe.run(stripes(), verbose=False)
     assert report.record["backbone"]["name"] == "mine"
     assert report.plan.features.taps == ("stage1", "stage2")

@@ -88,6 +88,17 @@ def test_nothing_is_converted_on_the_quiet():
         read(GOOD + "features: {views: '2'}\n")
 
 
+@pytest.mark.parametrize("views", ["auto", "fresh", 1, 4])
+def test_views_of_a_phase_that_fits(views):
+    assert read(f"{GOOD}      views: {views}\n").phases[1].fit.views == views
+
+
+@pytest.mark.parametrize("views", ["0", "few", "2.5"])
+def test_views_are_a_number_or_a_word(views):
+    with pytest.raises(RecipeError, match=rf"phases.fine_tuning.fit.views: .*received {views!r}?".replace("'", '"?')):
+        read(f"{GOOD}      views: {views}\n")
+
+
 def test_a_phase_that_trains_nothing():
     with pytest.raises(RecipeError, match="every pattern is frozen, so nothing would be trained"):
         read(GOOD.replace("1.0", "frozen").replace("0.1", "frozen"))

@@ -7,6 +7,7 @@ import pytest
 from kerastune_recipes import training
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.errors import WorkError
+from kerastune_recipes.model import boundary
 
 LAST_STAGE = [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]
 
@@ -127,6 +128,98 @@ def test_frozen_dropout_does_not_act(assembled, fit_plan, pictures):
     assert first == pytest.approx(quiet, abs=1e-4)
     rates = [layer.rate for layer in network.backbone.layers if isinstance(layer, keras.layers.Dropout)]
     assert min(rates) > 0
+
+
+def losses(fitted):
+    return [(row["loss"], row["val_loss"]) for row in fitted.rows]
+
+
+def whole(network):
+    """Split a network so that nothing is fixed: its images are the views, and all of it is trained."""
+    image = keras.Input(network.core.input_shape[1:])
+    given = keras.Input(network.core.input_shape[1:])
+    return boundary.Halves(
+        keras.Model(image, [keras.layers.Identity()(image)]), keras.Model([given], network.core(given))
+    )
+
+
+@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "MobileNetV2", "DemoNet"])
+def test_behind_the_frozen_part_the_losses_are_those_of_the_whole(name, assembled, fit_plan, pictures, monkeypatch):
+    """Two views in turn for three epochs, one step each, with the augmentation and the order that the seed gives."""
+    augmentation = [{"layer": "RandomFlip", "arguments": {}}, {"layer": "RandomTranslation", "arguments": {
+        "height_factor": 0.1, "width_factor": 0.1}}]  # fmt: skip
+    plan = fit_plan(trainable=LAST_STAGE, views=2, steps=3, batch_size=8, learning_rate=0.01, augmentation=augmentation)
+    found = {}
+    for way, split in (("behind", boundary.split), ("whole", whole)):
+        monkeypatch.setattr(boundary, "split", split)
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled(name, taps="all")
+        before = weights_by_layer(network)
+        found[way] = losses(run(network, facts, plan, pictures))
+        last_stage = {layer.name for layer in facts.layers if layer.stage == facts.stages[-1]}
+        assert changed(before, weights_by_layer(network)) <= last_stage
+    np.testing.assert_allclose(found["behind"], found["whole"], atol=1e-5, rtol=0)
+    assert len({loss for loss, _ in found["whole"]}) == 3
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
+def test_unaugmented_the_losses_are_those_of_plain_fit(batch_norm, assembled, fit_plan, pictures):
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled(taps="all")
+        found.append(run(network, facts, fit_plan(trainable=LAST_STAGE, batch_norm=batch_norm, views=views), pictures))
+    plain, behind = found
+    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+    assert behind.trainable_parameters == plain.trainable_parameters
+    assert behind.frozen_parameters == plain.frozen_parameters
+
+
+def test_discriminative_rates_hold_behind_the_frozen_part(assembled, fit_plan, pictures):
+    rules = [["head", 1.0], ["backbone/last_stage", 0.1], ["backbone", "frozen"]]
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        run(network, facts, fit_plan(trainable=rules, views=views), pictures)
+        found.append(network.model.get_weights())
+    for plain, behind in zip(*found, strict=True):
+        np.testing.assert_allclose(behind, plain, atol=1e-5)
+
+
+class Interrupted(keras.callbacks.Callback):
+    """Presses Ctrl-C after the second epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_phase_goes_on_with_the_same_views(assembled, fit_plan, pictures, tmp_path):
+    augmentation = [{"layer": "RandomFlip", "arguments": {}}]
+    optimizer = {"name": "sgd", "momentum": 0.9}
+    plan = fit_plan(
+        trainable=LAST_STAGE, views=3, steps=8, augmentation=augmentation, optimizer=optimizer, learning_rate=0.01
+    )
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    start = network.model.get_weights()
+    straight = run(network, facts, plan, pictures)
+    network.model.set_weights(start)
+    with pytest.raises(KeyboardInterrupt):
+        run(network, facts, plan, pictures, backup=tmp_path / "epochs", callbacks=[Interrupted()])
+    network.model.set_weights(start)
+    resumed = run(network, facts, plan, pictures, backup=tmp_path / "epochs")
+    assert [row["epoch"] for row in resumed.rows] == [1, 2, 3, 4]
+    np.testing.assert_allclose(losses(resumed), losses(straight), atol=1e-5)
+
+
+def test_progress_is_told_of_every_pass(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    plan, told = fit_plan(trainable=LAST_STAGE, views=1), []
+    run(network, facts, plan, pictures, progress=told.append)
+    assert told == [1, 2, 3] == list(range(1, 1 + training.passes(plan, 8, 4)))
+    assert training.passes(fit_plan(), 8, 4) == 0
 
 
 def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):

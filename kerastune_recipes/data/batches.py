@@ -1,6 +1,7 @@
 """Batches of decoded images, the same under every Keras backend."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -10,30 +11,38 @@ from kerastune_recipes.data.spool import Rows
 Augment = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-class Batches(keras.utils.PyDataset):
-    """Images in their own order, for a pass through a network.
+class _Shuffled(keras.utils.PyDataset):
+    """Batches shuffled anew every epoch; the last may be smaller. The seed None keeps the order."""
 
-    Args:
-        images: uint8 (n, s, s, 3), in memory or in a file.
-        batch_size: Images in a batch; the last may hold fewer.
-        mirrored: True to give each image's mirror image instead.
-    """
-
-    def __init__(self, images: Rows, batch_size: int, mirrored: bool = False):
+    def __init__(self, count: int, batch_size: int, seed: int | None):
         super().__init__()
-        self.images = images
+        self.count = count
         self.batch_size = batch_size
-        self.mirrored = mirrored
+        self.seed = seed
+        self.start(0)
 
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        batch = self.images[index * self.batch_size : (index + 1) * self.batch_size]
-        return (batch[:, :, ::-1] if self.mirrored else batch,)
+    def start(self, epoch: int) -> None:
+        """Shuffle for an epoch, counted from 0."""
+        self.epoch = epoch
+        if self.seed is None:
+            self.order = np.arange(self.count)
+        else:
+            self.order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+
+    def on_epoch_end(self) -> None:
+        """Shuffle for the next epoch."""
+        self.start(self.epoch + 1)
+
+    def chosen(self, index: int) -> np.ndarray:
+        """Return the numbers of the images in a batch."""
+        # Sorted within the batch: a file is then read forwards.
+        return np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
 
 
-class LabelledBatches(keras.utils.PyDataset):
+class LabelledBatches(_Shuffled):
     """Images with one-hot labels, shuffled anew every epoch where they are to be trained on.
 
     Args:
@@ -54,30 +63,44 @@ class LabelledBatches(keras.utils.PyDataset):
         seed: int | None = None,
         augment: Augment | None = None,
     ):
-        super().__init__()
+        super().__init__(len(images), batch_size, seed)
         self.images = images
         self.labels = np.eye(classes, dtype=np.float32)[labels]
-        self.batch_size = batch_size
-        self.seed = seed
         self.augment = augment
-        self.epoch = 0
-        self.order = self._order()
-
-    def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        # Sorted within the batch: a file is then read forwards.
-        chosen = np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
+        chosen = self.chosen(index)
         images, labels = self.images[chosen], self.labels[chosen]
         return self.augment(images, labels) if self.augment else (images, labels)
 
-    def on_epoch_end(self) -> None:
-        """Shuffle for the next epoch."""
-        self.epoch += 1
-        self.order = self._order()
 
-    def _order(self) -> np.ndarray:
-        if self.seed is None:
-            return np.arange(len(self.images))
-        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
+class LabelledViews(_Shuffled):
+    """What a part of a network made of several views of each image, one view an epoch in turn.
+
+    Args:
+        values: float32 (views, n, d), in memory or in a file: the tensors of each image, flat and side by side.
+        shapes: Of these tensors.
+        labels: float32 (views, n, classes); a view that mixes images mixes their labels too.
+        batch_size: Images in a batch; the last may hold fewer.
+        seed: Of the shuffling; None keeps the order.
+    """
+
+    def __init__(
+        self,
+        values: Rows,
+        shapes: Sequence[tuple[int, ...]],
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
+    ):
+        super().__init__(values.shape[1], batch_size, seed)
+        self.values = values
+        self.shapes = shapes
+        self.ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        self.labels = labels
+
+    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        view, chosen = self.epoch % len(self.values), self.chosen(index)
+        tensors = np.split(self.values[view, chosen], self.ends, axis=1)
+        shaped = (tensor.reshape(-1, *shape) for tensor, shape in zip(tensors, self.shapes, strict=True))
+        return tuple(shaped), self.labels[view, chosen]

@@ -8,7 +8,7 @@ import socket
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -360,7 +360,23 @@ def _outputs(network: keras.Model, image_size: int) -> list[TapFacts]:
         # A model for images of any size: let it say what comes out at this one.
         everything = keras.Model(network.inputs, list(maps.values()))
         shapes = everything.compute_output_shape((None, image_size, image_size, 3))
-    return [TapFacts(name, name, tuple(shape[1:])) for name, shape in zip(maps, shapes, strict=True)]
+    inputs = _inputs(network, maps)
+    return [TapFacts(name, name, tuple(shape[1:]), inputs[name]) for name, shape in zip(maps, shapes, strict=True)]
+
+
+def _inputs(network: keras.Model, maps: Container[str]) -> dict[str, tuple[str, ...]]:
+    """Map every operation to the nearest ones before it that put out a map."""
+    makers = {id(tensor): each.name for each in network.operations for tensor in keras.tree.flatten(each.output)}
+    found: dict[str, tuple[str, ...]] = {}
+    for operation in network.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            found[operation.name] = ()
+            continue
+        # A tensor of unknown maker comes from a second call of a layer; the first one stands for both.
+        parents = [makers[id(tensor)] for tensor in keras.tree.flatten(operation.input) if id(tensor) in makers]
+        nearest = [near for parent in parents for near in ((parent,) if parent in maps else found[parent])]
+        found[operation.name] = tuple(dict.fromkeys(nearest))
+    return found
 
 
 def _derived_stages(network: keras.Model, outputs: Sequence[TapFacts]) -> list[Stage]:

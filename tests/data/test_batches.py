@@ -1,6 +1,6 @@
 import numpy as np
 
-from kerastune_recipes.data.batches import Batches, LabelledBatches
+from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import FileArray
 
 
@@ -14,13 +14,9 @@ def seen(batches: LabelledBatches) -> list[int]:
 
 
 def test_in_order_with_a_smaller_last_batch():
-    batches = Batches(numbered(5), 2)
+    batches = LabelledBatches(numbered(5), np.arange(5), 5, 2)
     assert [len(batches[index][0]) for index in range(len(batches))] == [2, 2, 1]
-
-
-def test_mirrored():
-    image = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
-    np.testing.assert_array_equal(Batches(image, 1, mirrored=True)[0][0], image[:, :, ::-1])
+    assert seen(batches) == [0, 1, 2, 3, 4]
 
 
 def test_every_image_once_an_epoch_in_a_new_order():
@@ -46,13 +42,33 @@ def test_labels_go_with_their_images():
 def test_images_may_lie_in_a_file():
     stored = FileArray((10, 4, 4, 3), np.uint8)
     stored[:] = numbered(10)
-    ordered, expected = Batches(stored, 4, mirrored=True), Batches(numbered(10), 4, mirrored=True)
     shuffled, same = (LabelledBatches(images, np.arange(10), 10, 3, seed=0) for images in (stored, numbered(10)))
     for index in range(3):
-        np.testing.assert_array_equal(ordered[index][0], expected[index][0], strict=True)
         np.testing.assert_array_equal(shuffled[index][0], same[index][0], strict=True)
 
 
 def test_augmentation_is_applied():
     batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=lambda images, labels: (images + 100, labels))
     assert seen(batches) == [100, 101]
+
+
+def test_each_epoch_is_one_view_and_the_views_take_turns():
+    values = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
+    labels = np.stack([np.eye(5, dtype=np.float32), np.eye(5, dtype=np.float32)[::-1]])
+    views = LabelledViews(values, [(2, 1), (1,)], labels, batch_size=5, seed=0)
+    for view in (0, 1, 0):
+        (first, second), mixed = views[0]
+        np.testing.assert_array_equal(first[:, :, 0], values[view, :, :2])
+        np.testing.assert_array_equal(second, values[view, :, 2:])
+        np.testing.assert_array_equal(mixed, labels[view])
+        views.on_epoch_end()
+
+
+def test_an_epoch_can_be_gone_to():
+    views = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
+    views.on_epoch_end()
+    second = seen(views)
+    views.start(0)
+    assert seen(views) != second
+    views.start(1)
+    assert seen(views) == second

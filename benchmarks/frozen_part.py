@@ -1,0 +1,124 @@
+"""Fine-tuning the last stage behind the frozen part: how many augmented views are enough, and what it saves.
+
+    KERAS_HOME=... python benchmarks/frozen_part.py views DATA_FOLDER... --image-size 96 --seeds 2
+    python benchmarks/frozen_part.py time VGG16 ResNet50 --images 64 --views 4 --epochs 20
+
+`views` fine-tunes as `small_similar` does, from one solved head, once for each number of views, and judges on the held
+out part of the training images; nothing else is read. `time` trains random weights on noise, in turn fresh and behind
+the frozen part. Lines of a table are printed as they are found.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerastune_recipes import catalog, features, metrics, rules, runner, solvers, training
+from kerastune_recipes.model.assemble import Network, assemble
+from kerastune_recipes.plan import Plan
+from kerastune_recipes.preparation import Prepared, prepare
+from kerastune_recipes.progress import Display
+
+COUNTS: tuple[int | None, ...] = (1, 2, 4, 8, None)
+
+
+def fitted(prepared: Prepared, plan: Plan, network: Network, images: runner.Decoded, views: int | None, seed: int):
+    """Fine-tune, and return the seconds it took and what `training.fit` says."""
+    fit = plan.phases[-1].fit.model_copy(update={"views": views})
+    train, held = images.train, images.validation
+    began = time.perf_counter()
+    facts = prepared.facts.up_to(plan.features.taps)
+    outcome = training.fit(
+        network, facts, "fine_tuning", fit, (train.pixels, train.labels), (held.pixels, held.labels), seed=seed
+    )
+    return time.perf_counter() - began, outcome
+
+
+def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
+    """Print a line for each number of views."""
+    changes = {"backbone": backbone, "backbone.image_size": size, "phases.fine_tuning.fit.views": "fresh"}
+    spec = catalog.load("small_similar", changes)
+    prepared = prepare("small_similar", spec, {"train": str(folder / "train")}, seed=seed)
+    plan, images = prepared.plan, runner.decode(prepared.dataset, prepared.plan, Display(False))
+    keras.utils.set_random_seed(seed)
+    network = assemble(plan, prepared.facts, prepared.network)
+    solve, fit = plan.phases[0].solve, plan.phases[1].fit
+    found = features.extract(network.extractor, images.train.pixels)
+    solved = solvers.logistic_regression(found, images.train.labels, solve.strengths, solve.folds, seed)
+    network.head.set_weights([solved.kernel, solved.bias])
+    start = network.model.get_weights()
+    epochs = math.ceil(fit.steps / math.ceil(len(images.train.labels) / fit.batch_size))
+    for count in COUNTS:
+        if count is not None and count > epochs:
+            continue
+        network.model.set_weights(start)
+        seconds, _ = fitted(prepared, plan, network, images, count, seed)
+        (probabilities,) = features.extract(network.core, images.validation.pixels)
+        scores = metrics.summary(probabilities, images.validation.labels)
+        print(
+            f"| {folder.name} | {seed} | {len(images.train.labels)} | {plan.backbone.image_size} | {epochs} "
+            f"| {count or 'fresh'} | {scores['accuracy']:.1%} | {scores['log_loss']:.3f} | {seconds:.0f} |",
+            flush=True,
+        )
+
+
+def timed(backbone: str, count: int, number: int, epochs: int, repeats: int) -> None:
+    """Print a line with the seconds of both ways and their ratio."""
+    random = np.random.default_rng(0)
+    pixels, labels = (
+        random.integers(0, 256, (count * 5 // 4, 224, 224, 3), dtype=np.uint8),
+        np.arange(count * 5 // 4) % 4,
+    )
+    changes = {"backbone": backbone, "backbone.weights": "none", "phases.fine_tuning.fit.duration": f"{epochs} epochs"}
+    ds = {"train": (pixels[:count], labels[:count]), "validation": (pixels[count:], labels[count:])}
+    prepared = prepare("small_similar", catalog.load("small_similar", changes), ds, seed=0)
+    images = runner.decode(prepared.dataset, prepared.plan, Display(False))
+    network = assemble(prepared.plan, prepared.facts, prepared.network)
+    seconds: dict[int | None, list[float]] = {None: [], number: []}
+    for _ in range(repeats):
+        for way in seconds:
+            seconds[way].append(fitted(prepared, prepared.plan, network, images, way, seed=0)[0])
+    fresh, behind = (statistics.median(each) for each in seconds.values())
+    ratios = [one / other for one, other in zip(*seconds.values(), strict=True)]
+    print(
+        f"| {backbone} | {count} + {len(labels) - count} | {number} | {epochs} | {fresh:.0f} | {behind:.0f} "
+        f"| {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}) |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print one of the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    asked = commands.add_parser("views", help="how many are enough")
+    asked.add_argument("data", nargs="+", type=Path)
+    asked.add_argument("--backbone", default="MobileNetV2")
+    asked.add_argument("--image-size", type=int, default="auto")
+    asked.add_argument("--seeds", type=int, default=2)
+    asked = commands.add_parser("time", help="what they save")
+    asked.add_argument("backbones", nargs="+")
+    asked.add_argument("--images", type=int, default=64, help="to train on; a quarter as many to validate")
+    asked.add_argument("--views", type=int, default=rules.VIEWS)
+    asked.add_argument("--epochs", type=int, default=rules.MOST_EPOCHS)
+    asked.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    if options.command == "views":
+        print("| data | seed | images | image size | epochs | views | validation accuracy | log loss | seconds |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        for seed in range(options.seeds):
+            for folder in options.data:
+                views(folder, options.backbone, options.image_size, seed)
+    else:
+        print("| backbone | images | views | epochs | seconds, fresh | seconds, behind | ratio |")
+        print("|---|---|---|---|---|---|---|")
+        for backbone in options.backbones:
+            timed(backbone, options.images, options.views, options.epochs, options.repeats)
+
+
+if __name__ == "__main__":
+    main()
