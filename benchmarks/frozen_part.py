@@ -14,28 +14,33 @@ import statistics
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from kerastune_recipes import catalog, features, metrics, rules, runner, solvers, training
+from kerastune_recipes import catalog, features, metrics, rules, solvers, training
+from kerastune_recipes.data import arrays
 from kerastune_recipes.model.assemble import Network, assemble
-from kerastune_recipes.plan import Plan
 from kerastune_recipes.preparation import Prepared, prepare
-from kerastune_recipes.progress import Display
 
 COUNTS: tuple[int | None, ...] = (1, 2, 4, 8, None)
 
 
-def fitted(prepared: Prepared, plan: Plan, network: Network, images: runner.Decoded, views: int | None, seed: int):
-    """Fine-tune, and return the seconds it took and what `training.fit` says."""
+def decoded(prepared: Prepared) -> tuple[training.Labelled, training.Labelled]:
+    """Return training and validation images with their labels."""
+    size = prepared.plan.backbone.image_size
+    train, held = prepared.dataset.train, prepared.dataset.validation
+    return (arrays.load(train, size), train.labels), (arrays.load(held, size), held.labels)
+
+
+def fitted(
+    prepared: Prepared, network: Network, images: tuple[training.Labelled, training.Labelled], views: int | None
+) -> float:
+    """Fine-tune, and return the seconds it took."""
+    plan = prepared.plan
     fit = plan.phases[-1].fit.model_copy(update={"views": views})
-    train, held = images.train, images.validation
-    began = time.perf_counter()
     facts = prepared.facts.up_to(plan.features.taps)
-    outcome = training.fit(
-        network, facts, "fine_tuning", fit, (train.pixels, train.labels), (held.pixels, held.labels), seed=seed
-    )
-    return time.perf_counter() - began, outcome
+    began = time.perf_counter()
+    training.fit(network, facts, "fine_tuning", fit, *images, seed=0)
+    return time.perf_counter() - began
 
 
 def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
@@ -43,24 +48,23 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
     changes = {"backbone": backbone, "backbone.image_size": size, "phases.fine_tuning.fit.views": "fresh"}
     spec = catalog.load("small_similar", changes)
     prepared = prepare("small_similar", spec, {"train": str(folder / "train")}, seed=seed)
-    plan, images = prepared.plan, runner.decode(prepared.dataset, prepared.plan, Display(False))
-    keras.utils.set_random_seed(seed)
+    plan, images = prepared.plan, decoded(prepared)
     network = assemble(plan, prepared.facts, prepared.network)
     solve, fit = plan.phases[0].solve, plan.phases[1].fit
-    found = features.extract(network.extractor, images.train.pixels)
-    solved = solvers.logistic_regression(found, images.train.labels, solve.strengths, solve.folds, seed)
+    (pixels, labels), (held_pixels, held_labels) = images
+    found = features.predict(network.extractor, pixels)[None]
+    solved = solvers.logistic_regression(found, labels, solve.strengths, solve.folds, seed)
     network.head.set_weights([solved.kernel, solved.bias])
     start = network.model.get_weights()
-    epochs = math.ceil(fit.steps / math.ceil(len(images.train.labels) / fit.batch_size))
+    epochs = math.ceil(fit.steps / math.ceil(len(labels) / fit.batch_size))
     for count in COUNTS:
         if count is not None and count > epochs:
             continue
         network.model.set_weights(start)
-        seconds, _ = fitted(prepared, plan, network, images, count, seed)
-        (probabilities,) = features.extract(network.core, images.validation.pixels)
-        scores = metrics.summary(probabilities, images.validation.labels)
+        seconds = fitted(prepared, network, images, count)
+        scores = metrics.summary(features.predict(network.core, held_pixels), held_labels)
         print(
-            f"| {folder.name} | {seed} | {len(images.train.labels)} | {plan.backbone.image_size} | {epochs} "
+            f"| {folder.name} | {seed} | {len(labels)} | {plan.backbone.image_size} | {epochs} "
             f"| {count or 'fresh'} | {scores['accuracy']:.1%} | {scores['log_loss']:.3f} | {seconds:.0f} |",
             flush=True,
         )
@@ -76,12 +80,12 @@ def timed(backbone: str, count: int, number: int, epochs: int, repeats: int) -> 
     changes = {"backbone": backbone, "backbone.weights": "none", "phases.fine_tuning.fit.duration": f"{epochs} epochs"}
     ds = {"train": (pixels[:count], labels[:count]), "validation": (pixels[count:], labels[count:])}
     prepared = prepare("small_similar", catalog.load("small_similar", changes), ds, seed=0)
-    images = runner.decode(prepared.dataset, prepared.plan, Display(False))
+    images = decoded(prepared)
     network = assemble(prepared.plan, prepared.facts, prepared.network)
     seconds: dict[int | None, list[float]] = {None: [], number: []}
     for _ in range(repeats):
         for way in seconds:
-            seconds[way].append(fitted(prepared, prepared.plan, network, images, way, seed=0)[0])
+            seconds[way].append(fitted(prepared, network, images, way))
     fresh, behind = (statistics.median(each) for each in seconds.values())
     ratios = [one / other for one, other in zip(*seconds.values(), strict=True)]
     print(
