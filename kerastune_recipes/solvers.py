@@ -15,13 +15,13 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-# The numbers below were measured by benchmarks/solver.py; benchmarks/solver.md has the figures.
+# What the numbers below rest on is in benchmarks/solver.md.
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
 PROTOCOL = 1
 
-# Bounds on the work of L-BFGS. A rough solution tells which strength is better, and is as good as a fine one where
-# there are many images.
+# Bounds on the work of L-BFGS. A rough solution tells which strength is better, and was no worse than a fine one
+# where there are many images.
 ROUGH = {"tol": 1e-3, "max_iter": 100}
 FINE = {"tol": 1e-4, "max_iter": 1000}
 # A strength is worth going on from when it lowers the log loss by this share: towards weak strengths it is often flat.
@@ -171,7 +171,7 @@ def logistic_regression(
         features, basis = _row_space(features)
         rows = _Rows(features, labels[order])
         if not folds:
-            choice = _Choice(strengths[0], 1.0, None, {}, "nothing: too few images")
+            choice = _Choice(strengths[0], 1.0, None, {}, "nothing, there being no folds")
         else:
             choice = _by_cross_validation(rows.part(0, ends[folds - 1]), ends[:folds], strengths, threads)
             if ends[folds] < len(labels):
@@ -193,7 +193,7 @@ def logistic_regression(
 def _parts(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Give each image its part: its fold where it helps to choose, else `folds`, or `folds + 1` where it is held out.
 
-    Every class has at least one image in every fold, however small the sample is.
+    However small the sample is, a class of as many images as there are folds has one in each.
     """
     images = len(labels)
     if not folds:
@@ -308,7 +308,7 @@ def _by_hold_out(
     """Try the first choice, and the strength two before it, on all images.
 
     A strength is the precision of a prior against the summed loss, so that it need not grow with the images; yet where
-    few directions of the features tell the classes apart it does. It never lost by being too strong for all of them.
+    few directions of the features tell the classes apart it does. No sample's was too strong by 1% of the loss.
     """
     at = strengths.index(first.strength)
     candidates = strengths[at - 2 : at + 1 : 2] if at >= 2 else strengths[at : at + 1]
