@@ -1,6 +1,7 @@
 """The frozen part of the model, computed once for each image and view, ever: what the store holds is not done again."""
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Extracted:
     Args:
         rows: float16 or float32 (v, n, d), for each view of each image.
         computed: Rows that were passed through the network; the others were found in the store.
-        seconds_a_row: What one of them took, by the median of the batches; None where there were none.
+        seconds_a_row: What one of them took, by the median of the batches; None where there were too few to tell.
         seconds_aside: Time spent on reading images and on tracing the graph, which are no part of the pass.
     """
 
@@ -109,15 +110,18 @@ def extract(
     todo = np.flatnonzero(rows.missing)
     done = len(keys) - len(todo)
     forward, at_once = _forward(extractor)
-    traced = extractor.predict_function is not None
     reading = _Timed(_rebatched(_read(samples, _wanted(todo, views), size, pixels, ahead), at_once))
     keeper = _Keeper(space, keys, rows)
-    seconds = []
+    tracing = 0.0
+    seconds: list[float] = []
     try:
         for batch in reading:
+            if not seconds:
+                # The first call may trace the graph, which is no part of the pass.
+                tracing = _seconds(partial(forward, batch[:1]))
             began = time.perf_counter()
             computed = forward(batch)
-            seconds.append(time.perf_counter() - began)
+            seconds.append((time.perf_counter() - began) / len(batch))
             keeper.take(todo[keeper.given : keeper.given + len(batch)], computed)
             if tick:
                 tick(done + keeper.given)
@@ -125,14 +129,11 @@ def extract(
         keeper.hand_over()
     if tick:
         tick(len(keys))
-    if len(seconds) == 1 and not traced:  # the first batch also traces the graph
-        seconds.append(_seconds(partial(forward, batch)))
-    a_batch = float(np.median(seconds[0 if traced else 1 :])) if seconds else 0.0
     return Extracted(
         rows=rows.array.reshape(len(samples), len(views), -1).swapaxes(0, 1),
         computed=len(todo),
-        seconds_a_row=a_batch / at_once if seconds else None,
-        seconds_aside=reading.seconds + (0.0 if traced or not seconds else seconds[0] - a_batch),
+        seconds_a_row=float(np.median(seconds)) if seconds else None,
+        seconds_aside=reading.seconds + tracing,
     )
 
 
@@ -147,20 +148,11 @@ def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
+    forward, _ = _forward(extractor)
     sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, min(SAMPLE, len(pixels)), BATCH)]
     # The first call may trace the graph, which is no part of the pass.
-    passed_through(extractor, sample[0])
-    seconds = [_seconds(partial(passed_through, extractor, batch)) for batch in sample]
-    return float(np.median(seconds)) * count / BATCH
-
-
-def passed_through(network: keras.Model, batch: np.ndarray) -> np.ndarray:
-    """Pass at most `BATCH` images through a network, filled up to that many, so that one graph serves for all.
-
-    `predict` would put tf.data in between, whose iterator takes up to five seconds to close.
-    """
-    filling = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
-    return np.asarray(network.predict_on_batch(np.concatenate([batch, filling])))[: len(batch)]
+    forward(sample[0][:1])
+    return float(np.median([_seconds(partial(forward, batch)) / len(batch) for batch in sample])) * count
 
 
 def predict(network: keras.Model, pixels: Any, tick: Tick | None = None) -> np.ndarray:
@@ -184,14 +176,41 @@ def predict(network: keras.Model, pixels: Any, tick: Tick | None = None) -> np.n
 
 
 def _forward(network: keras.Model) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """Return how to pass images through a network, and how many at once."""
+    """Return how to pass uint8 images through a network, and how many at once."""
     strategy = getattr(network, "distribute_strategy", None)
     replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-    if replicas == 1:
-        return lambda batch: passed_through(network, batch), BATCH
-    # Only predict shares a batch among replicas.
-    shared = BATCH * replicas
-    return lambda batch: network.predict(batch, batch_size=shared, verbose=0), shared * _BATCHES_FOR_REPLICAS
+    if replicas > 1:  # only predict shares a batch among replicas
+        shared = BATCH * replicas
+        return lambda batch: network.predict(batch, batch_size=shared, verbose=0), shared * _BATCHES_FOR_REPLICAS
+    if keras.backend.backend() == "tensorflow":
+        graph = _graph(network)
+        return lambda batch: graph(batch).numpy(), BATCH
+    return lambda batch: _filled_up(network, batch), BATCH
+
+
+# One graph for each network, gone when the network is.
+_GRAPHS: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
+
+
+def _graph(network: keras.Model) -> Any:
+    """Return the network as a TensorFlow function of any number of images.
+
+    `predict` would put tf.data in between, whose iterator takes up to five seconds to close, and `predict_on_batch`
+    would trace a graph for each number of images.
+    """
+    import tensorflow as tf
+
+    if network not in _GRAPHS:
+        seen: Callable[[], Any] = weakref.ref(network)
+        images = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+        _GRAPHS[network] = tf.function(lambda batch: seen()(batch, training=False), input_signature=[images])
+    return _GRAPHS[network]
+
+
+def _filled_up(network: keras.Model, batch: np.ndarray) -> np.ndarray:
+    """Pass images through a network, filled up to a whole batch, so that one graph of one shape serves for all."""
+    filling = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
+    return np.asarray(network.predict_on_batch(np.concatenate([batch, filling])))[: len(batch)]
 
 
 def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:

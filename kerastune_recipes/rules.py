@@ -32,7 +32,8 @@ REFERENCE_BATCH = 32
 STEPS = 400
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 20
 
-# Augmented views of each image on which the part behind a frozen one is trained in turn: benchmarks/frozen_part.md.
+# Augmented views of each image on which the part behind a frozen one is trained in turn: provisional, from one seed on
+# three sets (benchmarks/frozen_part.md).
 VIEWS = 4
 # They are chosen where they make the phase at least this many times cheaper, for the estimate is rough, and where they
 # take no more room than this: bytes, on a disk that holds the images and little else in a Colab.

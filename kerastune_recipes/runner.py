@@ -51,25 +51,29 @@ class Bench:
     seed: int
     display: Display
     callbacks: tuple[keras.callbacks.Callback, ...]
-    _frozen: dict[str, Frozen] = field(default_factory=dict)
+    _frozen: list[Frozen] = field(default_factory=list)
 
     def frozen(self) -> Frozen:
         """Return the frozen work of the network as it is now."""
-        digest = fingerprint(self.network, self.plan)
-        if digest not in self._frozen:
+        if not self._frozen:
             backbone = self.plan.backbone
             taps = ", ".join(self.plan.features.taps)
             about = f"{backbone.name}, weights {backbone.weights}, {backbone.image_size} px, {taps}"
-            self._frozen[digest] = Frozen(
+            found = Frozen(
                 extractor=self.network.extractor,
                 size=backbone.image_size,
-                space=self.store.space(digest, about),
+                space=self.store.space(fingerprint(self.network, self.plan), about),
                 views=views(self.plan.features.views, self.plan.features.flip),
                 images=self.images,
                 display=self.display,
                 ahead=int(distribution.accelerated()),
             )
-        return self._frozen[digest]
+            self._frozen.append(found)
+        return self._frozen[0]
+
+    def weights_moved(self) -> None:
+        """Forget the frozen work: another network begins."""
+        self._frozen.clear()
 
 
 def run(
@@ -185,6 +189,7 @@ def _phases(bench: Bench, book: Journal, begin: Callable[[], None]) -> tuple[lis
         probabilities = book.restore(position, bench.network.model)
         kept.append((bench.network.model.get_weights(), probabilities))
         bench.display.line(f"{outcome.name}: finished before, taken from the journal")
+        bench.weights_moved()
     for position, phase in enumerate(bench.plan.phases[len(outcomes) :], len(outcomes) + 1):
         if phase.solve:
             outcome, probabilities = _solve(bench, phase.name, phase.solve)
@@ -281,6 +286,7 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[O
             backup=epochs,
             progress=tick,
         )
+    bench.weights_moved()
     probabilities = _predict(bench, VALIDATION)
     seconds = time.perf_counter() - began
     return Outcome(
