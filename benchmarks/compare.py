@@ -10,7 +10,6 @@ to benchmarks/compare.md, the curves to benchmarks/compare_DATA.svg.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -169,13 +168,12 @@ def page(played: dict[str, Rounds], command: str, most_epochs: int | None) -> st
 
 
 def draw(name: str, rounds: Rounds, path: Path) -> None:
-    """Draw test accuracy against seconds, the median of the rounds at each point, as SVG."""
+    """Draw test accuracy against seconds in the first round, as SVG."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     for method in rounds[0]:
-        curves = zip(*_each(rounds, method, "curve"), strict=True)
-        middle = [[statistics.median(values) for values in zip(*point, strict=True)] for point in curves]
-        axes.plot(*zip(*middle, strict=True), marker="o", markersize=3 if len(middle) > 1 else 7, label=_title(method))
+        curve = rounds[0][method]["curve"]
+        axes.plot(*zip(*curve, strict=True), marker="o", markersize=3 if len(curve) > 1 else 7, label=_title(method))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -328,7 +328,7 @@ def _class_names(dataset: Any) -> list[str]:
 
 
 class _Curve(keras.callbacks.Callback):
-    """Test accuracy after each epoch, as `points`.
+    """Test accuracy as `points`: after each epoch in the first round, which is drawn, then at the end of each phase.
 
     The watch is held while it is measured, and while `fit` evaluates its validation images.
     """
@@ -337,6 +337,7 @@ class _Curve(keras.callbacks.Callback):
         super().__init__()
         self.points: list[tuple[float, float]] = []
         self._watch = task.watch
+        self._each_epoch = task.seed == 0
         with self._watch.held():
             self._test_ds = _in_order(task.test).cache()
 
@@ -347,6 +348,8 @@ class _Curve(keras.callbacks.Callback):
         self._watch.go_on()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not (self._each_epoch or epoch + 1 == self.params["epochs"]):
+            return
         with self._watch.held():
             accuracy = self.model.evaluate(self._test_ds, verbose=0, return_dict=True)["accuracy"]
             self.points.append((self._watch.seconds(), accuracy))

@@ -341,7 +341,8 @@ def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
 def _compile_for_the_user(network: Network, one_hot_labels: bool) -> None:
     """Compile the whole model plainly, so that evaluate and fit go on working and any Keras can load it."""
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
-    rate = rules.FINE_TUNING_RATES["sgd"]
-    network.model.compile(optimizer=keras.optimizers.SGD(rate, momentum=0.9), loss=loss(), metrics=["accuracy"])
+    # Without momentum, whose variables would double the file and take a moment to make.
+    optimizer = keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"])
+    network.model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"])
     # Built, so that the saved file holds its variables and loads without a warning.
     network.model.optimizer.build(network.model.trainable_variables)

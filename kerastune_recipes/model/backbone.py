@@ -285,9 +285,11 @@ def _patiently() -> Iterator[None]:
 
 
 def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
-    # Keras passes over a layer that it does not find in the file with a warning at most. So every weight is first made
-    # invalid, and one that still is afterwards was not in the file.
-    floats = [weight for weight in network.weights if keras.backend.is_float_dtype(weight.dtype)]
+    # Of the older form of file (.h5) Keras checks that it has all weights. Of the newer ones (.weights.h5, .keras) it
+    # passes over a layer that it does not find, with a warning at most. So every weight is first made invalid, and one
+    # that still is afterwards was not in the file.
+    checked = file.name.endswith(".h5") and not file.name.endswith(".weights.h5")
+    floats = [] if checked else [weight for weight in network.weights if keras.backend.is_float_dtype(weight.dtype)]
     for weight in floats:
         weight.assign(keras.ops.full(weight.shape, math.nan, weight.dtype))
     try:
