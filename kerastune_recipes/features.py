@@ -27,7 +27,7 @@ SAMPLE = 3 * BATCH
 _KEPT_BYTES = 32 * 2**20
 _KEPT_SECONDS = 30
 # Half precision is taken where its rounding is noise of less than this share of every feature's deviation; on four
-# data sets it is 1% at most, and the solved heads are as good as from single precision (benchmarks/store.md).
+# data sets it is 1% at most, and the solved heads are as good as from single precision (benchmarks/features.md).
 _ROUNDING = 0.02
 # With several replicas, images are handed out this many batches at a time: `predict` takes seconds to close.
 _BATCHES_FOR_REPLICAS = 32

@@ -190,7 +190,7 @@ class Report:
             f"{self.record['backbone']['name']}, {len(self.class_names)} classes, "
             f"{self.record['data']['train']} training images",
             *(
-                f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s"
+                f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s{_why(phase)}"
                 for phase in self.record["phases"]
             ),
             f"  kept: {self.record['chosen_phase']}",
@@ -207,6 +207,14 @@ class Report:
 
 def _scores(scores: Mapping[str, float]) -> str:
     return f"accuracy {scores['accuracy']:.1%}, log loss {scores['log_loss']:.3f}"
+
+
+def _why(phase: Mapping[str, Any]) -> str:
+    """Say what a solved head was chosen by, and what it took."""
+    if phase["kind"] != "solve":
+        return ""
+    computed = f"{phase['features_computed']} features computed" if phase["features_computed"] else "all from the cache"
+    return f"; L2 strength {phase['strength']:g} by {phase['judged_by']}; {computed}"
 
 
 def _phase(outcome: Outcome) -> dict[str, Any]:

@@ -21,7 +21,7 @@ phases:
 BAD = """
 summary: Much is wrong.
 backbone: {nme: ResNet50, image_size: 2.5}
-features: {taps: [], views: 3}
+features: {taps: [], views: 65}
 heads: {}
 phases:
   - name: a
@@ -43,7 +43,7 @@ EXPECTED = [
     'r.yaml: backbone.nme: there is no key "nme" here. Did you mean "name"? '
     "Known: name, weights, image_size, convention.",
     'r.yaml: features.taps: name at least one stage or layer, or write "all" or "last".',
-    "r.yaml: features.views: expected less than or equal to 2; received 3.",
+    "r.yaml: features.views: expected less than or equal to 64; received 65.",
     'r.yaml: phases.a.solve.head: expected "logistic_regression"; received "logistic_regresion". '
     'Did you mean "logistic_regression"?',
     'r.yaml: phases.a.solve.regularization: expected greater than 0 or "auto"; received -1.',
