@@ -190,7 +190,8 @@ class Report:
             f"{self.record['backbone']['name']}, {len(self.class_names)} classes, "
             f"{self.record['data']['train']} training images",
             *(
-                f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s{_why(phase)}"
+                f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s"
+                + _why(phase)
                 for phase in self.record["phases"]
             ),
             f"  kept: {self.record['chosen_phase']}",
