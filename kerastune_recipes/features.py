@@ -116,12 +116,13 @@ def extract(
     seconds: list[float] = []
     try:
         for batch in reading:
-            if not seconds:
+            if not keeper.given:
                 # The first call may trace the graph, which is no part of the pass.
                 tracing = _seconds(partial(forward, batch[:1]))
             began = time.perf_counter()
             computed = forward(batch)
-            seconds.append((time.perf_counter() - began) / len(batch))
+            if len(batch) >= BATCH:  # a few images take longer each
+                seconds.append((time.perf_counter() - began) / len(batch))
             keeper.take(todo[keeper.given : keeper.given + len(batch)], computed)
             if tick:
                 tick(done + keeper.given)

@@ -65,12 +65,20 @@ def test_only_training_images_have_views(make):
     assert frozen.features(VALIDATION).rows.shape[:2] == (1, 6)
 
 
-def test_what_an_image_takes_is_measured_once(make):
-    frozen, _ = make()
+def test_what_an_image_takes_is_measured_once(make, pictures):
+    pixels, labels = pictures(40)
+    whole_batch = {TRAIN: Images(read_arrays(pixels, labels).parts["train"].samples)}
+    frozen, _ = make(**whole_batch)
     assert frozen.seconds_an_image() is None
     frozen.features(TRAIN)
     measured = frozen.seconds_an_image()
     assert measured > 0
-    again, _ = make()
+    again, _ = make(**whole_batch)
     again.features(TRAIN)
     assert again.seconds_an_image() == measured
+
+
+def test_a_few_images_do_not_tell_what_one_takes(make):
+    frozen, _ = make()
+    frozen.features(TRAIN)
+    assert frozen.seconds_an_image() is None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def fingerprint(network: Network, plan: Plan) -> str:
         plan: What it was built from.
 
     Returns:
-        32 hexadecimal digits, the same in every process.
+        32 hexadecimal digits, the same in every process; always others where a layer has no get_config.
     """
     found = hashlib.blake2b(digest_size=16)
     stated = {
@@ -31,12 +32,20 @@ def fingerprint(network: Network, plan: Plan) -> str:
         "convention": plan.backbone.convention,
         "taps": list(plan.features.taps),
         "pooling": plan.head.pooling,
-        "layers": _of_inference(network.backbone.get_config()),
+        "layers": _layers(network.backbone),
     }
     found.update(json.dumps(stated, sort_keys=True, default=str).encode())
     for weight in network.backbone.weights:
         found.update(np.asarray(keras.ops.convert_to_numpy(weight)).tobytes())
     return found.hexdigest()
+
+
+def _layers(backbone: keras.Model) -> Any:
+    """Return what the layers do, or what no other network has where a layer of a user's own does not tell."""
+    try:
+        return _of_inference(backbone.get_config())
+    except NotImplementedError:  # of a layer without get_config
+        return uuid.uuid4().hex
 
 
 def _of_inference(config: Any) -> Any:

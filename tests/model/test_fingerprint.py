@@ -82,3 +82,26 @@ def test_a_network_of_other_operations_tells(assembled):
 
     relu, tanh = (replace(network, backbone=mine(activation)) for activation in ("relu", "tanh"))
     assert fingerprint(relu, plan) != fingerprint(tanh, plan)
+
+
+class _Silent(keras.layers.Layer):
+    """Does not say what it was made with."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale["by"]
+
+    def get_config(self):
+        raise NotImplementedError
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+def test_a_network_that_does_not_tell_what_it_does_is_never_found_again(assembled):
+    from dataclasses import replace
+
+    plan, _, network = assembled()
+    image = keras.Input((32, 32, 3))
+    silent = replace(network, backbone=keras.Model(image, _Silent({"by": 2})(image)))
+    assert fingerprint(silent, plan) != fingerprint(silent, plan)
