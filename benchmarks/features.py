@@ -44,7 +44,7 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
     overrides = {"backbone.name": backbone, "backbone.image_size": size, "features.taps": "all"}
     recipe = Recipe.from_name("small_similar", **overrides)
     prepared = prepare(recipe.name, recipe.content, str(data), seed=seed)
-    network = assemble(prepared.plan, prepared.facts, prepared.network)
+    network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images, size = prepared.dataset.train, prepared.plan.backbone.image_size
     with store.opened() as kept:
         space = kept.space(fingerprint(network, prepared.plan), f"{backbone}, {size} px")

@@ -48,7 +48,7 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
     spec = catalog.load("small_similar", changes)
     prepared = prepare("small_similar", spec, {"train": str(folder / "train")}, seed=seed)
     plan, images = prepared.plan, decoded(prepared)
-    network = assemble(plan, prepared.facts, prepared.network)
+    network = assemble(plan, prepared.facts, *prepared.networks)
     solve, fit = plan.phases[0].solve, plan.phases[1].fit
     (pixels, labels), (held_pixels, held_labels) = images
     found = features.predict(network.extractor, pixels)[None]
@@ -80,7 +80,7 @@ def timed(backbone: str, count: int, number: int, epochs: int, repeats: int) -> 
     ds = {"train": (pixels[:count], labels[:count]), "validation": (pixels[count:], labels[count:])}
     prepared = prepare("small_similar", catalog.load("small_similar", changes), ds, seed=0)
     images = decoded(prepared)
-    network = assemble(prepared.plan, prepared.facts, prepared.network)
+    network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     for _ in range(repeats):
         fresh, behind = (fitted(prepared, network, images, way) for way in (None, number))
         print(

@@ -40,7 +40,7 @@ def extract(data: Path) -> tuple[np.ndarray, np.ndarray, float]:
     changes = {"backbone": "MobileNetV2", "features.taps": "all", "features.views": 1}
     recipe = Recipe.from_name("small_similar", **changes)
     prepared = prepare(recipe.name, recipe.content, str(data), seed=0)
-    network = assemble(prepared.plan, prepared.facts, prepared.network)
+    network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images = arrays.load(prepared.dataset.train, prepared.plan.backbone.image_size)
     seconds = features.seconds_one_forward_pass(network.extractor, images, len(images))
     return features.extract(network.extractor, images), prepared.dataset.train.labels, seconds

@@ -76,18 +76,18 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
-    size = plan.backbone.image_size
-    shapes = "; ".join(
-        f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(backbone.tap, plan.features.taps) if tap
-    )
+    stated = [(plan.backbone, plan.features.taps), *((each, each.taps) for each in plan.ensemble or ())]
+    rows = []
+    for (each, taps), facts in zip(stated, (backbone, *backbone.companions), strict=True):
+        used = sum(layer.parameters for layer in facts.up_to(taps).layers)
+        shapes = (f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(facts.tap, taps) if tap)
+        rows += [
+            ("backbone", f"{each.name}, weights {each.weights}, {used:,} parameters in use"),
+            ("input", f"resized to {each.image_size}x{each.image_size}; {_CONVENTIONS[each.convention]}"),
+            ("taps", "; ".join(shapes)),
+        ]
     return [
-        (
-            "backbone",
-            f"{plan.backbone.name}, weights {plan.backbone.weights}, "
-            f"{expected.backbone_parameters:,} parameters in use",
-        ),
-        ("input", f"resized to {size}x{size}; {_CONVENTIONS[plan.backbone.convention]}"),
-        ("taps", shapes),
+        *rows,
         ("head", f"{_pooling(plan)} -> dense: {expected.features:,} features, {expected.head_parameters:,} parameters"),
         ("keep", plan.keep.replace("_", " ")),
     ]

@@ -95,6 +95,7 @@ class BackboneFacts:
         layers: Every layer that holds weights or changes state, input side first.
         taps: The end of every stage, input side first.
         outputs: Every layer whose output is a map of activations, input side first.
+        companions: Further backbones whose features stand beside its own.
     """
 
     name: str
@@ -105,6 +106,7 @@ class BackboneFacts:
     layers: tuple[LayerFacts, ...]
     taps: tuple[TapFacts, ...]
     outputs: tuple[TapFacts, ...]
+    companions: tuple["BackboneFacts", ...] = ()
 
     def tap(self, name: str) -> TapFacts | None:
         """Return the tap of that stage or layer name, or None where there is none."""

@@ -85,7 +85,7 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
     used = backbone.up_to(plan.features.taps)
     features = feature_count(plan, backbone)
     head = (features + 1) * data.classes
-    total = sum(layer.parameters for layer in used.layers)
+    total = sum(layer.parameters for each in parts(plan, backbone) for layer in each.layers)
     phases = tuple(
         _fit(phase, phase.fit, plan, data, used, head, total)
         if phase.fit
@@ -97,10 +97,20 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
 
 def feature_count(plan: Plan, backbone: BackboneFacts) -> int:
     """Return how many numbers the head sees for each image."""
-    shapes = [tap.shape for tap in map(backbone.tap, plan.features.taps) if tap]
+    shapes = [tap.shape for taps, each in _tapped(plan, backbone) for tap in map(each.tap, taps) if tap]
     if plan.head.pooling == "flatten":
         return sum(height * width * channels for height, width, channels in shapes)
     return sum(channels for _, _, channels in shapes)
+
+
+def parts(plan: Plan, backbone: BackboneFacts) -> list[BackboneFacts]:
+    """Return the part in use of each backbone, the first one's first."""
+    return [each.up_to(taps) for taps, each in _tapped(plan, backbone)]
+
+
+def _tapped(plan: Plan, backbone: BackboneFacts) -> list[tuple[tuple[str, ...], BackboneFacts]]:
+    taps = [plan.features.taps, *(companion.taps for companion in plan.ensemble or ())]
+    return list(zip(taps, (backbone, *backbone.companions), strict=True))
 
 
 def _solve(
@@ -113,7 +123,12 @@ def _solve(
         kind="solve",
         groups=(
             GroupForecast("head", 1, head, None),
-            GroupForecast("backbone", len(backbone.layers), total, None),
+            *(
+                GroupForecast(
+                    name, len(each.layers), sum(layer.parameters for layer in each.layers), learning_rate=None
+                )
+                for name, each in zip(_names(plan), parts(plan, backbone), strict=True)
+            ),
         ),
         trainable_parameters=head,
         frozen_parameters=total,
@@ -122,6 +137,12 @@ def _solve(
         epochs=float(views),
         forward_passes=(views * data.train_images + data.validation_images) / images,
     )
+
+
+def _names(plan: Plan) -> list[str]:
+    if not plan.ensemble:
+        return ["backbone"]
+    return [f"backbone {each.name}" for each in (plan.backbone, *plan.ensemble)]
 
 
 def _fit(

@@ -41,22 +41,33 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """What a network, its weights as they are, makes of the images of a run.
+class Source:
+    """A backbone, its weights as they are.
 
     Args:
         extractor: Resized images (b, s, s, 3) to features (b, d).
-        size: Height and width of its input, pixels.
         space: Where its features are kept.
+    """
+
+    extractor: keras.Model
+    space: Space
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What backbones make of the images of a run: their features, side by side.
+
+    Args:
+        sources: The backbones.
+        size: Height and width of their input, pixels.
         views: Of each training image; of the others the image itself is enough.
         images: By split.
         display: Where progress is shown.
         ahead: See `decoding.stream`.
     """
 
-    extractor: keras.Model
+    sources: Sequence[Source]
     size: int
-    space: Space
     views: Sequence[View]
     images: Mapping[str, Images]
     display: Display
@@ -72,19 +83,30 @@ class Frozen:
         """
         if split not in self._extracted:
             keys = self._keys_of(split)
-            with self.display.bar(f"features of {split} images", len(keys)) as tick:
-                self._extracted[split] = features.extract(
-                    self.extractor,
-                    self.images[split].samples,
-                    self.size,
-                    self.space,
-                    self._views(split),
-                    keys,
-                    self.images[split].pixels,
-                    self.ahead,
-                    tick,
-                )
+            self._extracted[split] = _side_by_side([self._extract(source, split, keys) for source in self.sources])
         return self._extracted[split]
+
+    def _extract(self, source: Source, split: str, keys: list[bytes]) -> Extracted:
+        with self.display.bar(f"features of {split} images", len(keys)) as tick:
+            found = features.extract(
+                source.extractor,
+                self.images[split].samples,
+                self.size,
+                source.space,
+                self._views(split),
+                keys,
+                self.images[split].pixels,
+                self.ahead,
+                tick,
+            )
+        if found.seconds_a_row:
+            source.space.measured(found.seconds_a_row)
+        return found
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many features each backbone gives."""
+        return tuple(source.extractor.output_shape[-1] for source in self.sources)
 
     def has(self, split: str) -> bool:
         """Say whether the features of a split are there already."""
@@ -102,22 +124,27 @@ class Frozen:
         """
         measured = [found for found in self._extracted.values() if found.seconds_a_row]
         if not measured:
-            return self.space.seconds_an_image
+            known = [source.space.seconds_an_image for source in self.sources]
+            return sum(filter(None, known)) if all(known) else None
         seconds = max(measured, key=lambda found: found.computed).seconds_a_row
         assert seconds is not None  # chosen above
-        self.space.measured(seconds)
         return seconds
+
+    def measured(self, seconds: float) -> None:
+        """Keep what an image takes on its way through the network, where there is only one."""
+        if len(self.sources) == 1:
+            self.sources[0].space.measured(seconds)
 
     def recall(self, plan: SolvePlan, seed: int) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        found = self.space.recall(self._name(plan, seed))
+        found = self.sources[0].space.recall(self._name(plan, seed))
         return None if found is None else _from_parts(*found)
 
     def solve(self, plan: SolvePlan, seed: int) -> Solved:
         """Solve a head on the features of the training images, and keep it."""
         rows, labels = self.features(TRAIN).rows, self.images[TRAIN].labels
         solved = solvers.logistic_regression(rows, labels, plan.strengths, plan.folds, seed)
-        self.space.remember(self._name(plan, seed), *_parts(solved))
+        self.sources[0].space.remember(self._name(plan, seed), *_parts(solved))
         return solved
 
     def _views(self, split: str) -> Sequence[View]:
@@ -132,9 +159,22 @@ class Frozen:
         """Return the digest of all that decides what is solved."""
         found = hashlib.blake2b(digest_size=16)
         found.update(json.dumps([solvers.PROTOCOL, plan.to_data(), seed, len(self.views)]).encode())
+        found.update("".join(source.space.folder.name for source in self.sources[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
         found.update(self.images[TRAIN].labels.tobytes())
         return found.hexdigest()
+
+
+def _side_by_side(found: Sequence[Extracted]) -> Extracted:
+    if len(found) == 1:
+        return found[0]
+    each = [one.seconds_a_row for one in found]
+    return Extracted(
+        rows=np.concatenate([one.rows for one in found], axis=2),
+        computed=sum(one.computed for one in found),
+        seconds_a_row=sum(filter(None, each)) if all(each) else None,
+        seconds_aside=sum(one.seconds_aside for one in found),
+    )
 
 
 def _parts(solved: Solved) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A plan: the recipe with nothing left open, for one set of images and one backbone."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -31,6 +31,12 @@ class BackbonePlan(Record):
     weights: str
     image_size: Annotated[int, Field(ge=1)]
     convention: Convention
+
+
+class CompanionPlan(BackbonePlan):
+    """A further backbone of an ensemble, and its taps by name."""
+
+    taps: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class FeaturesPlan(Record):
@@ -106,6 +112,7 @@ class Plan(Record):
         head: What stands on them.
         phases: What is done, in order.
         keep: Which phase's model is returned.
+        ensemble: Further backbones, whose features stand beside those of the first; none where there is one.
     """
 
     plan: Literal[1]
@@ -117,6 +124,7 @@ class Plan(Record):
     head: HeadSpec
     phases: Annotated[tuple[PhasePlan, ...], Field(min_length=1)]
     keep: Literal["best_on_validation", "last"]
+    ensemble: tuple[CompanionPlan, ...] | None = None
 
 
 def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
@@ -151,6 +159,17 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         head=spec.head,
         phases=tuple(_phase(phase, data, pretrained=backbone.weights != "none") for phase in spec.phases),
         keep=spec.keep,
+        ensemble=tuple(
+            CompanionPlan(
+                name=each.name,
+                weights=each.weights,
+                image_size=each.image_size,
+                convention=each.convention,
+                taps=rules.taps(spec.features.taps, each),
+            )
+            for each in backbone.companions
+        )
+        or None,
     )
     check(plan, data, backbone)
     return _with_views(plan, spec, data, backbone.up_to(taps))
@@ -266,13 +285,9 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
             f"The plan was made for the classes {', '.join(plan.class_names)}; "
             f"the data has {', '.join(data.class_names)}. Make a new plan for this data."
         )
-    problems = [
-        f'features.taps: there is no stage or layer "{tap}" in {backbone.name}.'
-        f"{did_you_mean(tap, [*backbone.stages, *(output.name for output in backbone.outputs)])} "
-        f"Stages: {', '.join(backbone.stages)}."
-        for tap in plan.features.taps
-        if backbone.tap(tap) is None
-    ]
+    problems = _taps_problems(plan.features.taps, backbone)
+    for companion, facts in zip(plan.ensemble or (), backbone.companions, strict=True):
+        problems += _taps_problems(companion.taps, facts)
     if problems:
         raise RecipeError(*problems)
     needed = backbone.up_to(plan.features.taps)
@@ -294,6 +309,16 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
             )
     if problems:
         raise RecipeError(*problems)
+
+
+def _taps_problems(taps: Sequence[str], backbone: BackboneFacts) -> list[str]:
+    return [
+        f'features.taps: there is no stage or layer "{tap}" in {backbone.name}.'
+        f"{did_you_mean(tap, [*backbone.stages, *(output.name for output in backbone.outputs)])} "
+        f"Stages: {', '.join(backbone.stages)}."
+        for tap in taps
+        if backbone.tap(tap) is None
+    ]
 
 
 def _fit_problems(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:

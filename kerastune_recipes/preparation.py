@@ -1,6 +1,7 @@
 """From a recipe and the user's data to everything a run needs: images, network, facts, plan."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.plan import BackbonePlan, Plan
-from kerastune_recipes.spec import BackboneSpec, RecipeSpec
+from kerastune_recipes.spec import GIVEN, BackboneSpec, RecipeSpec
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Prepared:
     Args:
         plan: What to do.
         dataset: The images.
-        facts: The network's stages and layers.
-        network: The network itself.
+        facts: The stages and layers of the network, and of its companions in an ensemble.
+        networks: The network itself, then its companions.
     """
 
     plan: Plan
     dataset: Dataset
     facts: BackboneFacts
-    network: keras.Model
+    networks: tuple[keras.Model, ...]
 
 
 def prepare(
@@ -57,14 +58,14 @@ def prepare(
         keras.utils.set_random_seed(seed)
     dataset = open_dataset(ds, seed=seed)
     data = dataset.facts()
-    network, facts = _network(content.backbone, data, own, dry)
+    networks, facts = _networks(content, data, own, dry)
     if isinstance(content, Plan):
         plan = content
         plans.check(plan, data, facts)
     else:
         plan = plans.resolve(name, content, data, facts)
     _check_augmentation(plan)
-    return Prepared(plan, dataset, facts, network)
+    return Prepared(plan, dataset, facts, networks)
 
 
 def _check_augmentation(plan: Plan) -> None:
@@ -78,6 +79,31 @@ def _check_augmentation(plan: Plan) -> None:
                 problems += error.problems
     if problems:
         raise RecipeError(*problems)
+
+
+def _networks(
+    content: RecipeSpec | Plan, data: DatasetFacts, own: keras.Model | None, dry: bool
+) -> tuple[tuple[keras.Model, ...], BackboneFacts]:
+    """Build all backbones, for images of one size."""
+    asked = [content.backbone, *(content.ensemble or ())]
+    if len(asked) > 1:
+        size = _common_size(asked, data, own)
+        asked = [each.model_copy(update={"image_size": size}) for each in asked]
+    built = [_network(each, data, None if number else own, dry) for number, each in enumerate(asked)]
+    (_, facts), *others = built
+    return tuple(network for network, _ in built), replace(facts, companions=tuple(each for _, each in others))
+
+
+def _common_size(asked: Sequence[BackboneSpec | BackbonePlan], data: DatasetFacts, own: keras.Model | None) -> int:
+    """Return the size that one of the backbones states, or else the least of what they would have by themselves."""
+    stated = [each.image_size for each in asked if each.image_size != "auto"]
+    if stated:
+        return stated[0]
+    entries = [backbones.find(each.name) for each in asked if each.weights != GIVEN]
+    sizes = [rules.image_size(entry.default_size, entry.minimum_size, data) for entry in entries]
+    if own is not None and own.input_shape[1]:
+        return own.input_shape[1]
+    return max(min(sizes), *(entry.minimum_size for entry in entries))
 
 
 def _network(

@@ -105,6 +105,7 @@ class Report:
                 "classes": list(data.class_names),
             },
             "backbone": plan.backbone.to_data(),
+            **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),
             "phases": [_phase(outcome) for outcome in outcomes],
             "chosen_phase": outcomes[chosen].name,
             "validation": metrics.summary(validation.probabilities, validation.labels),

@@ -16,9 +16,9 @@ from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.facts import BackboneFacts
-from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images
+from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images, Source
 from kerastune_recipes.journal import Journal, Outcome
-from kerastune_recipes.model.assemble import Network, assemble
+from kerastune_recipes.model.assemble import Member, Network, assemble
 from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.preparation import Prepared
@@ -56,13 +56,13 @@ class Bench:
     def frozen(self) -> Frozen:
         """Return the frozen work of the network as it is now."""
         if not self._frozen:
-            backbone = self.plan.backbone
-            taps = ", ".join(self.plan.features.taps)
-            about = f"{backbone.name}, weights {backbone.weights}, {backbone.image_size} px, {taps}"
+            pooling = self.plan.head.pooling
             found = Frozen(
-                extractor=self.network.extractor,
-                size=backbone.image_size,
-                space=self.store.space(fingerprint(self.network, self.plan), about),
+                sources=[
+                    Source(member.extractor, self.store.space(fingerprint(member, pooling), _about(member)))
+                    for member in self.network.members
+                ],
+                size=self.plan.backbone.image_size,
                 views=views(self.plan.features.views, self.plan.features.flip),
                 images=self.images,
                 display=self.display,
@@ -106,7 +106,7 @@ def run(
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
     with stores.opened(cache) as store, distribution.scope(strategy):
-        network = assemble(plan, prepared.facts, prepared.network)
+        network = assemble(plan, prepared.facts, *prepared.networks)
         bench = Bench(
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
@@ -135,6 +135,12 @@ def run(
         test=test,
         cost=Cost(time.perf_counter() - began, one_pass, sum(outcome.seconds for outcome in outcomes)),
     )
+
+
+def _about(member: Member) -> str:
+    """Say in words what a backbone's features are of."""
+    plan = member.plan
+    return f"{plan.name}, weights {plan.weights}, {plan.image_size} px, {', '.join(member.taps)}"
 
 
 def check(plan: Plan, strategy: Any | None) -> None:
@@ -334,7 +340,7 @@ def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
         sample = bench.images[TRAIN].samples.select(np.arange(min(features.SAMPLE, len(bench.images[TRAIN].samples))))
         pixels = arrays.load(sample, bench.plan.backbone.image_size)
     seconds = features.seconds_one_forward_pass(bench.network.extractor, pixels, count)
-    frozen.space.measured(seconds / count)
+    frozen.measured(seconds / count)
     return seconds
 
 

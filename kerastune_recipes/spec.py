@@ -206,6 +206,7 @@ class RecipeSpec(Record):
         head: What stands on them.
         phases: What is done, in order.
         keep: Which phase's model is returned.
+        ensemble: Further backbones, whose features stand beside those of the first; then heads are only solved.
     """
 
     summary: Annotated[str, Field(min_length=1)]
@@ -214,6 +215,7 @@ class RecipeSpec(Record):
     head: HeadSpec = HeadSpec()
     phases: Annotated[tuple[PhaseSpec, ...], Field(min_length=1)]
     keep: Literal["best_on_validation", "last"] = "best_on_validation"
+    ensemble: tuple[BackboneSpec, ...] = ()
 
     @model_validator(mode="after")
     def _distinct_names(self) -> "RecipeSpec":
@@ -221,6 +223,29 @@ class RecipeSpec(Record):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"phases: two phases are named {listed(twice)}; give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RecipeSpec":
+        problems = []
+        fits = [phase.name for phase in self.phases if phase.fit]
+        if self.ensemble and fits:
+            problems.append(
+                f"ensemble: the features of several backbones are for solved heads, and {listed(fits)} is a fit phase; "
+                "take it out, or fine-tune one backbone"
+            )
+        networks = [(each.name, each.weights) for each in (self.backbone, *self.ensemble)]
+        twice = sorted({name for name, weights in networks if networks.count((name, weights)) > 1})
+        if twice:
+            problems.append(f"ensemble: {listed(twice)} is there twice with the same weights; name different backbones")
+        sizes = {each.name: each.image_size for each in (self.backbone, *self.ensemble) if each.image_size != "auto"}
+        if len(set(sizes.values())) > 1:
+            stated = listed(f"{name} {size}" for name, size in sizes.items())
+            problems.append(
+                f"ensemble: all backbones see the same images, and the image sizes differ ({stated}); give one size"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 

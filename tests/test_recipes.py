@@ -34,6 +34,8 @@ def short(name: str, **changes) -> Recipe:
     phases = [phase.name for phase in catalog.load(name).phases if phase.fit]
     quick = {f"phases.{phase}.fit.duration": "2 steps" for phase in phases}
     quick |= {f"phases.{phase}.fit.batch_size": 6 for phase in phases}
+    if catalog.load(name).ensemble:
+        quick["ensemble"] = [{"name": "MobileNet_0.25", "weights": "none"}]
     return Recipe.from_name(name, **{"backbone.weights": "none", **quick, **changes})
 
 

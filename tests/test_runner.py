@@ -206,6 +206,16 @@ def test_recipes_share_what_is_frozen(cache):
     assert other.record["phases"][0]["features_computed"] == 0
 
 
+def test_an_ensemble_shares_what_is_frozen_of_each_network(cache):
+    alone = Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
+    companion = {"name": "MobileNet_0.25", "weights": "none", "image_size": 32}
+    together = Recipe.from_name("small_similar", **SOLVED, ensemble=[companion]).run(stripes(), verbose=False)
+    assert together.record["phases"][0]["features_computed"] == 30
+    assert [backbone["name"] for backbone in together.record["ensemble"]] == ["MobileNet_0.25"]
+    again = Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
+    assert again.metrics == alone.metrics
+
+
 def test_a_changed_label_costs_a_solution_and_no_pass(cache):
     images, labels = stripes()
     moved = np.where(np.arange(len(labels)) < 3, (labels + 1) % 3, labels)

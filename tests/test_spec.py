@@ -56,7 +56,7 @@ EXPECTED = [
     "r.yaml: phases.c: a phase is either solve or fit; give exactly one of them.",
     'r.yaml: keep: expected "best_on_validation" or "last"; received "best".',
     'r.yaml: heads: there is no key "heads" here. Did you mean "head"? '
-    "Known: summary, backbone, features, head, phases, keep.",
+    "Known: summary, backbone, features, head, phases, keep, ensemble.",
 ]
 
 
@@ -112,6 +112,22 @@ def test_two_phases_of_one_name():
 def test_an_unknown_backbone_is_found_with_the_rest():
     with pytest.raises(RecipeError, match='r.yaml: backbone: There is no backbone "ResNt50". Did you mean "ResNet50"?'):
         read(GOOD.replace("name: ResNet50", "name: ResNt50"))
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "message"),
+    [
+        ("[{name: MobileNetV2}]", "fine_tuning is a fit phase; take it out, or fine-tune one backbone"),
+        ("[{name: ResNet50}]", "ensemble: ResNet50 is there twice with the same weights"),
+        (
+            "[{name: VGG16, image_size: 64}, {name: VGG19, image_size: 96}]",
+            r"differ \(VGG16 64, VGG19 96\); give one",
+        ),
+    ],
+)
+def test_an_ensemble_must_fit_together(ensemble, message):
+    with pytest.raises(RecipeError, match=message):
+        read(f"{GOOD}ensemble: {ensemble}\n")
 
 
 def test_a_list_is_no_recipe():

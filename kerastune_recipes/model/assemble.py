@@ -6,7 +6,7 @@ import keras
 
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model.backbone import output_of, preprocess
-from kerastune_recipes.plan import Plan
+from kerastune_recipes.plan import BackbonePlan, Plan
 
 BACKBONE = "backbone"
 HEAD = "head"
@@ -14,66 +14,102 @@ RESIZE = "resize"
 
 
 @dataclass(frozen=True)
+class Member:
+    """One backbone of a model, and the features taken from it.
+
+    Args:
+        plan: Its name, weights, input size and convention.
+        taps: The places whose activations are taken, by name.
+        backbone: The pretrained network, its input to its tapped activations.
+        extractor: Resized images (b, s, s, 3) to the pooled features (b, d).
+    """
+
+    plan: BackbonePlan
+    taps: tuple[str, ...]
+    backbone: keras.Model
+    extractor: keras.Model
+
+
+@dataclass(frozen=True)
 class Network:
-    """One set of layers, seen from four sides; all share their weights.
+    """One set of layers, seen from several sides; all share their weights.
 
     Args:
         model: Raw images of any size (b, h, w, 3), values 0..255, to probabilities (b, classes).
         core: The same from images already resized (b, s, s, 3); this is what is trained.
-        extractor: Resized images to the features the head sees (b, features).
-        backbone: The pretrained network, its input to its tapped activations.
+        extractor: Resized images to the features the head sees (b, features), those of all members side by side.
+        members: The backbones, the first being the one that fit phases train.
         head: The dense layer on the features.
     """
 
     model: keras.Model
     core: keras.Model
     extractor: keras.Model
-    backbone: keras.Model
+    members: tuple[Member, ...]
     head: keras.layers.Dense
 
+    @property
+    def backbone(self) -> keras.Model:
+        return self.members[0].backbone
 
-def assemble(plan: Plan, facts: BackboneFacts, pretrained: keras.Model) -> Network:
-    """Build the model that a plan describes around a pretrained network.
+
+def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Network:
+    """Build the model that a plan describes around pretrained networks.
 
     Args:
         plan: What to build.
-        facts: The network's stages and layers.
-        pretrained: The network itself, its input (s, s, 3).
+        facts: The stages and layers of the first network, and of its companions.
+        *pretrained: The networks themselves, their inputs (s, s, 3).
     """
     size = plan.backbone.image_size
-    backbone = _tapped(pretrained, facts, plan.features.taps)
     raw = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow resizes, so that a raw photo and one resized by the input pipeline give the same answer.
     resized = keras.layers.Resizing(size, size, antialias=True, name=RESIZE)(raw)
-    activations = backbone(preprocess(resized, plan.backbone.convention))
-    features = _pool(activations, plan)
+    members: list[Member] = []
+    pooled: list[keras.KerasTensor] = []
+    for stated, taps, each, network in zip(*_stated(plan), (facts, *facts.companions), pretrained, strict=True):
+        suffix = f"_{len(members) + 1}" if members else ""
+        backbone = _tapped(network, each, taps, BACKBONE + suffix)
+        activations = backbone(preprocess(resized, stated.convention, suffix))
+        pooled.append(_pool(activations, taps, plan.head.pooling, suffix))
+        extractor = keras.Model(resized, pooled[-1], name=f"extractor{suffix}")
+        members.append(Member(stated, taps, backbone, extractor))
+    features = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="all_features")(pooled)
     dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(features) if plan.head.dropout else features
     head = keras.layers.Dense(len(plan.class_names), activation="softmax", dtype="float32", name=HEAD)
     probabilities = head(dropped)
     return Network(
         model=keras.Model(raw, probabilities, name=plan.recipe.replace("/", "_")),
         core=keras.Model(resized, probabilities, name="core"),
-        extractor=keras.Model(resized, features, name="extractor"),
-        backbone=backbone,
+        extractor=members[0].extractor if len(members) == 1 else keras.Model(resized, features, name="all_extractors"),
+        members=tuple(members),
         head=head,
     )
 
 
-def _tapped(pretrained: keras.Model, facts: BackboneFacts, taps: tuple[str, ...]) -> keras.Model:
+def _stated(plan: Plan) -> tuple[list[BackbonePlan], list[tuple[str, ...]]]:
+    """Return what the plan says of each backbone, and of the taps of each."""
+    companions = plan.ensemble or ()
+    return [plan.backbone, *companions], [plan.features.taps, *(each.taps for each in companions)]
+
+
+def _tapped(pretrained: keras.Model, facts: BackboneFacts, taps: tuple[str, ...], name: str) -> keras.Model:
     """Return the network cut behind its last tap, with one output for each tap."""
     layers = [tap.layer for tap in map(facts.tap, taps) if tap]
-    return keras.Model(pretrained.inputs, [output_of(pretrained, layer) for layer in layers], name=BACKBONE)
+    return keras.Model(pretrained.inputs, [output_of(pretrained, layer) for layer in layers], name=name)
 
 
-def _pool(activations: list[keras.KerasTensor] | keras.KerasTensor, plan: Plan) -> keras.KerasTensor:
+def _pool(
+    activations: list[keras.KerasTensor] | keras.KerasTensor, taps: tuple[str, ...], kind: str, suffix: str
+) -> keras.KerasTensor:
     pooling = {
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
         "flatten": keras.layers.Flatten,
-    }[plan.head.pooling]
+    }[kind]
     activations = activations if isinstance(activations, list) else [activations]
     pooled = [
-        pooling(name=f"pool_{tap}", dtype="float32")(activation)
-        for tap, activation in zip(plan.features.taps, activations, strict=True)
+        pooling(name=f"pool_{tap}{suffix}", dtype="float32")(activation)
+        for tap, activation in zip(taps, activations, strict=True)
     ]
-    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="features")(pooled)
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name=f"features{suffix}")(pooled)

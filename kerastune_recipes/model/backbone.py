@@ -87,13 +87,14 @@ def build(network: str | keras.Model, weights: str, image_size: int, dry: bool =
     return built
 
 
-def preprocess(pixels: keras.KerasTensor, convention: Convention) -> keras.KerasTensor:
+def preprocess(pixels: keras.KerasTensor, convention: Convention, suffix: str = "") -> keras.KerasTensor:
     """Turn raw pixels into the input that a backbone expects, by plain layers that load without this package.
 
     Args:
         pixels: RGB, 0..255, (batch, height, width, 3), as a symbolic tensor of a model being built.
         convention: "identity" leaves them; "symmetric" scales to [-1, 1]; "torch" to ImageNet's mean and deviation;
             "caffe" swaps to BGR and subtracts ImageNet's mean.
+        suffix: Set behind the name of the layer, where a model has several.
 
     Returns:
         float32 of the same shape.
@@ -105,12 +106,12 @@ def preprocess(pixels: keras.KerasTensor, convention: Convention) -> keras.Keras
     if convention == "identity":
         return pixels
     if convention == "caffe":
-        return _rescaling(1.0, [-mean for mean in _CAFFE_MEAN])(keras.ops.flip(pixels, axis=-1))
+        return _rescaling(1.0, [-mean for mean in _CAFFE_MEAN], suffix)(keras.ops.flip(pixels, axis=-1))
     if convention == "torch":
         scale = [1 / (255 * deviation) for deviation in _TORCH_DEVIATION]
         offset = [-mean / deviation for mean, deviation in zip(_TORCH_MEAN, _TORCH_DEVIATION, strict=True)]
-        return _rescaling(scale, offset)(pixels)
-    return _rescaling(1 / 127.5, -1.0)(pixels)
+        return _rescaling(scale, offset, suffix)(pixels)
+    return _rescaling(1 / 127.5, -1.0, suffix)(pixels)
 
 
 def inspect(
@@ -311,9 +312,9 @@ def _reason(error: Exception) -> str:
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def _rescaling(scale: float | list[float], offset: float | list[float]) -> keras.layers.Rescaling:
+def _rescaling(scale: float | list[float], offset: float | list[float], suffix: str) -> keras.layers.Rescaling:
     # float32 under any policy: in half precision, pixels would lose their last bits before they are scaled.
-    return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name=f"preprocessing{suffix}")
 
 
 def _checked(network: keras.Model, image_size: int) -> keras.Model:

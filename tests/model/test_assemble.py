@@ -5,7 +5,10 @@ import keras
 import numpy as np
 import pytest
 
+from kerastune_recipes import Recipe
 from kerastune_recipes.data import images
+from kerastune_recipes.model.assemble import assemble
+from kerastune_recipes.preparation import prepare
 
 
 def test_raw_images_of_any_size_to_probabilities(assembled):
@@ -30,6 +33,18 @@ def test_resizing_within_the_model_is_that_of_the_input_pipeline(assembled, pict
     (photo,), _ = pictures(1, size=90)
     resized = network.model.get_layer("resize")(photo[None].astype(np.float32))
     assert np.abs(np.array(resized)[0] - images.resize(photo, 32)).max() <= 1.0
+
+
+def test_features_of_an_ensemble_stand_side_by_side(pictures):
+    demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
+    recipe = Recipe.from_name("features_ensemble", **demo, ensemble=[{"name": "VGG16", "weights": "none"}])
+    prepared = prepare(recipe.name, recipe.content, pictures(30), seed=0)
+    network = assemble(prepared.plan, prepared.facts, *prepared.networks)
+    pixels, _ = pictures(2)
+    each = [member.extractor.predict_on_batch(pixels) for member in network.members]
+    assert [features.shape for features in each] == [(2, 288), (2, 64 + 128 + 256 + 512 + 512)]
+    np.testing.assert_allclose(network.extractor.predict_on_batch(pixels), np.concatenate(each, axis=1), rtol=1e-5)
+    assert network.head.kernel.shape[0] == network.extractor.output_shape[-1]
 
 
 def test_core_and_model_are_one(assembled, pictures):

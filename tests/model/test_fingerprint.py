@@ -1,9 +1,9 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
-import pytest
 
 from kerastune_recipes.model import freeze
 from kerastune_recipes.model.fingerprint import fingerprint
@@ -18,7 +18,7 @@ from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.preparation import prepare
 recipe = Recipe.from_name("small_similar", **{{"backbone.name": "DemoNet", "backbone.weights": "demo"}})
 prepared = prepare(recipe.name, recipe.content, "demo:digits", seed=0)
-print(fingerprint(assemble(prepared.plan, prepared.facts, prepared.network), prepared.plan))
+print(fingerprint(assemble(prepared.plan, prepared.facts, *prepared.networks).members[0], prepared.plan.head.pooling))
 """
 
 
@@ -35,53 +35,52 @@ def test_every_process_finds_the_same():
 
 
 def test_weights_tell(assembled):
-    plan, _, network = assembled()
-    before = fingerprint(network, plan)
-    last = next(weight for weight in reversed(network.backbone.weights))
+    member = assembled()[2].members[0]
+    before = fingerprint(member, "avg")
+    last = next(weight for weight in reversed(member.backbone.weights))
     last.assign(last + 1e-6 * np.ones(last.shape))
-    assert fingerprint(network, plan) != before
+    assert fingerprint(member, "avg") != before
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"backbone": {"image_size": 48}},
-        {"backbone": {"convention": "torch"}},
-        {"features": {"taps": ("stage1",)}},
-        {"head": {"pooling": "max"}},
-    ],
-)
-def test_what_is_done_with_pixels_and_activations_tells(assembled, change):
-    plan, _, network = assembled()
-    (part, values), *_ = change.items()
-    other = plan.model_copy(update={part: getattr(plan, part).model_copy(update=values)})
-    assert fingerprint(network, other) != fingerprint(network, plan)
+def test_what_is_done_with_pixels_and_activations_tells(assembled):
+    member = assembled()[2].members[0]
+    others = [
+        (replace(member, plan=member.plan.model_copy(update={"image_size": 48})), "avg"),
+        (replace(member, plan=member.plan.model_copy(update={"convention": "torch"})), "avg"),
+        (replace(member, taps=("stage1",)), "avg"),
+        (member, "max"),
+    ]
+    assert fingerprint(member, "avg") not in {fingerprint(*other) for other in others}
+
+
+def test_the_place_in_an_ensemble_does_not_tell(assembled):
+    member = assembled()[2].members[0]
+    second = keras.Model(member.backbone.inputs, member.backbone.outputs, name="backbone_2")
+    assert fingerprint(replace(member, backbone=second), "avg") == fingerprint(member, "avg")
 
 
 def test_freezing_and_the_head_do_not_tell(assembled):
     from kerastune_recipes import trainable
 
-    plan, facts, network = assembled()
-    before = fingerprint(network, plan)
+    _, facts, network = assembled()
+    before = fingerprint(network.members[0], "avg")
     groups = trainable.groups([["head", 1.0], ["backbone", 0.1]], facts, "trainable")
     freeze.freeze(network, groups, "trained", momentum=0.5)
     network.head.set_weights([weight + 1 for weight in network.head.get_weights()])
-    assert fingerprint(network, plan) == before
+    assert fingerprint(network.members[0], "avg") == before
 
 
 def test_a_network_of_other_operations_tells(assembled):
     """Same weights, same shapes, another activation."""
-    plan, _, network = assembled()
+    member = assembled()[2].members[0]
 
     def mine(activation):
         image = keras.Input((32, 32, 3), name="image")
         layer = keras.layers.Conv2D(4, 3, activation=activation, kernel_initializer="ones", name="only")
         return keras.Model(image, layer(image), name="backbone")
 
-    from dataclasses import replace
-
-    relu, tanh = (replace(network, backbone=mine(activation)) for activation in ("relu", "tanh"))
-    assert fingerprint(relu, plan) != fingerprint(tanh, plan)
+    relu, tanh = (replace(member, backbone=mine(activation)) for activation in ("relu", "tanh"))
+    assert fingerprint(relu, "avg") != fingerprint(tanh, "avg")
 
 
 class _Silent(keras.layers.Layer):
@@ -99,9 +98,6 @@ class _Silent(keras.layers.Layer):
 
 
 def test_a_network_that_does_not_tell_what_it_does_is_never_found_again(assembled):
-    from dataclasses import replace
-
-    plan, _, network = assembled()
     image = keras.Input((32, 32, 3))
-    silent = replace(network, backbone=keras.Model(image, _Silent({"by": 2})(image)))
-    assert fingerprint(silent, plan) != fingerprint(silent, plan)
+    silent = replace(assembled()[2].members[0], backbone=keras.Model(image, _Silent({"by": 2})(image)))
+    assert fingerprint(silent, "avg") != fingerprint(silent, "avg")
