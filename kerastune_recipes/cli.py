@@ -135,6 +135,12 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
         help="change one thing in the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
     )  # fmt: skip
     parser.add_argument("--seed", type=_seed, default=0, help="of everything random (default: 0)")
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="judge by K-fold cross-validation instead of a hold-out, then refit on all",
+    )
 
 
 def _seed(text: str) -> int:
@@ -219,7 +225,7 @@ def _plan(options: argparse.Namespace) -> None:
     if options.save or options.json:
         if options.save:
             _refuse_existing(options.save)
-        plan = recipe.plan(options.data, seed=options.seed)
+        plan = recipe.plan(options.data, seed=options.seed, folds=options.folds)
         if options.save:
             _write(options.save, yaml_files.dump(plan.to_data()))
         if options.json:
@@ -227,7 +233,7 @@ def _plan(options: argparse.Namespace) -> None:
             return
         print(f"{options.save}: edit it, then kerastune run {options.save} --data {options.data}")
         return
-    print(recipe.describe(options.data, seed=options.seed), end="")
+    print(recipe.describe(options.data, seed=options.seed, folds=options.folds), end="")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -243,6 +249,7 @@ def _run(options: argparse.Namespace) -> None:
         resume=options.resume,
         overwrite=options.overwrite,
         cache=not options.no_cache,
+        folds=options.folds,
     )
     if options.json:
         print(json.dumps(report.record))

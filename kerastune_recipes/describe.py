@@ -35,7 +35,7 @@ def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
     # In a notebook rich would show the text at once instead of writing it.
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
-    console.print(_rows(_data_rows(data)))
+    console.print(_rows(_data_rows(plan, data)))
     console.print(_rows(_model_rows(plan, backbone, expected)))
     for phase, cost in zip(plan.phases, expected.phases, strict=True):
         console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
@@ -55,13 +55,17 @@ def _rows(pairs: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def _data_rows(data: DatasetFacts) -> list[tuple[str, str]]:
+def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
     test = "none" if data.test is None else f"{sum(data.test)}"
-    held = " (held out of the training images, stratified)" if data.held_out else ""
+    if plan.folds:
+        judged = f"all of them judged by {plan.folds}-fold cross-validation and trained on in the end"
+    else:
+        held = " (held out of the training images, stratified)" if data.held_out else ""
+        judged = f"{data.validation_images} validation{held}"
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
     return [
         ("data", data.source),
-        ("images", f"{data.train_images} training, {data.validation_images} validation{held}, {test} test"),
+        ("images", f"{data.train_images} training, {judged}, {test} test"),
         ("classes", f"{data.classes}: {counts}"),
         (
             "sizes",

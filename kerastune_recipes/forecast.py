@@ -155,6 +155,8 @@ def _fit(
     ) + (head if any(group.head and group.multiplier is not None for group in groups) else 0)
     epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
     end = boundary(plan, fit, backbone)
+    # Each fold trains for as many steps, and so does the refit.
+    runs = 1 + (plan.folds or 0)
     fresh = costs.fresh(epochs, end.share, data)
     return PhaseForecast(
         name=phase.name,
@@ -173,8 +175,8 @@ def _fit(
         batch_norm=_batch_norm(fit.batch_norm, backbone, tuple(moving)),
         steps=fit.steps,
         epochs=epochs,
-        forward_passes=costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh,
-        fresh_passes=fresh,
+        forward_passes=runs * (costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh),
+        fresh_passes=runs * fresh,
         fixed_until=end.layers if fit.views else (),
         stored=end.bytes(fit.views, data) if fit.views else 0,
     )

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes import features, solvers
+from kerastune_recipes.data.arrays import Selected
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
@@ -38,6 +39,10 @@ class Images:
     @property
     def labels(self) -> np.ndarray:
         return self.samples.labels
+
+    def select(self, places: np.ndarray) -> "Images":
+        """Return some of the images; their pixels are not copied."""
+        return Images(self.samples.select(places), None if self.pixels is None else Selected(self.pixels, places))
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ class Journal:
         """Write a finished phase: weights and probabilities first, its outcome last, so that a half is never read."""
         if self.folder is None:
             return
+        self.folder.mkdir(exist_ok=True)  # of a part
         model.save_weights(self.folder / f"phase_{position}.weights.h5")
         np.save(self.folder / f"phase_{position}.npy", probabilities)
         part = self.folder / f"phase_{position}.part"
@@ -99,6 +100,10 @@ class Journal:
         assert self.folder is not None  # only a journal on disk has finished phases
         model.load_weights(self.folder / f"phase_{position}.weights.h5")
         return np.load(self.folder / f"phase_{position}.npy")
+
+    def part(self, name: str) -> "Journal":
+        """Return the journal of a part of the run, such as a fold."""
+        return self if self.folder is None else Journal(self.folder / name, self.mark, self.going_on)
 
     def epochs(self, position: int) -> Path | None:
         """Return the folder for a phase's checkpoints of each epoch."""

@@ -113,6 +113,7 @@ class Plan(Record):
         phases: What is done, in order.
         keep: Which phase's model is returned.
         ensemble: Further backbones, whose features stand beside those of the first; none where there is one.
+        folds: Of the cross-validation that judges the phases on all images, in place of a hold-out; none without.
     """
 
     plan: Literal[1]
@@ -125,6 +126,12 @@ class Plan(Record):
     phases: Annotated[tuple[PhasePlan, ...], Field(min_length=1)]
     keep: Literal["best_on_validation", "last"]
     ensemble: tuple[CompanionPlan, ...] | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether any phase trains by gradient."""
+        return any(phase.fit for phase in self.phases)
 
 
 def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
@@ -157,7 +164,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         ),
         features=FeaturesPlan(taps=taps, views=spec.features.views, flip=spec.features.flip),
         head=spec.head,
-        phases=tuple(_phase(phase, data, pretrained=backbone.weights != "none") for phase in spec.phases),
+        phases=tuple(_phase(phase, data, backbone.weights != "none", spec.folds) for phase in spec.phases),
         keep=spec.keep,
         ensemble=tuple(
             CompanionPlan(
@@ -170,6 +177,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
             for each in backbone.companions
         )
         or None,
+        folds=spec.folds,
     )
     check(plan, data, backbone)
     return _with_views(plan, spec, data, backbone.up_to(taps))
@@ -214,15 +222,15 @@ def boundary(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> costs.Boundar
     return costs.boundary(backbone, moving, plan.features.taps, flat=plan.head.pooling == "flatten")
 
 
-def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool) -> PhasePlan:
+def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | None) -> PhasePlan:
     if phase.solve:
-        return PhasePlan(name=phase.name, solve=_solve(phase.solve, data))
+        return PhasePlan(name=phase.name, solve=_solve(phase.solve, data, folds))
     assert phase.fit is not None  # the spec allows exactly one kind
     return PhasePlan(name=phase.name, fit=_fit(phase.fit, data, pretrained))
 
 
-def _solve(spec: SolveSpec, data: DatasetFacts) -> SolvePlan:
-    folds = rules.folds(data)
+def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None) -> SolvePlan:
+    folds = folds or rules.folds(data)
     if spec.regularization == "auto":
         strengths = rules.STRENGTHS if folds else (rules.DEFAULT_STRENGTH,)
     else:
@@ -291,6 +299,10 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
     if problems:
         raise RecipeError(*problems)
     needed = backbone.up_to(plan.features.taps)
+    if plan.folds and plan.folds > min(data.train):
+        problems.append(
+            f"folds: {plan.folds} folds are more than the smallest class has images ({min(data.train)}); give fewer."
+        )
     for phase in plan.phases:
         where = f"phases.{phase.name}"
         if phase.fit:

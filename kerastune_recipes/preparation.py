@@ -57,6 +57,8 @@ def prepare(
         # Before the network is built, whose weights may be random.
         keras.utils.set_random_seed(seed)
     dataset = open_dataset(ds, seed=seed)
+    if content.folds:
+        dataset = dataset.pooled()
     data = dataset.facts()
     networks, facts = _networks(content, data, own, dry)
     if isinstance(content, Plan):

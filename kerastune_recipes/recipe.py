@@ -79,12 +79,21 @@ class Recipe:
             return cls(data.get("recipe", name), Plan.from_data(data, where), network)
         return cls(name, catalog.parse(data, where, overrides), network)
 
-    def plan(self, ds: Any, seed: int = 0) -> Plan:
+    def _judged_by(self, folds: int | None) -> RecipeSpec | Plan:
+        """Return what the recipe says, judged by so many folds; None leaves that to it."""
+        if folds is None:
+            return self.content
+        if isinstance(self.content, Plan):
+            raise RecipeError(f"{self.name}: a plan says itself how it is judged; write folds: {folds} in its file.")
+        return RecipeSpec.from_data({**self.content.to_data(), "folds": folds}, self.name)
+
+    def plan(self, ds: Any, seed: int = 0, folds: int | None = None) -> Plan:
         """Say what `run` would do, without training and without a forward pass.
 
         Args:
             ds: The images, in any form that `run` takes.
             seed: Of the hold-out.
+            folds: As for `run`.
 
         Raises:
             DataError: The images cannot be used.
@@ -97,9 +106,9 @@ class Recipe:
         """
         from kerastune_recipes.preparation import prepare
 
-        return prepare(self.name, self.content, ds, seed=seed, own=self.network, dry=True).plan
+        return prepare(self.name, self._judged_by(folds), ds, seed=seed, own=self.network, dry=True).plan
 
-    def describe(self, ds: Any, seed: int = 0) -> str:
+    def describe(self, ds: Any, seed: int = 0, folds: int | None = None) -> str:
         """Return in words what `run` would do; for the arguments see `plan`.
 
         Example:
@@ -108,7 +117,7 @@ class Recipe:
         from kerastune_recipes.describe import describe
         from kerastune_recipes.preparation import prepare
 
-        prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network, dry=True)
+        prepared = prepare(self.name, self._judged_by(folds), ds, seed=seed, own=self.network, dry=True)
         return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
 
     def run(
@@ -122,6 +131,7 @@ class Recipe:
         overwrite: bool = False,
         verbose: bool = True,
         cache: bool = True,
+        folds: int | None = None,
     ) -> "Report":
         """Train a model.
 
@@ -139,6 +149,8 @@ class Recipe:
             verbose: Show progress.
             cache: Take features and solved heads from the cache on disk where it has them, and keep there what is
                 computed. `KERASTUNE_CACHE` says where it lies, `KERASTUNE_CACHE_LIMIT` how large it may grow.
+            folds: Judge the phases by cross-validation of so many folds, stratified, instead of by a hold-out, and
+                refit the one that is kept on all images. Validation images that are given join the others.
 
         Returns:
             The report, with the model in it.
@@ -157,8 +169,9 @@ class Recipe:
 
         folder = output.prepare(out, resume=resume, overwrite=overwrite)
         strategy = distribution.choose(strategy)
+        content = self._judged_by(folds)
         with distribution.scope(strategy):
-            prepared = prepare(self.name, self.content, ds, seed=seed, own=self.network)
+            prepared = prepare(self.name, content, ds, seed=seed, own=self.network)
         display = Display(verbose)
         runner.check(prepared.plan, strategy)
         book = journal.find(folder, prepared.plan, prepared.dataset, seed, resume)
@@ -167,7 +180,7 @@ class Recipe:
         def begin() -> None:
             book.begin()
             if folder:
-                output.write_recipe(folder, self.content)
+                output.write_recipe(folder, content)
 
         report = runner.run(
             prepared,

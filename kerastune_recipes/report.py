@@ -103,6 +103,7 @@ class Report:
                 "validation": data.validation_images,
                 "test": sum(data.test) if data.test else 0,
                 "classes": list(data.class_names),
+                **({"folds": plan.folds} if plan.folds else {}),
             },
             "backbone": plan.backbone.to_data(),
             **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),
@@ -185,17 +186,18 @@ class Report:
             raise OutputError(f"{folder}: the report cannot be written: {error.strerror or error}.") from None
 
     def __str__(self) -> str:
-        cost = self.record["cost"]
+        cost, folds = self.record["cost"], self.plan.folds
+        judged = f"{folds}-fold cross-validation" if folds else "validation"
+        refitted = f", refitted on all {self.record['data']['train']} images" if folds else ""
         lines = [
             f"{self.record['recipe']} on {self.record['data']['source']}: "
             f"{self.record['backbone']['name']}, {len(self.class_names)} classes, "
             f"{self.record['data']['train']} training images",
             *(
-                f"  {phase['name']}: {_scores(phase['validation'])} on validation, {phase['seconds']:.1f} s"
-                + _why(phase)
+                f"  {phase['name']}: {_scores(phase['validation'])} on {judged}, {phase['seconds']:.1f} s" + _why(phase)
                 for phase in self.record["phases"]
             ),
-            f"  kept: {self.record['chosen_phase']}",
+            f"  kept: {self.record['chosen_phase']}{refitted}",
         ]
         if self.record["test"]:
             low, high = self.record["test"]["accuracy_ci95"]

@@ -1,79 +1,28 @@
 """The straight line at work: images decoded once, each phase run in turn, one of them chosen, the report written."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from scipy.special import softmax
 
-from kerastune_recipes import distribution, features, metrics, rules, training
+from kerastune_recipes import distribution, features, folds, phases, rules
 from kerastune_recipes import store as stores
+from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
-from kerastune_recipes.facts import BackboneFacts
-from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images, Source
-from kerastune_recipes.journal import Journal, Outcome
-from kerastune_recipes.model.assemble import Member, Network, assemble
-from kerastune_recipes.model.fingerprint import fingerprint
-from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
+from kerastune_recipes.folds import Judged
+from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images
+from kerastune_recipes.journal import Journal
+from kerastune_recipes.model.assemble import Network, assemble
+from kerastune_recipes.plan import Plan
 from kerastune_recipes.preparation import Prepared
-from kerastune_recipes.progress import Display, EpochLines, Ticks
+from kerastune_recipes.progress import Display
 from kerastune_recipes.report import Cost, Report, Split
-from kerastune_recipes.store import Store
-from kerastune_recipes.views import views
-
-
-@dataclass(frozen=True)
-class Bench:
-    """All that the phases of one run work with.
-
-    Args:
-        plan: What to do.
-        facts: The part of the backbone in use.
-        network: The model.
-        images: By split; "test" is missing where there is none.
-        store: Where frozen work is kept.
-        seed: Of shuffling, folds and augmentation.
-        display: Where progress is shown.
-        callbacks: The user's own Keras callbacks.
-    """
-
-    plan: Plan
-    facts: BackboneFacts
-    network: Network
-    images: Mapping[str, Images]
-    store: Store
-    seed: int
-    display: Display
-    callbacks: tuple[keras.callbacks.Callback, ...]
-    _frozen: list[Frozen] = field(default_factory=list)
-
-    def frozen(self) -> Frozen:
-        """Return the frozen work of the network as it is now."""
-        if not self._frozen:
-            pooling = self.plan.head.pooling
-            found = Frozen(
-                sources=[
-                    Source(member.extractor, self.store.space(fingerprint(member, pooling), _about(member)))
-                    for member in self.network.members
-                ],
-                size=self.plan.backbone.image_size,
-                views=views(self.plan.features.views, self.plan.features.flip),
-                images=self.images,
-                display=self.display,
-                ahead=int(distribution.accelerated()),
-            )
-            self._frozen.append(found)
-        return self._frozen[0]
-
-    def weights_moved(self) -> None:
-        """Forget the frozen work: another network begins."""
-        self._frozen.clear()
 
 
 def run(
@@ -118,7 +67,7 @@ def run(
             callbacks=tuple(callbacks),
         )
         pristine = bench.frozen()
-        outcomes, chosen, probabilities = _phases(bench, book, begin)
+        judged = folds.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, book, begin)
         test = _test(bench)
         one_pass = _one_forward_pass(bench, pristine)
         _compile_for_the_user(network, dataset.one_hot_labels)
@@ -129,18 +78,12 @@ def run(
         dataset=dataset,
         facts=prepared.facts,
         seed=seed,
-        outcomes=outcomes,
-        chosen=chosen,
-        validation=Split(probabilities, dataset.validation.labels),
+        outcomes=judged.outcomes,
+        chosen=judged.chosen,
+        validation=Split(judged.probabilities, bench.images[bench.judged].labels),
         test=test,
-        cost=Cost(time.perf_counter() - began, one_pass, sum(outcome.seconds for outcome in outcomes)),
+        cost=Cost(time.perf_counter() - began, one_pass, sum(outcome.seconds for outcome in judged.outcomes)),
     )
-
-
-def _about(member: Member) -> str:
-    """Say in words what a backbone's features are of."""
-    plan = member.plan
-    return f"{plan.name}, weights {plan.weights}, {plan.image_size} px, {', '.join(member.taps)}"
 
 
 def check(plan: Plan, strategy: Any | None) -> None:
@@ -162,10 +105,12 @@ def check(plan: Plan, strategy: Any | None) -> None:
 
 def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
     """Decode every split once, at the size the network sees, where a phase fits; a head alone needs no pixels kept."""
-    found = {TRAIN: Images(dataset.train), VALIDATION: Images(dataset.validation)}
+    found = {TRAIN: Images(dataset.train)}
+    if not plan.folds:
+        found[VALIDATION] = Images(dataset.validation)
     if dataset.test is not None:
         found[TEST] = Images(dataset.test)
-    if not _fits(plan):
+    if not plan.fits:
         return found
     problems: list[str] = []
     for split, images in found.items():
@@ -180,138 +125,13 @@ def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]
     return found
 
 
-def _fits(plan: Plan) -> bool:
-    return any(phase.fit for phase in plan.phases)
-
-
-def _phases(bench: Bench, book: Journal, begin: Callable[[], None]) -> tuple[list[Outcome], int, np.ndarray]:
-    """Run what is not finished; return all outcomes, the chosen one's position and its validation probabilities.
-
-    The network is left with the chosen phase's weights.
-    """
-    outcomes = book.finished()
-    kept: list[tuple[list[np.ndarray], np.ndarray]] = []
-    for position, outcome in enumerate(outcomes, 1):
-        probabilities = book.restore(position, bench.network.model)
-        kept.append((bench.network.model.get_weights(), probabilities))
-        bench.display.line(f"{outcome.name}: finished before, taken from the journal")
-        bench.weights_moved()
-    for position, phase in enumerate(bench.plan.phases[len(outcomes) :], len(outcomes) + 1):
-        if phase.solve:
-            outcome, probabilities = _solve(bench, phase.name, phase.solve)
-            begin()
-        else:
-            assert phase.fit is not None  # a phase is one or the other
-            begin()
-            outcome, probabilities = _fit(bench, phase.name, phase.fit, book.epochs(position))
-        book.keep(position, outcome, bench.network.model, probabilities)
-        outcomes.append(outcome)
-        kept.append((bench.network.model.get_weights(), probabilities))
-        bench.display.line(
-            f"{outcome.name}: validation accuracy {outcome.validation['accuracy']:.1%}, "
-            f"log loss {outcome.validation['log_loss']:.3f}, {outcome.seconds:.1f} s"
-        )
-    chosen = len(outcomes) - 1
-    if bench.plan.keep == "best_on_validation":
-        chosen = min(range(len(outcomes)), key=lambda one: outcomes[one].validation["log_loss"])
-    weights, probabilities = kept[chosen]
-    bench.network.model.set_weights(weights)
-    return outcomes, chosen, probabilities
-
-
-def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
-    began = time.perf_counter()
-    network, frozen = bench.network, bench.frozen()
-    solved = frozen.recall(plan, bench.seed)
-    needed = [split for split in bench.images if split != TRAIN or solved is None]
-    # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
-    elsewhere = _look(frozen, [split for split in needed if split != TEST or not _fits(bench.plan)])
-    if solved is None:
-        with bench.display.bar(f"{name}: solving", 1):
-            solved = frozen.solve(plan, bench.seed)
-    network.head.set_weights([solved.kernel, solved.bias])
-    probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
-    seconds = time.perf_counter() - began - elsewhere
-    head = solved.kernel.size + solved.bias.size
-    return Outcome(
-        name=name,
-        kind="solve",
-        seconds=seconds,
-        steps=0,
-        trainable_parameters=head,
-        frozen_parameters=network.model.count_params() - head,
-        validation=dict(metrics.summary(probabilities, bench.images[VALIDATION].labels)),
-        choices={
-            "strength": solved.strength,
-            "temperature": solved.temperature,
-            "judged_by": solved.judged_by,
-            "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
-            "features_computed": frozen.computed,
-        },
-        rows=(),
-    ), probabilities
-
-
-def _look(frozen: Frozen, splits: Sequence[str]) -> float:
-    """Take the features of splits; return the seconds of it that are no work of a phase.
-
-    Raises:
-        DataError: Images of any split that cannot be decoded, all of them.
-    """
-    problems: list[str] = []
-    elsewhere = 0.0
-    for split in splits:
-        if frozen.has(split):
-            continue
-        began = time.perf_counter()
-        try:
-            found = frozen.features(split)
-        except DataError as error:
-            problems += error.problems
-            continue
-        elsewhere += time.perf_counter() - began if split == TEST else found.seconds_aside
-    if problems:
-        raise DataError(*problems)
-    return elsewhere
-
-
-def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[Outcome, np.ndarray]:
-    began = time.perf_counter()
-    train, validation = bench.images[TRAIN], bench.images[VALIDATION]
-    before = training.passes(plan, len(train.labels), len(validation.labels))
-    with bench.display.bar(name, before + plan.steps) as tick:
-        fitted = training.fit(
-            bench.network,
-            bench.facts,
-            name,
-            plan,
-            (train.pixels, train.labels),
-            (validation.pixels, validation.labels),
-            seed=bench.seed,
-            callbacks=[Ticks(lambda done: tick(before + done)), EpochLines(bench.display, name), *bench.callbacks],
-            backup=epochs,
-            progress=tick,
-        )
-    bench.weights_moved()
-    probabilities = _predict(bench, VALIDATION)
-    seconds = time.perf_counter() - began
-    return Outcome(
-        name=name,
-        kind="fit",
-        seconds=seconds,
-        steps=fitted.steps,
-        trainable_parameters=fitted.trainable_parameters,
-        frozen_parameters=fitted.frozen_parameters,
-        validation=dict(metrics.summary(probabilities, validation.labels)),
-        choices={},
-        rows=fitted.rows,
-    ), probabilities
-
-
-def _predict(bench: Bench, split: str) -> np.ndarray:
-    pixels = bench.images[split].pixels
-    with bench.display.bar(f"predicting {split} images", len(pixels)) as tick:
-        return features.predict(bench.network.core, pixels, tick)
+def _run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
+    """Run all phases, and leave the network with the weights of the one that is kept."""
+    done = phases.run(bench, bench.plan.phases, book, begin)
+    outcomes = [each.outcome for each in done]
+    chosen = phases.chosen(outcomes, bench.plan.keep)
+    bench.network.model.set_weights(done[chosen].weights)
+    return Judged(outcomes, chosen, done[chosen].probabilities)
 
 
 def _test(bench: Bench) -> Split | None:
@@ -319,8 +139,8 @@ def _test(bench: Bench) -> Split | None:
     if TEST not in bench.images:
         return None
     labels = bench.images[TEST].labels
-    if _fits(bench.plan):
-        return Split(_predict(bench, TEST), labels)
+    if bench.plan.fits:
+        return Split(phases.predict(bench, TEST), labels)
     kernel, bias = bench.network.head.get_weights()
     return Split(softmax(bench.frozen().features(TEST).rows[0] @ kernel + bias, axis=-1), labels)
 
@@ -331,9 +151,9 @@ def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
     A run that computes features measures it on the way. One that finds them all in the store and solves a head only
     does not touch the network; it tells what was measured when they were computed.
     """
-    count = sum(len(bench.images[split].samples) for split in (TRAIN, VALIDATION))
+    count = sum(len(bench.images[split].samples) for split in {TRAIN, bench.judged})
     known = frozen.seconds_an_image()
-    if known is not None and (frozen.computed or not _fits(bench.plan)):
+    if known is not None and (frozen.computed or not bench.plan.fits):
         return known * count
     pixels = bench.images[TRAIN].pixels
     if pixels is None:

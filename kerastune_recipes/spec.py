@@ -207,6 +207,8 @@ class RecipeSpec(Record):
         phases: What is done, in order.
         keep: Which phase's model is returned.
         ensemble: Further backbones, whose features stand beside those of the first; then heads are only solved.
+        folds: Judge the phases by cross-validation of so many folds of all images, in place of a hold-out, and refit
+            the one that is kept on all of them.
     """
 
     summary: Annotated[str, Field(min_length=1)]
@@ -216,6 +218,7 @@ class RecipeSpec(Record):
     phases: Annotated[tuple[PhaseSpec, ...], Field(min_length=1)]
     keep: Literal["best_on_validation", "last"] = "best_on_validation"
     ensemble: tuple[BackboneSpec, ...] = ()
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
 
     @model_validator(mode="after")
     def _distinct_names(self) -> "RecipeSpec":

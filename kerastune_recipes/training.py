@@ -47,7 +47,7 @@ def fit(
     phase: str,
     plan: FitPlan,
     train: Labelled,
-    validation: Labelled,
+    validation: Labelled | None,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     backup: Path | None = None,
@@ -66,7 +66,7 @@ def fit(
         phase: Name of the phase, for errors.
         plan: What to do.
         train: uint8 (n, s, s, 3) images and int (n,) labels.
-        validation: The same, to watch.
+        validation: The same, to watch; or None.
         seed: Of shuffling and augmentation.
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
@@ -83,7 +83,7 @@ def fit(
     batches: Batches = LabelledBatches(
         *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
     )
-    held: Batches = LabelledBatches(*validation, classes, plan.batch_size)
+    held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
     recorder = _Recorder(optimizers.schedule(plan), backup)
     with still_dropout(network.backbone, groups):
         model = network.core
@@ -132,8 +132,8 @@ def passes(plan: FitPlan, train: int, validation: int) -> int:
 
 
 def _behind(
-    network: Network, views: int, train: LabelledBatches, held: LabelledBatches, progress: Callable[[int], None]
-) -> tuple[keras.Model, LabelledViews, LabelledViews]:
+    network: Network, views: int, train: LabelledBatches, held: LabelledBatches | None, progress: Callable[[int], None]
+) -> tuple[keras.Model, LabelledViews, LabelledViews | None]:
     """Return the rest of the network behind what is fixed, and what it is given for the images."""
     halves = boundary.split(network)
     done = itertools.count(1)
@@ -144,7 +144,7 @@ def _behind(
     return (
         halves.rest,
         boundary.compute(halves.fixed, train, views, advance),
-        boundary.compute(halves.fixed, held, 1, advance),
+        boundary.compute(halves.fixed, held, 1, advance) if held else None,
     )
 
 

@@ -4,6 +4,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,26 @@ def load(
         if progress is not None:
             progress(done)
     return pixels
+
+
+class Selected:
+    """Some rows of an array, in any order; they are read only when asked for.
+
+    Args:
+        rows: (n, ...), in memory or in a file.
+        places: int (m,), which of them.
+    """
+
+    def __init__(self, rows: Rows, places: np.ndarray):
+        self.rows = rows
+        self.places = places
+        self.shape = (len(places), *rows.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.rows[self.places[index]]
 
 
 def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, budget_bytes: int | None, what: str, otherwise: str) -> Rows:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -115,6 +115,11 @@ class Dataset:
     def class_names(self) -> tuple[str, ...]:
         return self.train.class_names
 
+    def pooled(self) -> "Dataset":
+        """Return the same with the validation images among those to train on, for cross-validation of all."""
+        nothing = self.validation.select(np.arange(0))
+        return replace(self, train=concatenate([self.train, self.validation]), validation=nothing, held_out=False)
+
     def facts(self) -> DatasetFacts:
         """Return counts and sizes; the sizes leave the test images out, which nothing may be decided by."""
         sizes = np.concatenate([self.train.sizes, self.validation.sizes])
@@ -150,12 +155,18 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         part, within = place(index)
         return part.read(within, at_least)
 
+    def content(index: int) -> bytes:
+        part, within = place(index)
+        assert part.content is not None  # otherwise this function is not handed on
+        return part.content(within)
+
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
         labels=np.concatenate([part.labels for part in parts]),
         class_names=parts[0].class_names,
         sizes=np.concatenate([part.sizes for part in parts]),
+        content=content if all(part.content for part in parts) else None,
     )
 
 

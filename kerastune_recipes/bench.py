@@ -1,0 +1,88 @@
+"""All that the phases of one run work with, and what is frozen in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import keras
+import numpy as np
+
+from kerastune_recipes import distribution
+from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.frozen import TRAIN, VALIDATION, Frozen, Images, Source
+from kerastune_recipes.model.assemble import Member, Network
+from kerastune_recipes.model.fingerprint import fingerprint
+from kerastune_recipes.plan import Plan
+from kerastune_recipes.progress import Display
+from kerastune_recipes.store import Store
+from kerastune_recipes.views import views
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that the phases of one run work with.
+
+    Args:
+        plan: What to do.
+        facts: The part of the backbone in use.
+        network: The model.
+        images: By split; "test" is missing where there is none, "validation" where the training images are
+            cross-validated.
+        store: Where frozen work is kept.
+        seed: Of shuffling, folds and augmentation.
+        display: Where progress is shown.
+        callbacks: The user's own Keras callbacks.
+    """
+
+    plan: Plan
+    facts: BackboneFacts
+    network: Network
+    images: Mapping[str, Images]
+    store: Store
+    seed: int
+    display: Display
+    callbacks: tuple[keras.callbacks.Callback, ...]
+    _frozen: list[Frozen] = field(default_factory=list)
+
+    def frozen(self) -> Frozen:
+        """Return the frozen work of the network as it is now."""
+        if not self._frozen:
+            pooling = self.plan.head.pooling
+            found = Frozen(
+                sources=[
+                    Source(member.extractor, self.store.space(fingerprint(member, pooling), _about(member)))
+                    for member in self.network.members
+                ],
+                size=self.plan.backbone.image_size,
+                views=views(self.plan.features.views, self.plan.features.flip),
+                images=self.images,
+                display=self.display,
+                ahead=int(distribution.accelerated()),
+            )
+            self._frozen.append(found)
+        return self._frozen[0]
+
+    def weights_moved(self) -> None:
+        """Forget the frozen work: another network begins."""
+        self._frozen.clear()
+
+    @property
+    def judged(self) -> str:
+        """The split by which phases are judged: held-out images, or the training images by folds."""
+        return VALIDATION if VALIDATION in self.images else TRAIN
+
+    def on(self, train: np.ndarray, validation: np.ndarray) -> "Bench":
+        """Return a bench to train on some of the training images and to judge by others of them.
+
+        Args:
+            train: int (m,), their positions.
+            validation: int (l,), the others'.
+        """
+        images = self.images[TRAIN]
+        parts = {TRAIN: images.select(train), VALIDATION: images.select(validation)}
+        return replace(self, images=parts, _frozen=[])
+
+
+def _about(member: Member) -> str:
+    """Say in words what a backbone's features are of."""
+    plan = member.plan
+    return f"{plan.name}, weights {plan.weights}, {plan.image_size} px, {', '.join(member.taps)}"

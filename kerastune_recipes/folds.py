@@ -1,0 +1,92 @@
+"""Phases that train judged by cross-validation: each fold runs all of them, then the best is refitted on all images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kerastune_recipes import metrics, phases
+from kerastune_recipes.bench import Bench
+from kerastune_recipes.data import splits
+from kerastune_recipes.frozen import TRAIN
+from kerastune_recipes.journal import Journal, Outcome
+from kerastune_recipes.phases import Done
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What phases did, and which is kept.
+
+    Args:
+        outcomes: Of all phases.
+        chosen: Position of the one whose weights the network has.
+        probabilities: float32 (n, k), of that one for the images it was judged by.
+    """
+
+    outcomes: list[Outcome]
+    chosen: int
+    probabilities: np.ndarray
+
+
+def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
+    """Run all phases once for each fold, on the others, and the best of them once more on all images.
+
+    Args:
+        bench: What to work with; the plan says how many folds. The network is left with the refitted weights.
+        book: What is finished already, and where the rest is kept.
+        begin: Called before anything is written, when every image has been decoded.
+
+    Raises:
+        WorkError: Training diverged.
+    """
+    plan, samples = bench.plan, bench.images[TRAIN].samples
+    assert plan.folds is not None  # otherwise nobody calls this
+    fold_of = splits.stratified_folds(samples.labels, plan.folds, bench.seed)
+    untouched = bench.network.model.get_weights()
+    found = []
+    for fold in range(plan.folds):
+        bench.display.line(f"fold {fold + 1} of {plan.folds}")
+        part = bench.on(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold))
+        bench.network.model.set_weights(untouched)
+        found.append(phases.run(part, plan.phases, book.part(f"fold_{fold + 1}"), begin))
+    out_of_fold = [_out_of_fold(each, fold_of) for each in zip(*found, strict=True)]
+    outcomes = [
+        _judged(each, probabilities, samples.labels)
+        for each, probabilities in zip(zip(*found, strict=True), out_of_fold, strict=True)
+    ]
+    chosen = phases.chosen(outcomes, plan.keep)
+    bench.display.line(f"{outcomes[chosen].name} is refitted on all {len(samples)} images")
+    bench.network.model.set_weights(untouched)
+    bench.weights_moved()
+    refitted = phases.run(bench, plan.phases[: chosen + 1], book.part("refit"), begin)
+    for position, done in enumerate(refitted):
+        outcomes[position] = _with_refit(outcomes[position], done.outcome)
+    return Judged(outcomes, chosen, out_of_fold[chosen])
+
+
+def _out_of_fold(each: Sequence[Done], fold_of: np.ndarray) -> np.ndarray:
+    """Put together the probabilities of all images, each by the fold that has not seen it."""
+    probabilities = np.empty((len(fold_of), each[0].probabilities.shape[1]), np.float32)
+    for fold, done in enumerate(each):
+        probabilities[fold_of == fold] = done.probabilities
+    return probabilities
+
+
+def _judged(each: Sequence[Done], probabilities: np.ndarray, labels: np.ndarray) -> Outcome:
+    """Return the outcome of a phase over all folds."""
+    outcomes = [done.outcome for done in each]
+    return replace(
+        outcomes[-1],
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        validation=dict(metrics.summary(probabilities, labels)),
+        choices={"accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes]},
+    )
+
+
+def _with_refit(judged: Outcome, refitted: Outcome) -> Outcome:
+    return replace(
+        refitted,
+        seconds=judged.seconds + refitted.seconds,
+        validation=judged.validation,
+        choices=refitted.choices | judged.choices,
+    )

@@ -1,0 +1,185 @@
+"""The phases of a plan, run one after the other."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastune_recipes import features, metrics, training
+from kerastune_recipes.bench import Bench
+from kerastune_recipes.errors import DataError
+from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
+from kerastune_recipes.journal import Journal, Outcome
+from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
+from kerastune_recipes.progress import EpochLines, Ticks
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished phase.
+
+    Args:
+        outcome: What it did.
+        weights: All weights of the model behind it.
+        probabilities: float32 (n, k), of the images that it is judged by.
+    """
+
+    outcome: Outcome
+    weights: list[np.ndarray]
+    probabilities: np.ndarray
+
+
+def run(bench: Bench, phases: Sequence[PhasePlan], book: Journal, begin: Callable[[], None]) -> list[Done]:
+    """Run what is not finished of some phases, and return them all.
+
+    Args:
+        bench: What to work with; the network is left with the last phase's weights.
+        phases: To be run, in order.
+        book: What is finished already, and where the rest is kept.
+        begin: Called before anything is written, when every image has been decoded.
+
+    Raises:
+        DataError: Images that cannot be decoded, all of them.
+        WorkError: Training diverged.
+    """
+    done = []
+    for position, outcome in enumerate(book.finished(), 1):
+        probabilities = book.restore(position, bench.network.model)
+        done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
+        bench.display.line(f"{outcome.name}: finished before, taken from the journal")
+        bench.weights_moved()
+    for position, phase in enumerate(phases[len(done) :], len(done) + 1):
+        if phase.solve:
+            outcome, probabilities = _solve(bench, phase.name, phase.solve)
+            begin()
+        else:
+            assert phase.fit is not None  # a phase is one or the other
+            begin()
+            outcome, probabilities = _fit(bench, phase.name, phase.fit, book.epochs(position))
+        book.keep(position, outcome, bench.network.model, probabilities)
+        done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
+        if outcome.validation:
+            bench.display.line(
+                f"{outcome.name}: validation accuracy {outcome.validation['accuracy']:.1%}, "
+                f"log loss {outcome.validation['log_loss']:.3f}, {outcome.seconds:.1f} s"
+            )
+    return done
+
+
+def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
+    """Return which phase's model is kept.
+
+    Args:
+        outcomes: Of all phases.
+        keep: "best_on_validation" or "last".
+    """
+    if keep == "last":
+        return len(outcomes) - 1
+    return min(range(len(outcomes)), key=lambda one: outcomes[one].validation["log_loss"])
+
+
+def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
+    began = time.perf_counter()
+    network, frozen = bench.network, bench.frozen()
+    solved = frozen.recall(plan, bench.seed)
+    needed = [split for split in bench.images if split != TRAIN or solved is None]
+    # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
+    elsewhere = _look(frozen, [split for split in needed if split != TEST or not bench.plan.fits])
+    if solved is None:
+        with bench.display.bar(f"{name}: solving", 1):
+            solved = frozen.solve(plan, bench.seed)
+    network.head.set_weights([solved.kernel, solved.bias])
+    if VALIDATION in bench.images:
+        probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
+    else:
+        probabilities = solved.held_out
+    seconds = time.perf_counter() - began - elsewhere
+    head = solved.kernel.size + solved.bias.size
+    return Outcome(
+        name=name,
+        kind="solve",
+        seconds=seconds,
+        steps=0,
+        trainable_parameters=head,
+        frozen_parameters=network.model.count_params() - head,
+        validation=_scores(bench, probabilities),
+        choices={
+            "strength": solved.strength,
+            "temperature": solved.temperature,
+            "judged_by": solved.judged_by,
+            "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
+            "features_computed": frozen.computed,
+        },
+        rows=(),
+    ), probabilities
+
+
+def _look(frozen: Frozen, splits: Sequence[str]) -> float:
+    """Take the features of splits; return the seconds of it that are no work of a phase.
+
+    Raises:
+        DataError: Images of any split that cannot be decoded, all of them.
+    """
+    problems: list[str] = []
+    elsewhere = 0.0
+    for split in splits:
+        if frozen.has(split):
+            continue
+        began = time.perf_counter()
+        try:
+            found = frozen.features(split)
+        except DataError as error:
+            problems += error.problems
+            continue
+        elsewhere += time.perf_counter() - began if split == TEST else found.seconds_aside
+    if problems:
+        raise DataError(*problems)
+    return elsewhere
+
+
+def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[Outcome, np.ndarray]:
+    began = time.perf_counter()
+    train, validation = bench.images[TRAIN], bench.images.get(VALIDATION)
+    before = training.passes(plan, len(train.labels), len(validation.labels) if validation else 0)
+    with bench.display.bar(name, before + plan.steps) as tick:
+        fitted = training.fit(
+            bench.network,
+            bench.facts,
+            name,
+            plan,
+            (train.pixels, train.labels),
+            (validation.pixels, validation.labels) if validation else None,
+            seed=bench.seed,
+            callbacks=[Ticks(lambda done: tick(before + done)), EpochLines(bench.display, name), *bench.callbacks],
+            backup=epochs,
+            progress=tick,
+        )
+    bench.weights_moved()
+    probabilities = predict(bench, VALIDATION) if validation else np.empty((0, bench.network.head.units), np.float32)
+    seconds = time.perf_counter() - began
+    return Outcome(
+        name=name,
+        kind="fit",
+        seconds=seconds,
+        steps=fitted.steps,
+        trainable_parameters=fitted.trainable_parameters,
+        frozen_parameters=fitted.frozen_parameters,
+        validation=_scores(bench, probabilities),
+        choices={},
+        rows=fitted.rows,
+    ), probabilities
+
+
+def _scores(bench: Bench, probabilities: np.ndarray) -> dict[str, Any]:
+    """Judge a phase; what is only refitted has been judged before."""
+    return dict(metrics.summary(probabilities, bench.images[bench.judged].labels)) if len(probabilities) else {}
+
+
+def predict(bench: Bench, split: str) -> np.ndarray:
+    """Return the probabilities float32 (n, k) that the model as it is gives the images of a split."""
+    pixels = bench.images[split].pixels
+    with bench.display.bar(f"predicting {split} images", len(pixels)) as tick:
+        return features.predict(bench.network.core, pixels, tick)
