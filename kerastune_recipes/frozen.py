@@ -21,7 +21,7 @@ from kerastune_recipes.store import Space
 from kerastune_recipes.views import WHOLE, View
 
 # The splits, as progress names them too.
-TRAIN, VALIDATION, TEST = "training", "validation", "test"
+TRAIN, VALIDATION, TEST, UNLABELED = "training", "validation", "test", "unlabeled"
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class Frozen:
 
     @property
     def computed(self) -> int:
-        """Rows that were passed through the network for training and validation images."""
-        return sum(self._extracted[split].computed for split in (TRAIN, VALIDATION) if self.has(split))
+        """Rows that were passed through the network for all but test images."""
+        return sum(self._extracted[split].computed for split in (TRAIN, VALIDATION, UNLABELED) if self.has(split))
 
     def seconds_an_image(self) -> float | None:
         """Return what an image takes on its way through the network: as measured in this run, or when it was computed.
@@ -167,6 +167,8 @@ class Frozen:
         found.update("".join(source.space.folder.name for source in self.sources[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
         found.update(self.images[TRAIN].labels.tobytes())
+        if plan.pseudo_labels:
+            found.update(b"".join(self._keys_of(UNLABELED)))
         return found.hexdigest()
 
 

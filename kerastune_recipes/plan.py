@@ -18,6 +18,7 @@ from kerastune_recipes.spec import (
     OptimizerSpec,
     PhaseSpec,
     Positive,
+    PseudoLabelsSpec,
     RecipeSpec,
     Share,
     SolveSpec,
@@ -54,11 +55,13 @@ class SolvePlan(Record):
         head: The classifier.
         strengths: Candidates for the strength of the L2 penalty, strong to weak; one means it is fixed.
         folds: Cross-validation folds that choose among them and calibrate; 0 means neither.
+        pseudo_labels: How it learns from unlabelled images too; none where it does not.
     """
 
     head: Literal["logistic_regression"]
     strengths: Annotated[tuple[Positive, ...], Field(min_length=1)]
     folds: Annotated[int, Field(ge=0)]
+    pseudo_labels: PseudoLabelsSpec | None = None
 
 
 class FitPlan(Record):
@@ -235,7 +238,7 @@ def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None) -> SolvePlan:
         strengths = rules.STRENGTHS if folds else (rules.DEFAULT_STRENGTH,)
     else:
         strengths = (spec.regularization,)
-    return SolvePlan(head=spec.head, strengths=strengths, folds=folds)
+    return SolvePlan(head=spec.head, strengths=strengths, folds=folds, pseudo_labels=spec.pseudo_labels)
 
 
 def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:

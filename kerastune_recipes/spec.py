@@ -87,6 +87,24 @@ class HeadSpec(Record):
     dropout: Share = 0.0
 
 
+class PseudoLabelsSpec(Record):
+    """Unlabelled images that a head learns from too, labelled by heads (benchmarks/unlabeled.md).
+
+    Args:
+        method: "self_train": a head labels for itself. "cotrain": the heads of two backbones label for each other.
+        rounds: How often the images are labelled anew, more of them each time; cross-validation may stop earlier.
+        share: Of the unlabelled images, those labelled in the last round, as many of each class.
+        weight: Of an image with such a label, against 1 for a labelled one.
+        strength: Of the L2 penalty on features standardised by all images.
+    """
+
+    method: Literal["self_train", "cotrain"]
+    rounds: Annotated[int, Field(ge=1, le=100)] = 3
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.3
+    strength: Positive = 10.0
+
+
 class SolveSpec(Record):
     """A convex head solved on frozen features.
 
@@ -94,10 +112,12 @@ class SolveSpec(Record):
         head: "logistic_regression" (multinomial).
         regularization: Strength of the L2 penalty on standardised features, 1/C in scikit-learn's terms;
             `auto` chooses it by cross-validation.
+        pseudo_labels: How the head learns from unlabelled images too; none where it does not.
     """
 
     head: Literal["logistic_regression"] = "logistic_regression"
     regularization: Positive | Auto = "auto"
+    pseudo_labels: PseudoLabelsSpec | None = None
 
 
 class OptimizerSpec(Record):
@@ -241,6 +261,13 @@ class RecipeSpec(Record):
         twice = sorted({name for name, weights in networks if networks.count((name, weights)) > 1})
         if twice:
             problems.append(f"ensemble: {listed(twice)} is there twice with the same weights; name different backbones")
+        if not self.ensemble or len(self.ensemble) > 1:
+            problems += [
+                f"phases.{phase.name}.solve.pseudo_labels: cotrain takes two backbones, and there are "
+                f"{1 + len(self.ensemble)}; name one further backbone under ensemble, or take self_train"
+                for phase in self.phases
+                if phase.solve and phase.solve.pseudo_labels and phase.solve.pseudo_labels.method == "cotrain"
+            ]
         sizes = {each.name: each.image_size for each in (self.backbone, *self.ensemble) if each.image_size != "auto"}
         if len(set(sizes.values())) > 1:
             stated = listed(f"{name} {size}" for name, size in sizes.items())

@@ -1,0 +1,97 @@
+"""Cross-validation of all images, and the refit of the best phase on all of them."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import Recipe
+from kerastune_recipes.errors import RequestError
+
+QUICK = {
+    "backbone.name": "DemoNet",
+    "backbone.weights": "demo",
+    "phases.fine_tuning.fit.duration": "2 epochs",
+    "phases.fine_tuning.fit.batch_size": 8,
+}
+SOLVED = {
+    **{key: QUICK[key] for key in ("backbone.name", "backbone.weights")},
+    "phases": [{"name": "head", "solve": {}}],
+}
+
+
+def stripes(count=30, size=32, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = random.integers(0, 100, (count, size, size, 3))
+    images[labels == 1, ::2] += 150
+    images[labels == 2, :, ::2] += 150
+    return images.astype(np.uint8), labels
+
+
+def test_solved_heads_pass_every_image_once():
+    report = Recipe.from_name("small_similar", **SOLVED).run(stripes(), folds=5, verbose=False, cache=False)
+    (phase,) = report.record["phases"]
+    assert phase["features_computed"] == 30
+    assert report.record["data"] | {"source": ""} == {
+        "source": "", "train": 30, "validation": 0, "test": 0, "classes": ["0", "1", "2"], "folds": 5,
+    }  # fmt: skip
+    assert report.splits["validation"].probabilities.shape == (30, 3)
+    assert report.plan.folds == report.plan.phases[0].solve.folds == 5
+    assert "on 5-fold cross-validation" in str(report)
+    assert "refitted on all 30 images" in str(report)
+
+
+def test_labels_at_random_cannot_be_foretold():
+    """Out-of-fold probabilities are of images that were not seen; the refitted model has seen them all."""
+    images, _ = stripes(60)
+    labels = np.random.default_rng(0).permutation(np.arange(60) % 3)
+    report = Recipe.from_name("small_similar", **SOLVED).run((images, labels), folds=4, verbose=False)
+    assert report.record["validation"]["accuracy"] < 0.6
+
+
+def test_phases_that_fit_run_once_for_each_fold_and_once_on_all(tmp_path):
+    began = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            began.append(1)
+
+    recipe = Recipe.from_name("small_similar", **QUICK, keep="last")
+    report = recipe.run(stripes(), folds=3, out=tmp_path / "run", callbacks=[Count()], verbose=False)
+    assert len(began) == 3 + 1
+    assert [len(phase["accuracy_by_fold"]) for phase in report.record["phases"]] == [3, 3]
+    assert report.record["chosen_phase"] == "fine_tuning"
+    assert not (tmp_path / "run" / "journal").exists()
+
+
+def test_an_interrupted_cross_validation_goes_on(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        left = 2
+
+        def on_train_begin(self, logs=None):
+            Stop.left -= 1
+            if not Stop.left:
+                raise KeyboardInterrupt
+
+    recipe = Recipe.from_name("small_similar", **QUICK, keep="last")
+    whole = recipe.run(stripes(), folds=3, verbose=False)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(stripes(), folds=3, out=tmp_path / "run", callbacks=[Stop()], verbose=False)
+    again = recipe.run(stripes(), folds=3, out=tmp_path / "run", resume=True, verbose=False)
+    np.testing.assert_allclose(
+        again.splits["validation"].probabilities, whole.splits["validation"].probabilities, atol=1e-5
+    )
+    for one, other in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_more_folds_than_images_of_a_class():
+    with pytest.raises(RequestError, match=r"folds: 11 folds are more than the smallest class has images \(10\)"):
+        Recipe.from_name("small_similar", **SOLVED).plan(stripes(), folds=11)
+
+
+def test_a_plan_says_itself_how_it_is_judged(tmp_path):
+    recipe = Recipe.from_name("small_similar", **SOLVED)
+    recipe.run(stripes(), out=tmp_path / "run", verbose=False)
+    with pytest.raises(RequestError, match="write folds: 5 in its file"):
+        Recipe.from_file(tmp_path / "run" / "plan.yaml").plan(stripes(), folds=5)

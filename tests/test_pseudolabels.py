@@ -1,0 +1,67 @@
+"""Learning from unlabelled images: it helps where classes are clusters, and changes nothing where they are not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kerastune_recipes import pseudolabels, solvers
+from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.spec import PseudoLabelsSpec
+
+PLAN = SolvePlan(head="logistic_regression", strengths=(10.0,), folds=4)
+METHODS = [PseudoLabelsSpec(method="self_train"), PseudoLabelsSpec(method="cotrain")]
+
+
+def clusters(each: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return points of three classes in twenty dimensions, of which only two tell the classes apart."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(3 * each) % 3
+    centres = apart * np.eye(3, 20) + 2 * apart * np.eye(3, 20, k=10)
+    # The features differ in scale, which four images of a class cannot tell.
+    scales = np.random.default_rng(1).uniform(0.1, 30, 20)
+    return ((centres[labels] + random.normal(size=(len(labels), 20))) * scales).astype(np.float32), labels
+
+
+def solve(few, unlabelled, how):
+    features, labels = few
+    supervised = solvers.solve(PLAN, features[None], labels, seed=0, every_image=True)
+    return supervised, pseudolabels.improve(supervised, features, labels, unlabelled, (10, 10), how, folds=4, seed=0)
+
+
+def accuracy(head, points):
+    features, labels = points
+    return (head.probabilities(features).argmax(axis=1) == labels).mean()
+
+
+@pytest.mark.parametrize("how", METHODS, ids=lambda how: how.method)
+def test_unlabelled_images_help_where_classes_are_clusters(how):
+    supervised, improved = solve(clusters(4, apart=2.0), clusters(100, apart=2.0, seed=1)[0], how)
+    fresh = clusters(300, apart=2.0, seed=2)
+    assert accuracy(improved, fresh) > accuracy(supervised, fresh) + 0.05
+    assert f"{how.method} on 300 unlabelled images" in improved.judged_by
+
+
+@pytest.mark.parametrize("how", METHODS, ids=lambda how: how.method)
+def test_where_they_do_not_help_nothing_changes(how):
+    supervised, same = solve(clusters(4, apart=0.0), clusters(100, apart=0.0, seed=1)[0], how)
+    np.testing.assert_array_equal(same.kernel, supervised.kernel)
+    np.testing.assert_array_equal(same.bias, supervised.bias)
+    assert "unlabelled images left out" in same.judged_by
+
+
+def test_the_held_out_probabilities_are_those_of_heads_that_have_not_seen_the_image():
+    """Labels at random cannot be foretold, and the held-out probabilities must not pretend so."""
+    features, labels = clusters(40, apart=0.0)
+    supervised = solvers.solve(PLAN, features[None], labels, seed=0, every_image=True)
+    # Worse than any, so that whatever is found is taken.
+    worst = replace(supervised, held_out=np.roll(np.eye(3, dtype=np.float32)[labels], 1, axis=1) * 0.9 + 0.03)
+    found = pseudolabels.improve(worst, features, labels, features, (20,), METHODS[0], folds=4, seed=0)
+    assert (found.held_out.argmax(axis=1) == labels).mean() < 0.5
+
+
+def test_a_single_image_of_a_class_cannot_be_cross_validated():
+    features, labels = clusters(4, apart=2.0)
+    supervised = solvers.solve(PLAN, features[None], labels, seed=0, every_image=True)
+    same = pseudolabels.improve(supervised, features, labels, features, (20,), METHODS[0], folds=0, seed=0)
+    assert "a class has too few images to cross-validate" in same.judged_by
