@@ -15,12 +15,14 @@ from kerastune_recipes.errors import (
 from kerastune_recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from kerastune_recipes.model.alexnet import AlexNet
     from kerastune_recipes.plan import Plan
     from kerastune_recipes.report import Report
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlexNet",
     "BackboneError",
     "DataError",
     "KerastuneError",
@@ -34,7 +36,11 @@ __all__ = [
 ]
 
 # Keras comes with these, and takes seconds to import: they are fetched when first asked for.
-_LATE = {"Plan": "kerastune_recipes.plan", "Report": "kerastune_recipes.report"}
+_LATE = {
+    "AlexNet": "kerastune_recipes.model.alexnet",
+    "Plan": "kerastune_recipes.plan",
+    "Report": "kerastune_recipes.report",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The table of backbones: what is known of every network in keras.applications, and of DemoNet, without building it."""
+"""The table of backbones: what is known of every network in keras.applications, of AlexNet and of DemoNet, unbuilt."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,9 @@ from kerastune_recipes.facts import Convention
 
 # What `weights` may say besides the path of a weights file.
 WEIGHTS = ("imagenet", "none", "demo")
+# How a weights file of Keras ends, and one that holds a state dict of torch.
+WEIGHTS_FILES = (".weights.h5", ".h5", ".keras")
+STATE_DICTS = (".safetensors", ".pth")
 
 
 class Stage(NamedTuple):
@@ -35,11 +38,13 @@ class Backbone:
         default_size: Height and width its ImageNet weights were trained at, pixels.
         minimum_size: The smallest height and width it accepts, pixels.
         stages: Input side first; the last ends in the network's output.
-        pretrained: The name of its pretrained weights, "imagenet" or "demo".
+        pretrained: The name of its pretrained weights, "imagenet" or "demo"; None where they come by path alone.
         weights_file: Name of the file which keras.applications downloads for "imagenet", without the classifier.
-            Empty for DemoNet, whose weights come with this package.
+            Empty for DemoNet, whose weights come with this package, and for AlexNet.
         batch_norm: Whether it has BatchNormalization.
         arguments: What its constructor is given to build it.
+        weights_files: How a weights file of it may end.
+        weights_source: Where a weights file can be had that Keras does not download, in words.
     """
 
     name: str
@@ -49,13 +54,15 @@ class Backbone:
     minimum_size: int
     stages: tuple[Stage, ...]
     weights_file: str
-    pretrained: str = "imagenet"
+    pretrained: str | None = "imagenet"
     batch_norm: bool = True
     arguments: Mapping[str, float] = field(default_factory=dict)
+    weights_files: tuple[str, ...] = WEIGHTS_FILES
+    weights_source: str = ""
 
     @property
     def constructor(self) -> str:
-        """Its function in keras.applications."""
+        """The function that builds it, in keras.applications or of our own."""
         return self.name.split("_")[0]
 
 
@@ -207,6 +214,28 @@ def _convnext() -> Iterable[Backbone]:
         yield Backbone(f"ConvNeXt{variant}", "convnext", "identity", 224, 32, stages, file, batch_norm=False)
 
 
+def _alexnet() -> Iterable[Backbone]:
+    # Like a VGG it has no stem: each stage is the convolutions up to the next pooling.
+    stages = tuple(Stage(f"stage{number}", pool) for number, pool in enumerate(("pool1", "pool2", "pool5"), start=1))
+    source = (
+        "torchvision's, https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, which takes torch to read, or "
+        "the same tensors as .safetensors, which does not"
+    )
+    yield Backbone(
+        "AlexNet",
+        "alexnet",
+        "torch",
+        224,
+        63,
+        stages,
+        weights_file="",
+        pretrained=None,
+        batch_norm=False,
+        weights_files=(*WEIGHTS_FILES, *STATE_DICTS),
+        weights_source=source,
+    )
+
+
 def _demo() -> Iterable[Backbone]:
     stages = _stages("stem_relu", "stage1_out", "stage2_out", "stage3_out")
     yield Backbone("DemoNet", "demo", "symmetric", 32, 16, stages, weights_file="", pretrained="demo")
@@ -233,6 +262,7 @@ _FAMILIES = (
     _nasnet,
     _efficientnet,
     _convnext,
+    _alexnet,
     _demo,
 )
 

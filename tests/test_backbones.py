@@ -47,14 +47,14 @@ def test_a_name_like_no_other_is_answered_with_all_of_them():
 
 
 def test_every_entry_is_complete():
-    assert len(BACKBONES) == 49
+    assert len(BACKBONES) == 50
     for name, backbone in BACKBONES.items():
         names = [stage.name for stage in backbone.stages]
         counted = [f"stage{number}" for number in range(1, len(names) + 1)]
         assert backbone.name == name
         assert names in (["stem", *counted[:-1]], counted)
         assert backbone.minimum_size <= backbone.default_size
-        assert backbone.pretrained in WEIGHTS
+        assert backbone.pretrained in (*WEIGHTS, None)
         assert bool(backbone.weights_file) == (backbone.pretrained == "imagenet")
 
 
@@ -69,7 +69,7 @@ def test_each_family_has_one_input_convention():
         "mobilenet_v3",
     }
     assert {family for family, convention in families.items() if convention == "caffe"} == {"vgg", "resnet"}
-    assert {family for family, convention in families.items() if convention == "torch"} == {"densenet"}
+    assert {family for family, convention in families.items() if convention == "torch"} == {"alexnet", "densenet"}
 
 
 def test_the_table_needs_no_keras():

@@ -14,10 +14,14 @@ from pathlib import Path
 
 import keras
 
-from kerastune_recipes.backbones import WEIGHTS, Backbone, Stage, find
+from kerastune_recipes.backbones import STATE_DICTS, WEIGHTS, Backbone, Stage, find
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError, did_you_mean, listed
 from kerastune_recipes.facts import BackboneFacts, Convention, LayerFacts, TapFacts
+from kerastune_recipes.model import alexnet
+
+# Families whose constructors are not in keras.applications.
+_OURS = {"alexnet": alexnet, "demo": demo}
 
 # Seconds without an answer after which a download of weights is given up.
 _PATIENCE = 20
@@ -47,8 +51,8 @@ def build(network: str | keras.Model, weights: str, image_size: int, dry: bool =
     Args:
         network: A name in `backbones.BACKBONES`, or a functional model from one image to one map of activations.
         weights: "imagenet", "none" for random ones, "demo", or the path of a `.weights.h5`, `.h5` or `.keras` file of
-            the same network without classifier. MobileNets always get the ImageNet weights trained at 224 pixels. A
-            user's own model keeps the weights it has.
+            the same network without classifier, for AlexNet also of torchvision's state dict. MobileNets always get
+            the ImageNet weights trained at 224 pixels. A user's own model keeps the weights it has.
         image_size: Height and width of its input, pixels.
         dry: Check all the same, but read no weights file and leave the weights random.
 
@@ -82,6 +86,8 @@ def build(network: str | keras.Model, weights: str, image_size: int, dry: bool =
         _load_imagenet(built, backbone)
     elif weights == "demo":
         _load(built, backbone, demo.WEIGHTS_FILE)
+    elif weights.endswith(STATE_DICTS):
+        alexnet.load_state_dict(built, Path(weights))
     elif weights != "none":
         _load(built, backbone, Path(weights))
     return built
@@ -192,18 +198,18 @@ def _size_problems(backbone: Backbone, image_size: int) -> Iterator[str]:
 def _weights_problems(backbone: Backbone, weights: str) -> Iterator[str]:
     if weights in ("none", backbone.pretrained):
         return
+    named = f'"{backbone.pretrained}", ' if backbone.pretrained else ""
+    source = f": {backbone.weights_source}" if backbone.weights_source else ""
+    choice = f'write {named}"none" or the path of a weights file{source}.'
     if weights in WEIGHTS:
-        yield (
-            f'{backbone.name} has no weights "{weights}"; write "{backbone.pretrained}", "none" or the path of a '
-            "weights file."
-        )
+        yield f'{backbone.name} has no weights "{weights}"; {choice}'
     elif not Path(weights).is_file():
         yield (
-            f'The weights "{weights}" of {backbone.name} are no existing file; write "{backbone.pretrained}", "none" '
-            f"or the path of a weights file.{did_you_mean(weights, WEIGHTS)}"
+            f'The weights "{weights}" of {backbone.name} are no existing file; {choice}{did_you_mean(weights, WEIGHTS)}'
         )
-    elif not weights.endswith((".h5", ".keras")):
-        yield f'The weights "{weights}" must be a file that ends in .weights.h5, .h5 or .keras.'
+    elif not weights.endswith(backbone.weights_files):
+        *endings, last = backbone.weights_files
+        yield f'The weights "{weights}" must be a file that ends in {", ".join(endings)} or {last}.'
 
 
 def _untrained(backbone: Backbone, image_size: int) -> keras.Model:
@@ -215,7 +221,7 @@ def _untrained(backbone: Backbone, image_size: int) -> keras.Model:
 
 
 def _constructed(backbone: Backbone, image_size: int, weights: str | None) -> keras.Model:
-    constructors = demo if backbone.pretrained == "demo" else keras.applications
+    constructors = _OURS.get(backbone.family, keras.applications)
     constructor: Callable[..., keras.Model] = getattr(constructors, backbone.constructor)
     return constructor(
         include_top=False, weights=weights, input_shape=(image_size, image_size, 3), **backbone.arguments

@@ -12,11 +12,12 @@ import pytest
 from kerastune_recipes.backbones import BACKBONES, Stage, find
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError
+from kerastune_recipes.model import alexnet
 from kerastune_recipes.model.backbone import build, inspect, output_of, preprocess
 
 KERAS_HOME = Path(__file__).parents[3] / "shared" / "keras_home"
 
-# The smallest of every family, and its functions in keras.applications.
+# The smallest of every family, and the module of its functions.
 SMALLEST = {
     "VGG16": keras.applications.vgg16,
     "ResNet50": keras.applications.resnet,
@@ -32,6 +33,7 @@ SMALLEST = {
     "EfficientNetB0": keras.applications.efficientnet,
     "EfficientNetV2B0": keras.applications.efficientnet_v2,
     "ConvNeXtTiny": keras.applications.convnext,
+    "AlexNet": alexnet,
     "DemoNet": demo,
 }
 # Those whose stages end in layers counted or named differently from the smallest of their family.
@@ -278,6 +280,16 @@ def test_a_broken_weights_file_is_refused(tmp_path):
     file.write_bytes(b"no such thing")
     with pytest.raises(BackboneError, match=r'broken.h5" cannot be read'):
         build("DemoNet", str(file), 32)
+
+
+def test_alexnet_says_where_its_weights_can_be_had():
+    with pytest.raises(BackboneError) as raised:
+        build("AlexNet", "imagenet", 224)
+    assert str(raised.value) == (
+        'AlexNet has no weights "imagenet"; write "none" or the path of a weights file: torchvision\'s, '
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, which takes torch to read, or the same tensors "
+        "as .safetensors, which does not."
+    )
 
 
 def test_an_unknown_word_for_weights_is_answered_with_the_nearest():
