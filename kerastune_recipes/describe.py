@@ -57,12 +57,14 @@ def _rows(pairs: Iterable[tuple[str, str]]) -> Table:
 
 def _data_rows(data: DatasetFacts) -> list[tuple[str, str]]:
     test = "none" if data.test is None else f"{sum(data.test)}"
-    held = " (held out of the training images, stratified)" if data.held_out else ""
+    whole = ", groups whole" if data.groups else ""
+    held = f" (held out of the training images, stratified{whole})" if data.held_out else ""
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
     return [
         ("data", data.source),
         ("images", f"{data.train_images} training, {data.validation_images} validation{held}, {test} test"),
         ("classes", f"{data.classes}: {counts}"),
+        *([("groups", f"grouped by {data.grouped_by}, {data.groups} groups")] if data.groups else []),
         (
             "sizes",
             f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "
