@@ -60,13 +60,15 @@ def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
     if plan.folds:
         judged = f"all of them judged by {plan.folds}-fold cross-validation and trained on in the end"
     else:
-        held = " (held out of the training images, stratified)" if data.held_out else ""
+        whole = ", groups whole" if data.groups else ""
+        held = f" (held out of the training images, stratified{whole})" if data.held_out else ""
         judged = f"{data.validation_images} validation{held}"
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
     return [
         ("data", data.source),
         ("images", f"{data.train_images} training, {judged}, {test} test"),
         ("classes", f"{data.classes}: {counts}"),
+        *([("groups", f"grouped by {data.grouped_by}, {data.groups} groups")] if data.groups else []),
         (
             "sizes",
             f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "

@@ -21,6 +21,8 @@ class DatasetFacts:
         median_size: Median height and width, pixels.
         smallest_size: Height and width of the smallest image, pixels.
         largest_size: Height and width of the largest image, pixels.
+        groups: Groups of training and validation images that are never divided, or None where images stand alone.
+        grouped_by: What groups them, in words.
     """
 
     source: str
@@ -32,6 +34,8 @@ class DatasetFacts:
     median_size: tuple[int, int]
     smallest_size: tuple[int, int]
     largest_size: tuple[int, int]
+    groups: int | None = None
+    grouped_by: str | None = None
 
     @property
     def train_images(self) -> int:

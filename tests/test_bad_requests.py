@@ -74,7 +74,8 @@ def test_stray_files(told, photos):
     (folder / "bees" / "old").mkdir()
     assert told("--data", folder) == [
         "photos: images outside a class folder: lost.png; move each into the folder of its class.",
-        "photos: folders inside the class folders: bees/old; move their images up and remove them.",
+        "photos: folders inside the class folders: bees/old; move their images up and remove them, or give "
+        "group_by=1 (--group-by 1) where each holds images that belong together.",
         "photos: files that are no images by their ending: notes.txt; move them out.",
     ]
 

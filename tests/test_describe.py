@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from kerastune_recipes import catalog
 from kerastune_recipes.describe import describe
 from kerastune_recipes.plan import resolve
@@ -28,6 +30,12 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         "RandomFlip(mode=horizontal)",
     ):
         assert said in text
+
+
+def test_groups_are_told(data_facts, backbone_facts):
+    text = described(replace(data_facts, groups=12, grouped_by="folder level 1"), backbone_facts)
+    assert "(held out of the training images, stratified, groups whole)" in text
+    assert "grouped by folder level 1, 12 groups" in text
 
 
 def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):

@@ -6,6 +6,8 @@ A problem is a whole sentence but for the place where it was found, which `place
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from numbers import Integral, Number
 from typing import Protocol
 
 import numpy as np
@@ -233,7 +235,10 @@ def strays(images: Sequence[str], folders: Sequence[str], others: Sequence[str])
     if images:
         problems.append(f"images outside a class folder: {listed(images)}; move each into the folder of its class.")
     if folders:
-        problems.append(f"folders inside the class folders: {listed(folders)}; move their images up and remove them.")
+        problems.append(
+            f"folders inside the class folders: {listed(folders)}; move their images up and remove them, or give "
+            "group_by=1 (--group-by 1) where each holds images that belong together."
+        )
     if others:
         problems.append(f"files that are no images by their ending: {listed(others)}; move them out.")
     return problems
@@ -245,14 +250,112 @@ def duplicates(paths: Sequence[str]) -> list[str]:
     return [f"paths listed more than once: {listed(twice)}; keep one row for each."] if twice else []
 
 
-def columns(found: Iterable[str], needed: Iterable[str]) -> list[str]:
+def columns(found: Iterable[str], needed: Iterable[str], what: str = "column") -> list[str]:
     """A table has the columns asked of it."""
     found = [str(name) for name in found]
     return [
-        f'there is no column "{name}"; the columns are {listed(found)}.{did_you_mean(name, found)}'
+        f'there is no {what} "{name}"; the {what}s are {listed(found)}.{did_you_mean(name, found)}'
         for name in needed
         if name not in found
     ]
+
+
+def group_level(group_by: object) -> list[str]:
+    """What groups the images of a folder is a level of folders."""
+    if isinstance(group_by, Integral) and not isinstance(group_by, bool) and int(group_by) >= 1:
+        return []
+    return [
+        "the images of a folder are grouped by the level of a folder inside the class folders, counted from 1, as in "
+        f"ants/patient7/1.jpg; received {_received(group_by)}."
+    ]
+
+
+def group_depth(shallow: Sequence[str], level: int) -> list[str]:
+    """Every image lies in a folder of the level that is to group it.
+
+    Args:
+        shallow: Images that do not.
+        level: Of the folders; those inside the class folders are level 1.
+    """
+    if not shallow:
+        return []
+    return [
+        f"images that lie in no folder of level {level}: {listed(shallow)}; group_by counts the folders inside the "
+        "class folders, so move each image into the folder of its group, or give a smaller level."
+    ]
+
+
+def group_name(group_by: object, what: str) -> list[str]:
+    """What groups the images of a table is the name of a column, of TFDS that of a feature."""
+    if isinstance(group_by, str | Integral):
+        return []
+    return [f"these images are grouped by the name of a {what}; received {_received(group_by)}."]
+
+
+def group_labels(group_by: object, labels: np.ndarray, images: int) -> list[str]:
+    """What groups images in memory is an array with a number or name for each.
+
+    Args:
+        group_by: As given.
+        labels: The same as an array.
+        images: How many images there are.
+    """
+    if labels.ndim != 1:
+        return [
+            "these images are grouped by an array with the group of each image, numbers or names (n,); "
+            f"received {_received(group_by)}."
+        ]
+    texts = labels.dtype.kind == "O" and all(isinstance(label, str | bytes | Integral) for label in labels)
+    if len(labels) and labels.dtype.kind not in "iuSTU" and not texts:
+        return [f"the groups of the images are of type {labels.dtype}; give whole numbers or names."]
+    if len(labels) != images:
+        return [f"there are {images} images and {len(labels)} labels of groups; give one for each image."]
+    return []
+
+
+def whole_groups(groups: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Each class of more than one image has images of two groups, so that one can be held out.
+
+    Args:
+        groups: (n,), the group of each training image.
+        labels: int (n,), their classes.
+        class_names: One per class.
+    """
+    owners = [np.unique(groups[labels == label]) for label in range(len(class_names))]
+    images = np.bincount(labels, minlength=len(class_names))
+    single = [
+        f"{name} ({found[0]})"
+        for name, found, count in zip(class_names, owners, images, strict=True)
+        if len(found) == 1 and count > 1
+    ]
+    if not single:
+        return []
+    return [
+        f"classes whose images are all in one group: {listed(single)}; a group is not divided, so add images of "
+        "another group, leave the class out, or give validation images of your own."
+    ]
+
+
+def groups_apart(groups: Mapping[str, np.ndarray]) -> list[str]:
+    """No group stands in two splits: what is learned from one of its images would flatter the others.
+
+    Args:
+        groups: The group of each image, by split.
+    """
+    problems = []
+    for (one, first), (other, second) in combinations(groups.items(), 2):
+        shared = np.intersect1d(first, second)
+        if len(shared):
+            problems.append(
+                f"groups that are both in {one} and in {other}: {listed(shared)}; keep each in one of them."
+            )
+    return problems
+
+
+def _received(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value) if isinstance(value, Number) else f"a value of type {type(value).__name__}"
 
 
 def headers(

@@ -32,6 +32,7 @@ class Samples:
         class_names: One per class, in label order.
         sizes: int64 (n, 2), height and width of each image as `read` gives it, known without decoding.
         content: From an index to the bytes the image is stored as, or None where it is stored as pixels.
+        groups: int64 (n,), the group of each image, whose images are never divided; None where they may be.
     """
 
     read: Reader
@@ -40,6 +41,7 @@ class Samples:
     class_names: tuple[str, ...]
     sizes: np.ndarray
     content: Callable[[int], bytes] | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,6 +90,7 @@ class Samples:
             class_names=self.class_names,
             sizes=self.sizes[indices],
             content=content if self.content else None,
+            groups=None if self.groups is None else self.groups[indices],
         )
 
 
@@ -102,6 +105,7 @@ class Dataset:
         test: Images to judge with, or None when the user gave none.
         held_out: True when the validation images were taken from the training images.
         one_hot_labels: True when the user's own labels were one-hot, so that the final model is compiled to match.
+        grouped_by: What groups the images, in words; None where nothing does.
     """
 
     source: str
@@ -110,6 +114,7 @@ class Dataset:
     test: Samples | None
     held_out: bool
     one_hot_labels: bool
+    grouped_by: str | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -134,7 +139,13 @@ class Dataset:
             median_size=_pair(np.rint(np.median(sizes, axis=0))),
             smallest_size=_pair(sizes[areas.argmin()]),
             largest_size=_pair(sizes[areas.argmax()]),
+            groups=self._groups(),
+            grouped_by=self.grouped_by,
         )
+
+    def _groups(self) -> int | None:
+        groups = [split.groups for split in (self.train, self.validation) if split.groups is not None]
+        return len(np.unique(np.concatenate(groups))) if groups else None
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
@@ -160,6 +171,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         assert part.content is not None  # otherwise this function is not handed on
         return part.content(within)
 
+    groups = [part.groups for part in parts if part.groups is not None]
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
@@ -167,6 +179,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         class_names=parts[0].class_names,
         sizes=np.concatenate([part.sizes for part in parts]),
         content=content if all(part.content for part in parts) else None,
+        groups=np.concatenate(groups) if len(groups) == len(parts) else None,
     )
 
 

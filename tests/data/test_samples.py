@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from kerastune_recipes.data.samples import Dataset, Samples, concatenate
@@ -36,6 +38,19 @@ def test_concatenate_keeps_the_order():
     for index, (height, width) in enumerate(whole.sizes):
         assert whole.read(index).shape == (height, width, 3)
         assert whole.read(index)[0, 0, 0] == int(whole.names[index][-1])
+
+
+def test_groups_go_with_their_images():
+    samples = replace(gray([0, 1, 1, 0], [(1, 1)] * 4), groups=np.array([7, 7, 8, 9]))
+    assert samples.select(np.array([3, 0])).groups.tolist() == [9, 7]
+    assert concatenate([samples, samples.select(np.array([2]))]).groups.tolist() == [7, 7, 8, 9, 8]
+    assert concatenate([samples, gray([0], [(1, 1)])]).groups is None
+
+
+def test_facts_count_the_groups_of_training_and_validation():
+    train, other = (replace(gray([0, 1], [(1, 1)] * 2), groups=np.array(groups)) for groups in ([0, 1], [2, 2]))
+    dataset = Dataset("photos", train, other, other, held_out=True, one_hot_labels=False, grouped_by="patient")
+    assert (dataset.facts().groups, dataset.facts().grouped_by) == (3, "patient")
 
 
 def test_facts_leave_the_test_images_out_of_the_sizes():

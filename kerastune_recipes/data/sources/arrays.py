@@ -10,7 +10,7 @@ from kerastune_recipes.data import checks
 from kerastune_recipes.data.images import to_rgb
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.data.sources.found import TRAIN, Found, Part
-from kerastune_recipes.data.sources.labels import read_labels
+from kerastune_recipes.data.sources.labels import read_groups, read_labels
 from kerastune_recipes.data.spool import Spool
 
 
@@ -37,7 +37,9 @@ class Traits:
         return cls(image.shape, image.dtype, image.min() if numbers else None, image.max() if numbers else None)
 
 
-def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source: str = "arrays") -> Found:
+def read_arrays(
+    x: Any, y: Any, class_names: Sequence[str] | None = None, source: str = "arrays", group_by: Any = None
+) -> Found:
     """Read images and labels from arrays, which are kept as they are and converted one image at a time.
 
     Args:
@@ -46,6 +48,7 @@ def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source
         y: Integers (n,) or (n, 1), one-hot rows (n, classes), or names (n,).
         class_names: In label order, if known.
         source: What to call the pair.
+        group_by: (n,), numbers or names of the groups of images that belong together, or None.
 
     Returns:
         Everything under "train", and every problem.
@@ -54,7 +57,7 @@ def read_arrays(x: Any, y: Any, class_names: Sequence[str] | None = None, source
         stack, given = _as_stack(x), np.asarray(y)
     except (TypeError, ValueError) as error:
         return Found(source, problems=(f"{source}: these cannot be read as NumPy arrays: {checks.quoted(error)}.",))
-    return read_images(stack, _traits(stack), given, class_names, source)
+    return read_images(stack, _traits(stack), given, class_names, source, group_by)
 
 
 def read_images(
@@ -63,6 +66,7 @@ def read_images(
     given: np.ndarray,
     class_names: Sequence[str] | None,
     source: str,
+    group_by: Any = None,
 ) -> Found:
     """Read images that may lie anywhere, from what is known of them.
 
@@ -72,16 +76,20 @@ def read_images(
         given: Labels as `read_arrays` takes them.
         class_names: In label order, if known.
         source: What to call the images.
+        group_by: As for `read_arrays`.
 
     Returns:
         Everything under "train", and every problem.
     """
     problems = checks.array_shapes(traits)
     labels, label_problems = read_labels(given, class_names)
+    groups = None
     if not problems:
         problems = checks.pixel_range(*_extremes(traits))
         if labels is not None:
             problems += checks.lengths(len(traits), len(labels.indices))
+        groups, group_problems = read_groups(group_by, len(traits))
+        label_problems += group_problems
     problems += label_problems
     if labels is None or problems:
         return Found(source, problems=tuple(checks.placed(source, problems)))
@@ -92,7 +100,7 @@ def read_images(
 
     sizes = np.array([image.shape[:2] for image in traits], dtype=np.int64).reshape(-1, 2)
     samples = Samples(read, names, labels.indices, labels.class_names, sizes)
-    return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot)})
+    return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
 
 
 def _as_stack(x: Any) -> np.ndarray | list[np.ndarray]:

@@ -1,8 +1,8 @@
 """Folders of class folders, divided into train/, validation/ and test/ or not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,30 +20,35 @@ _IMAGE_SUFFIXES = (
 _LEFTOVERS = ("thumbs.db", "desktop.ini", "__macosx")
 
 
-def read_folder(root: Path) -> Found:
+def read_folder(root: Path, group_by: Any = None) -> Found:
     """Read a folder of class folders, or of split folders that each hold class folders.
 
     It counts as divided when it has a folder train/ that itself holds folders.
 
     Args:
         root: Such as photos/ with photos/ants/1.jpg, or with photos/train/ants/1.jpg.
+        group_by: Level of the folders inside the class folders that hold images which belong together: 1 for
+            photos/ants/patient7/1.jpg. Folders of one name are one group, wherever they lie. None for no such folders.
 
     Returns:
         The splits, images in order of class and file name, and every problem.
     """
     if not root.is_dir():
         return Found(str(root), problems=(_no_folder(root),))
+    wrong = [] if group_by is None else checks.group_level(group_by)
+    if wrong:
+        return Found(str(root), problems=tuple(checks.placed(root, wrong)))
     entries = _visible(root)
     if not entries:
         problem = f"{root}: this folder is empty; make a folder for each class, as in ants/1.jpg."
         return Found(str(root), problems=(problem,))
     folders = [entry for entry in entries if entry.is_dir()]
     if _is_divided(folders):
-        return _read_splits(root, entries)
+        return _read_splits(root, entries, group_by)
     if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
         problem = f"{root}: there is {listed(folder.name for folder in folders)} and no train folder with class folders"
         return Found(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg.",))
-    part, problems = _read_classes(root, root)
+    part, problems = _read_classes(root, root, group_by)
     return Found(str(root), {TRAIN: part}, tuple(problems))
 
 
@@ -73,7 +78,7 @@ def _is_divided(folders: Sequence[Path]) -> bool:
     return any(folder.name.lower() == TRAIN and any(entry.is_dir() for entry in _visible(folder)) for folder in folders)
 
 
-def _read_splits(root: Path, entries: Sequence[Path]) -> Found:
+def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Found:
     parts: dict[str, Part] = {}
     problems = []
     strays = []
@@ -84,18 +89,19 @@ def _read_splits(root: Path, entries: Sequence[Path]) -> Found:
         elif split in parts:
             problems.append(f"{root}: there are two folders of {split} images, {entry.name} is the second; keep one.")
         else:
-            parts[split], more = _read_classes(entry, root)
+            parts[split], more = _read_classes(entry, root, level)
             problems += more
     if strays:
         problems.append(f"{root}: beside train, and neither validation nor test: {listed(strays)}; move them out.")
     return Found(str(root), parts, tuple(problems))
 
 
-def _read_classes(folder: Path, root: Path) -> tuple[Part, list[str]]:
-    """Read the class folders of one folder, naming images from the root."""
+def _read_classes(folder: Path, root: Path, level: int | None) -> tuple[Part, list[str]]:
+    """Read the class folders of one folder, naming images from the root, grouped by the folders of a level."""
+    within = _visible if level is None else _below
     outside = [(_kind(entry), entry) for entry in _visible(folder)]
     classes = [entry for kind, entry in outside if kind == "folder"]
-    inside = [(_kind(entry), entry, label) for label, path in enumerate(classes) for entry in _visible(path)]
+    inside = [(_kind(entry), entry, label) for label, path in enumerate(classes) for entry in within(path)]
     strays = checks.strays(
         images=[_from(root, entry) for kind, entry in outside if kind == "image"],
         folders=[_from(root, entry) for kind, entry, _ in inside if kind == "folder"],
@@ -105,18 +111,39 @@ def _read_classes(folder: Path, root: Path) -> tuple[Part, list[str]]:
         ],
     )
     found = [(entry, label) for kind, entry, label in inside if kind == "image"]
+    names = [_from(root, entry) for entry, _ in found]
+    groups = None
+    if level is not None:
+        owners = [_owner(entry.relative_to(classes[label]), level) for entry, label in found]
+        shallow = [name for name, owner in zip(names, owners, strict=True) if not owner]
+        strays += checks.group_depth(shallow, level)
+        groups = np.array(owners, dtype=str)
     samples, unreadable = read_files(
         paths=[entry for entry, _ in found],
-        names=[_from(root, entry) for entry, _ in found],
+        names=names,
         labels=np.array([label for _, label in found], dtype=np.int64),
         class_names=[path.name for path in classes],
     )
-    return Part(samples, "declared"), [*checks.placed(folder, strays), *unreadable]
+    return Part(samples, "declared", groups=groups), [*checks.placed(folder, strays), *unreadable]
 
 
 def _visible(folder: Path) -> list[Path]:
     entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     return sorted((entry for entry in entries if entry.name.lower() not in _LEFTOVERS), key=lambda entry: entry.name)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Give the files of a folder and of all folders in it."""
+    for entry in _visible(folder):
+        if entry.is_dir():
+            yield from _below(entry)
+        else:
+            yield entry
+
+
+def _owner(entry: Path, level: int) -> str:
+    """Return the folder of a level on the way to an image, or nothing where it does not lie so deep."""
+    return entry.parts[level - 1] if level < len(entry.parts) else ""
 
 
 def _kind(entry: Path) -> Literal["folder", "image", "other"]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from kerastune_recipes.data.samples import Samples
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -24,11 +26,14 @@ class Part:
         samples: Its images, with class names of its own.
         naming: Where these class names come from.
         one_hot: True when the labels were given as one-hot rows.
+        groups: str (n,), what groups the images, or None where nothing does. They become numbers in the samples when
+            all splits are there to be numbered in common.
     """
 
     samples: Samples
     naming: Naming
     one_hot: bool = False
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,23 @@ def read_labels(given: np.ndarray, class_names: Sequence[str] | None = None) -> 
     if given.dtype.kind not in "biuf":
         return None, [f"labels are of type {given.dtype}; give integers, one-hot rows or names."]
     return _rows(given, class_names) if given.ndim == 2 else _integers(given, class_names)
+
+
+def read_groups(given: Any, images: int) -> tuple[np.ndarray | None, list[str]]:
+    """Bring the groups of images to names.
+
+    Args:
+        given: Whole numbers or names (n,), or None where nothing groups the images.
+        images: How many there are.
+
+    Returns:
+        str (n,), or None where there are none or they cannot be used; and the problems.
+    """
+    if given is None:
+        return None, []
+    labels = np.asarray(given)
+    problems = checks.group_labels(given, labels, images)
+    return (None if problems else np.array([_text(label) for label in labels], dtype=str)), problems
 
 
 def collect_names(labels: Sequence[str]) -> Labels:

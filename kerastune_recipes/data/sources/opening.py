@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
@@ -25,7 +26,7 @@ _FORMS = (
 )
 
 
-def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2) -> Dataset:
+def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group_by: Any = None) -> Dataset:
     """Find the images, labels and splits of a data set and check all that can be checked without decoding.
 
     Args:
@@ -39,6 +40,13 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2) -> Da
             {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there.
         seed: Decides which training images are held out where there are no validation images.
         validation_fraction: Share of each class held out then, between 0 and 1.
+        group_by: What tells which images belong together (of one patient, camera or film), so that they are never
+            divided; for
+            a folder the level of the folders inside the class folders that hold them: 1 for ants/patient7/1.jpg, where
+                "patient7" is one group in whatever classes and splits it occurs;
+            a CSV file or DataFrame the name of a column, TFDS that of a feature;
+            arrays or a tf.data.Dataset, in its order, an array of numbers or names (n,);
+            a dictionary any of these, or a dictionary of them by split.
 
     Returns:
         The images of each split with labels in one common order of classes.
@@ -52,16 +60,17 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2) -> Da
         >>> dataset.class_names
         ('ants', 'bees')
     """
-    found = _find(ds)
+    found = _find(ds, group_by)
     parts, problems = _agree(found.parts)
     problems = [*found.problems, *checks.placed(found.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
         problems = [f'{found.source}: there is no "train" among its splits ({listed(parts)}); add one to learn from.']
     if problems:
         raise DataError(*problems)
+    parts = _numbered(parts)
     train, validation = parts[TRAIN].samples, parts.get(VALIDATION)
     if validation is None:
-        kept, held = stratified_holdout(train.labels, validation_fraction, seed)
+        kept, held = stratified_holdout(train.labels, validation_fraction, seed, train.groups)
         train, chosen = train.select(kept), train.select(held)
     else:
         chosen = validation.samples
@@ -72,15 +81,17 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2) -> Da
         test=parts[TEST].samples if TEST in parts else None,
         held_out=validation is None,
         one_hot_labels=parts[TRAIN].one_hot,
+        grouped_by=None if group_by is None else _in_words(group_by),
     )
 
 
-def open_for_evaluation(ds: Any, class_names: Sequence[str]) -> Samples:
+def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = None) -> Samples:
     """Find labelled images to measure a trained model on.
 
     Args:
         ds: In any form `open_dataset` takes; it need neither have a training split nor images of every class.
         class_names: The classes of the model, in its order.
+        group_by: As for `open_dataset`: where the images of a folder lie.
 
     Returns:
         The test split where there is one, otherwise all images; labels are positions in `class_names`.
@@ -91,7 +102,7 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str]) -> Samples:
     Example:
         >>> samples = open_for_evaluation("new_photos/", class_names=("ants", "bees"))
     """
-    found = _find(ds)
+    found = _find(ds, group_by)
     wanted = {TEST: found.parts[TEST]} if TEST in found.parts else found.parts
     problems = list(found.problems)
     agreed = []
@@ -106,34 +117,35 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str]) -> Samples:
     return concatenate(agreed)
 
 
-def _find(ds: Any) -> Found:
+def _find(ds: Any, group_by: Any) -> Found:
     """Tell the forms apart; the heavy libraries are asked only when they are loaded already."""
     if isinstance(ds, str) and ds.startswith("tfds:"):
         from kerastune_recipes.data.sources.tfds import read_tfds
 
-        return read_tfds(ds.removeprefix("tfds:"))
+        return read_tfds(ds.removeprefix("tfds:"), group_by)
     if isinstance(ds, str) and ds.startswith("demo:"):
-        return _demo(ds)
+        return _demo(ds, group_by)
     if isinstance(ds, str | PathLike):
         path = Path(ds).expanduser()
-        return read_csv(path) if path.suffix.lower() == ".csv" else read_folder(path)
+        return read_csv(path, group_by) if path.suffix.lower() == ".csv" else read_folder(path, group_by)
     if isinstance(ds, Mapping):
-        return _splits(ds)
+        return _splits(ds, group_by)
     if _is_a(ds, "pandas", "DataFrame"):
-        return read_dataframe(ds)
+        return read_dataframe(ds, group_by)
     if _is_a(ds, "tensorflow", "data.Dataset"):
         from kerastune_recipes.data.sources.tf_data import read_tf_data
 
-        return read_tf_data(ds)
+        return read_tf_data(ds, group_by)
     if _is_a(ds, "tensorflow_datasets", "core.DatasetBuilder"):
         from kerastune_recipes.data.sources.tfds import read_builder
 
-        return read_builder(ds)
+        return read_builder(ds, group_by=group_by)
     if isinstance(ds, tuple | list) and len(ds) == 2:
         if any(_is_a(part, "tensorflow", "data.Dataset") or isinstance(part, str | Mapping) for part in ds):
             problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}.'
             return Found("pair", problems=(problem,))
-        return read_arrays(*ds)
+        x, y = ds
+        return read_arrays(x, y, group_by=group_by)
     raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}.")
 
 
@@ -143,16 +155,18 @@ def _is_a(ds: Any, module: str, name: str) -> bool:
     return loaded is not None and isinstance(ds, attrgetter(name)(loaded))
 
 
-def _demo(name: str) -> Found:
+def _demo(name: str, group_by: Any) -> Found:
     from kerastune_recipes.demo import digits
 
     if name != "demo:digits":
         return Found(name, problems=(f"{name}: there is no such data set; there is demo:digits.",))
+    if group_by is not None:
+        return Found(name, problems=(f"{name}: it is not known which of these digits are of one hand; drop group_by.",))
     parts = {split: read_arrays(x, y, digits.CLASS_NAMES).parts[TRAIN] for split, (x, y) in digits.digits().items()}
     return Found(name, parts)
 
 
-def _splits(ds: Mapping[Any, Any]) -> Found:
+def _splits(ds: Mapping[Any, Any], group_by: Any) -> Found:
     """Read each value on its own and keep its images for the split of its key."""
     parts: dict[str, Part] = {}
     problems = []
@@ -166,7 +180,10 @@ def _splits(ds: Mapping[Any, Any]) -> Found:
         if split in parts:
             problems.append(f"{key}: the {split} images are given twice; keep one.")
             continue
-        found = _find(value)
+        if isinstance(group_by, Mapping) and key not in group_by:
+            problems.append(f'{key}: group_by has no "{key}"; give what groups the images of each split.')
+            continue
+        found = _find(value, group_by[key] if isinstance(group_by, Mapping) else group_by)
         sources.append(f"{split}: {found.source}")
         problems += checks.placed(split, found.problems)
         if found.parts.keys() - {TRAIN}:
@@ -224,12 +241,37 @@ def _reordered(samples: Samples, class_names: tuple[str, ...]) -> Samples:
     return replace(samples, labels=order[samples.labels], class_names=class_names)
 
 
+def _numbered(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """Number the groups of all splits in common."""
+    names = [part.groups for part in parts.values() if part.groups is not None]
+    if not names:
+        return dict(parts)
+    numbers = np.unique(np.concatenate(names), return_inverse=True)[1].astype(np.int64)
+    shares = np.split(numbers, np.cumsum([len(each) for each in names])[:-1])
+    return {
+        split: replace(part, samples=replace(part.samples, groups=share))
+        for (split, part), share in zip(parts.items(), shares, strict=True)
+    }
+
+
+def _in_words(group_by: Any) -> str:
+    if isinstance(group_by, Mapping):
+        return ", ".join(dict.fromkeys(map(_in_words, group_by.values())))
+    if isinstance(group_by, Integral):
+        return f"folder level {group_by}"
+    return group_by if isinstance(group_by, str) else "labels given"
+
+
 def _check(parts: Mapping[str, Part]) -> list[str]:
-    """Check the counts, where the splits are there to be counted."""
+    """Check the counts and the groups, where the splits are there to be counted."""
     if TRAIN not in parts:
         return []
-    train = parts[TRAIN].samples
-    problems = checks.class_counts(train.counts, train.class_names, hold_out=VALIDATION not in parts)
+    train, groups = parts[TRAIN].samples, parts[TRAIN].groups
+    hold_out = VALIDATION not in parts
+    problems = checks.class_counts(train.counts, train.class_names, hold_out)
+    if hold_out and groups is not None:
+        problems += checks.whole_groups(groups, train.labels, train.class_names)
+    problems += checks.groups_apart({split: part.groups for split, part in parts.items() if part.groups is not None})
     for split, part in parts.items():
         if split != TRAIN:
             problems += checks.empty_split(split, len(part.samples))

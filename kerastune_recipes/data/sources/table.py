@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.folder import read_files
@@ -21,13 +23,15 @@ class _Row(NamedTuple):
     path: str
     label: str
     split: str
+    group: str
 
 
-def read_csv(path: Path) -> Found:
+def read_csv(path: Path, group_by: Any = None) -> Found:
     """Read a CSV file with the columns path, label and, if you like, split (train, validation or test).
 
     Args:
         path: The file, in UTF-8; relative paths in it start at its folder.
+        group_by: Name of the column by which images belong together, or None.
 
     Returns:
         The splits in the order of the rows, and every problem.
@@ -41,26 +45,29 @@ def read_csv(path: Path) -> Found:
         return Found(str(path), problems=(f"{path}: there is no such file.",))
     except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
         return Found(str(path), problems=(f"{path}: this file cannot be read as a table: {checks.quoted(error)}.",))
-    return _read_frame(frame, path.parent, str(path))
+    return _read_frame(frame, path.parent, str(path), group_by)
 
 
-def read_dataframe(frame: "pandas.DataFrame") -> Found:
+def read_dataframe(frame: "pandas.DataFrame", group_by: Any = None) -> Found:
     """Read a DataFrame with the columns path, label and, if you like, split (train, validation or test).
 
     Args:
         frame: One row for each image; relative paths start at the working directory.
+        group_by: Name of the column by which images belong together, or None.
 
     Returns:
         The splits in the order of the rows, and every problem.
     """
-    return _read_frame(frame, Path(), "the DataFrame")
+    return _read_frame(frame, Path(), "the DataFrame", group_by)
 
 
-def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
-    problems = checks.columns(frame.columns, _NEEDED)
+def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: Any) -> Found:
+    problems = [] if group_by is None else checks.group_name(group_by, "column")
+    group = None if group_by is None or problems else str(group_by)
+    problems += checks.columns(frame.columns, _NEEDED if group is None else (*_NEEDED, group))
     if problems:
         return Found(source, problems=tuple(checks.placed(source, problems)))
-    rows, problems = _rows(frame)
+    rows, problems = _rows(frame.rename(columns=str), group)
     missing = {row.path for row in rows if not (folder / row.path).is_file()}
     if missing:
         problems.append(
@@ -77,13 +84,14 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
         names = [row.path for row in members]
         samples, unreadable = read_files([folder / name for name in names], names, labels.indices, labels.class_names)
         problems += unreadable
-        parts[split] = Part(samples, labels.naming)
+        groups = None if group is None else np.array([row.group for row in members], dtype=str)
+        parts[split] = Part(samples, labels.naming, groups=groups)
     return Found(source, parts, tuple(problems))
 
 
-def _rows(frame: "pandas.DataFrame") -> tuple[list[_Row], list[str]]:
+def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], list[str]]:
     """Return the rows that can be used, and what is wrong with the others."""
-    named = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else [])]
+    named = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else []), *([group] if group else [])]
     cells = {name: ["" if blank else str(value).strip() for value, blank in _cells(frame[name])] for name in named}
     problems = []
     usable = [True] * len(frame)
@@ -98,9 +106,10 @@ def _rows(frame: "pandas.DataFrame") -> tuple[list[_Row], list[str]]:
     unknown = sorted({value for value in given if value and value.lower() not in SPLIT_NAMES})
     if unknown:
         problems.append(f"unknown splits: {listed(unknown)}; write train, validation or test.")
+    groups = cells[group] if group else given
     rows = [
-        _Row(path, label, SPLIT_NAMES[split.lower()])
-        for path, label, split, ok in zip(cells["path"], cells["label"], given, usable, strict=True)
+        _Row(path, label, SPLIT_NAMES[split.lower()], owner)
+        for path, label, split, owner, ok in zip(cells["path"], cells["label"], given, groups, usable, strict=True)
         if ok and split.lower() in SPLIT_NAMES
     ]
     return rows, problems + checks.duplicates([row.path for row in rows])

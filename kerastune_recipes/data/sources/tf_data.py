@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 _SOURCE = "tf.data.Dataset"
 
 
-def read_tf_data(dataset: "tf.data.Dataset") -> Found:
+def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> Found:
     """Read a tf.data.Dataset once, as uint8, into memory and what is over budget into a temporary file.
 
     Args:
         dataset: Of (image, label): images as `read_arrays` takes them, of equal or (unbatched, or in ragged batches)
             different sizes; labels integer, one-hot or text. Class names are taken from its attribute `class_names`,
             which `keras.utils.image_dataset_from_directory` sets.
+        group_by: As for `read_arrays`; in the order in which the dataset gives its images, so it may not shuffle them.
 
     Returns:
         Everything under "train", and every problem.
@@ -56,7 +57,7 @@ def read_tf_data(dataset: "tf.data.Dataset") -> Found:
                 images.append(_rounded(image))
     except tf.errors.OpError as error:
         raise DataError(f"{_SOURCE}: it failed after {len(labels)} images: {checks.quoted(error)}.") from error
-    return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE)
+    return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE, group_by)
 
 
 def _elements(dataset: "tf.data.Dataset") -> Iterator[tuple[np.ndarray, Any]]:

@@ -2,13 +2,14 @@
 
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.data.sources.found import SPLIT_NAMES, Found, Part
+from kerastune_recipes.data.sources.labels import read_groups
 from kerastune_recipes.data.spool import Spool
 from kerastune_recipes.errors import WorkError, did_you_mean, listed
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _TITLES = ("filename", "file_name")
 
 
-def read_tfds(name: str) -> Found:
+def read_tfds(name: str, group_by: Any = None) -> Found:
     """Read a data set of TensorFlow Datasets by its name, downloading and preparing it if need be.
 
     Args:
         name: What `tfds.builder` takes, such as "cifar10" or "imagenette/160px".
+        group_by: Name of the feature by which images belong together, or None.
 
     Returns:
         Its splits, and every problem.
@@ -43,10 +45,10 @@ def read_tfds(name: str) -> Found:
     except Exception as error:  # A wrong configuration, version or namespace: each has an error of its own.
         problem = f"{source}: TensorFlow Datasets cannot open it: {checks.quoted(error)}."
         return Found(source, problems=(problem,))
-    return read_builder(builder, source)
+    return read_builder(builder, source, group_by)
 
 
-def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None) -> Found:
+def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None, group_by: Any = None) -> Found:
     """Read the train, validation and test splits of a TFDS builder; other splits are left alone.
 
     The images are kept as the encoded files they are, which takes a tenth of what pixels would: in memory, and what is
@@ -56,6 +58,7 @@ def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None)
         builder: With one Image and one ClassLabel among its features, or with such a pair as its supervised keys;
             `tfds.ImageFolder` is one.
         source: What to call it.
+        group_by: As for `read_tfds`.
 
     Returns:
         Its splits, and every problem.
@@ -66,6 +69,8 @@ def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None)
     """
     source = source or f"tfds:{builder.name}"
     keys, problems = _supervised(builder, source)
+    if group_by is not None:
+        problems += checks.placed(source, _grouping(builder, group_by))
     if problems:
         return Found(source, problems=tuple(problems))
     _prepare(builder, source)
@@ -75,7 +80,7 @@ def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None)
         return Found(source, problems=(problem,))
     parts = {}
     for name, split in wanted.items():
-        parts[split], more = _read_split(builder, name, keys)
+        parts[split], more = _read_split(builder, name, keys, group_by)
         problems += more
     return Found(source, parts, tuple(problems))
 
@@ -99,6 +104,12 @@ def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple
     return ("", ""), [problem]
 
 
+def _grouping(builder: "tfds.core.DatasetBuilder", group_by: Any) -> list[str]:
+    """A single value of each example may group the images."""
+    scalars = [key for key, feature in builder.info.features.items() if feature.shape == ()]
+    return checks.group_name(group_by, "feature") or checks.columns(scalars, [str(group_by)], "feature")
+
+
 def _pictures(builder: "tfds.core.DatasetBuilder") -> list[str]:
     import tensorflow_datasets as tfds
 
@@ -118,21 +129,27 @@ def _prepare(builder: "tfds.core.DatasetBuilder", source: str) -> None:
         raise WorkError(f"{source}: it could not be downloaded and prepared: {reason}.") from error
 
 
-def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str, str]) -> tuple[Part, list[str]]:
+def _read_split(
+    builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str, str], group: str | None
+) -> tuple[Part, list[str]]:
     import tensorflow_datasets as tfds
 
     picture, label = keys
     features = builder.info.features
     title = next((key for key in features if key.split("/")[-1] in _TITLES), None)
     encoded = builder.as_dataset(split=name, decoders={key: tfds.decode.SkipDecoding() for key in _pictures(builder)})
-    elements = encoded.map(lambda element: (element[picture], element[label], element.get(title, b"")))
+    elements = encoded.map(
+        lambda element: (element[picture], element[label], element.get(title, b""), element.get(group, b""))
+    )
     files = Spool()
     names: list[str] = []
     labels: list[int] = []
-    for file, index, text in tfds.as_numpy(elements):
+    owners: list[Any] = []
+    for file, index, text, owner in tfds.as_numpy(elements):
         files.append(np.frombuffer(file, np.uint8))
         names.append(text.decode() or f"{name} image {len(names)}")
         labels.append(index)
+        owners.append(owner)
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
         return images.decode(files[index].tobytes(), at_least, names[index])
@@ -141,4 +158,5 @@ def _read_split(builder: "tfds.core.DatasetBuilder", name: str, keys: tuple[str,
     class_names = tuple(features[label].names)
     indices = np.array(labels, dtype=np.int64)
     samples = Samples(read, names, indices, class_names, sizes, content=lambda index: files[index].tobytes())
-    return Part(samples, "declared"), problems
+    groups, wrong = read_groups(None if group is None else owners, len(owners))
+    return Part(samples, "declared", groups=groups), problems + wrong

@@ -14,9 +14,9 @@ def gray(shape: tuple[int, ...], dtype="uint8") -> np.ndarray:
     return x
 
 
-def problems(*ds) -> str:
+def problems(*ds, **arguments) -> str:
     with pytest.raises(DataError) as caught:
-        open_dataset(ds)
+        open_dataset(ds, **arguments)
     return "\n".join(caught.value.problems)
 
 
@@ -160,3 +160,27 @@ def test_images_and_labels_are_judged_together():
 def test_nothing_at_all():
     assert "there are no training images" in problems(np.zeros((0, 2, 2, 3), np.uint8), np.zeros(0, int))
     assert "there are no training images" in problems([], [])
+
+
+@pytest.mark.parametrize("groups", [np.tile(np.arange(5), 2), list("abcde") * 2, np.array(list("abcde") * 2, object)])
+def test_an_array_groups_the_images(groups):
+    dataset = open_dataset((gray((10, 2, 2)), TEN), group_by=groups)
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert not set(dataset.train.groups) & set(dataset.validation.groups)
+    assert dataset.facts().grouped_by == "labels given"
+
+
+@pytest.mark.parametrize(
+    ("groups", "problem"),
+    [
+        (1, "these images are grouped by an array with the group of each image, numbers or names (n,); received 1."),
+        ("patient", 'received "patient".'),
+        (np.eye(10), "received a value of type ndarray."),
+        ([0, 1, 2], "there are 10 images and 3 labels of groups; give one for each image."),
+        (np.arange(10) / 2, "the groups of the images are of type float64; give whole numbers or names."),
+        ([None] * 10, "the groups of the images are of type object; give whole numbers or names."),
+        (TEN, "classes whose images are all in one group: 0 (0), 1 (1)"),
+    ],
+)
+def test_groups_that_cannot_be(groups, problem):
+    assert problem in problems(gray((10, 2, 2)), TEN, group_by=groups)

@@ -4,9 +4,9 @@ from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.errors import DataError
 
 
-def problems(ds) -> str:
+def problems(ds, **arguments) -> str:
     with pytest.raises(DataError) as caught:
-        open_dataset(ds)
+        open_dataset(ds, **arguments)
     return "\n".join(caught.value.problems)
 
 
@@ -148,3 +148,64 @@ def test_many_unreadable_images_are_counted_not_recited(tmp_path, fill):
     assert len(caught.value.problems) == 11
     assert caught.value.problems[10].startswith("15 more images cannot be read: red/bad10.png, ")
     assert caught.value.problems[10].endswith("and 5 more.")
+
+
+@pytest.fixture
+def patients(tmp_path, paint):
+    """Ten patients with two images of each of two classes."""
+    for colour in ("red", "green"):
+        for patient in range(10):
+            for number in range(2):
+                paint(tmp_path / colour / f"patient{patient}" / "left" / f"{number}.png", colour)
+    return tmp_path
+
+
+def patient_of(name: str) -> str:
+    return name.split("/")[1]
+
+
+def test_folders_inside_the_class_folders_are_groups(patients):
+    dataset = open_dataset(patients, group_by=1)
+    train, validation = dataset.train, dataset.validation
+    assert (train.counts, validation.counts) == ((16, 16), (4, 4))
+    assert all(name.endswith(("left/0.png", "left/1.png")) for name in train.names)
+    # A patient is one group, whatever the class.
+    assert not {*map(patient_of, train.names)} & {*map(patient_of, validation.names)}
+    for samples in (train, validation):
+        assert samples.groups.tolist() == [int(patient_of(name)[-1]) for name in samples.names]
+    assert (dataset.facts().groups, dataset.facts().grouped_by) == (10, "folder level 1")
+
+
+def test_a_group_is_the_name_of_the_folder_at_its_level(patients):
+    assert "classes whose images are all in one group: green (left), red (left)" in problems(patients, group_by=2)
+
+
+def test_group_levels_that_cannot_be(patients, paint):
+    assert f"{patients}: the images of a folder are grouped by the level of a folder" in problems(patients, group_by=0)
+    assert "as in ants/patient7/1.jpg; received 0." in problems(patients, group_by=0)
+    assert 'received "patient".' in problems(patients, group_by="patient")
+    paint(patients / "red" / "patient0" / "9.png")
+    text = problems(patients, group_by=2)
+    assert "images that lie in no folder of level 2: red/patient0/9.png; group_by counts the folders" in text
+    assert "images outside a class folder" not in text
+
+
+def test_a_group_in_two_splits_is_refused(tmp_path, paint):
+    for split, patients in (("train", "abc"), ("val", "d"), ("test", "ce")):
+        for colour in ("red", "green"):
+            for patient in patients:
+                paint(tmp_path / split / colour / patient / "1.png", colour)
+    assert problems(tmp_path, group_by=1) == (
+        f"{tmp_path}: groups that are both in test and in train: c; keep each in one of them."
+    )
+
+
+def test_images_of_divided_folders_are_numbered_by_group_in_common(tmp_path, paint):
+    for split, patients in (("train", "bd"), ("val", "a"), ("test", "c")):
+        for colour in ("red", "green"):
+            for patient in patients:
+                paint(tmp_path / split / colour / patient / "1.png", colour)
+    dataset = open_dataset(tmp_path, group_by=1)
+    assert [split.groups.tolist() for split in (dataset.train, dataset.validation, dataset.test)] == [
+        [1, 3, 1, 3], [0, 0], [2, 2],
+    ]  # fmt: skip

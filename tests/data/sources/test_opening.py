@@ -13,9 +13,9 @@ def pair(*labels, names=None) -> tuple[np.ndarray, np.ndarray]:
     return np.full((len(y), 4, 4, 3), 100, np.uint8), y
 
 
-def problems(ds) -> str:
+def problems(ds, **arguments) -> str:
     with pytest.raises(DataError) as caught:
-        open_dataset(ds)
+        open_dataset(ds, **arguments)
     return "\n".join(caught.value.problems)
 
 
@@ -100,6 +100,34 @@ def test_split_given_without_images():
 def test_one_image_is_enough_where_nothing_is_held_out():
     assert open_dataset({"train": pair(0, 1), "validation": pair(0, 1)}).train.counts == (1, 1)
     assert "classes with one image: 0, 1" in problems({"train": pair(0, 1)})
+
+
+def test_groups_of_splits_of_ones_own():
+    ds = {"train": pair(*[0, 1] * 5), "test": pair(0, 1)}
+    dataset = open_dataset(ds, group_by={"train": list("aabbccddee"), "test": ["f", "f"]})
+    assert sorted([*dataset.train.groups, *dataset.validation.groups]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert dataset.test.groups.tolist() == [5, 5]
+    assert dataset.facts().groups == 5
+    assert "groups that are both in train and in test: a" in problems(
+        ds, group_by={"train": list("aabbccddee"), "test": ["a", "f"]}
+    )
+    assert 'test: group_by has no "test"; give what groups the images of each split.' in problems(
+        ds, group_by={"train": list("aabbccddee")}
+    )
+
+
+def test_a_level_groups_the_folders_of_every_split(tmp_path, paint):
+    for split, patients in (("train", "abc"), ("test", "de")):
+        for colour in ("red", "green"):
+            for patient in patients:
+                paint(tmp_path / split / colour / patient / "1.png", colour)
+    ds = {split: tmp_path / split for split in ("train", "test")}
+    assert open_dataset(ds, group_by=1).facts().groups == 3
+    assert open_for_evaluation(ds, ("green", "red"), group_by=1).counts == (2, 2)
+
+
+def test_groups_of_what_has_none():
+    assert "demo:digits: it is not known which of these digits are of one hand" in problems("demo:digits", group_by=1)
 
 
 def test_evaluation_takes_the_test_split_in_the_order_of_the_model(tmp_path, fill):

@@ -14,9 +14,9 @@ def rows(count: int = 5) -> list[tuple[str, str]]:
     return [(f"photos/{label}/{number}.png", label) for label in ("red", "green") for number in range(count)]
 
 
-def problems(ds) -> str:
+def problems(ds, **arguments) -> str:
     with pytest.raises(DataError) as caught:
-        open_dataset(ds)
+        open_dataset(ds, **arguments)
     return "\n".join(caught.value.problems)
 
 
@@ -118,3 +118,31 @@ def test_file_that_is_no_table(tmp_path):
     assert "empty.csv: this file cannot be read as a table" in problems(tmp_path / "empty.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     assert "binary.csv: this file cannot be read as a table" in problems(tmp_path / "binary.csv")
+
+
+def test_a_column_groups_the_images(tmp_path, photos):
+    frame = pd.DataFrame(rows(), columns=["path", "label"])
+    frame["patient"] = [f"p{number}" for _ in range(2) for number in range(5)]
+    frame.to_csv(tmp_path / "labels.csv", index=False)
+    dataset = open_dataset(tmp_path / "labels.csv", group_by="patient")
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert not set(dataset.train.groups) & set(dataset.validation.groups)
+    assert (dataset.facts().groups, dataset.facts().grouped_by) == (5, "patient")
+
+
+def test_groups_of_a_table_that_cannot_be(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["path", "label"])
+    frame["patient"] = [f"p{number}" for _ in range(2) for number in range(5)]
+    assert 'there is no column "patiant"; the columns are path, label, patient. Did you mean "patient"?' in problems(
+        frame, group_by="patiant"
+    )
+    assert 'there is no column "1"' in problems(frame, group_by=1)
+    assert "these images are grouped by the name of a column; received a value of type list." in problems(
+        frame, group_by=[0] * 10
+    )
+    frame.loc[3, "patient"] = None
+    assert "rows without a patient: row 4; fill in or remove them." in problems(frame, group_by="patient")
+    assert "classes whose images are all in one group: green (green), red (red)" in problems(
+        frame.fillna("p3"), group_by="label"
+    )

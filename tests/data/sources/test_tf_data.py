@@ -176,3 +176,9 @@ def test_failure_inside_the_pipeline():
 
 def test_pair_of_datasets_is_not_images_and_labels():
     assert 'for two splits write {"train": ..., "validation": ...}' in problems((slices(), slices()))
+
+
+def test_an_array_groups_the_images_in_their_order():
+    dataset = open_dataset(slices().batch(4), group_by=np.tile(np.arange(5), 2))
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert not set(dataset.train.groups) & set(dataset.validation.groups)

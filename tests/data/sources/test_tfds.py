@@ -50,6 +50,20 @@ class Unnamed(Shades):
             yield index, {"image": png(200), "label": index % 2, "weight": 1.0}
 
 
+class Hands(Unnamed):
+    """Five hands drew two images each."""
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=(None, None, 3)), "label": self.LABEL, "hand": tfds.features.Text()}
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _generate_examples(self, split):
+        for index in range(COUNTS[split]):
+            yield index, {"image": png(200), "label": index % 2, "hand": f"hand {index // 2}"}
+
+
 class OnlyTest(Shades):
     SPLITS = ("test", "extra")
 
@@ -73,9 +87,9 @@ def _here(tmp_path, monkeypatch):
     tfds.display_progress_bar(False)
 
 
-def problems(ds) -> str:
+def problems(ds, **arguments) -> str:
     with pytest.raises(DataError) as caught:
-        open_dataset(ds)
+        open_dataset(ds, **arguments)
     return "\n".join(caught.value.problems)
 
 
@@ -104,6 +118,23 @@ def test_without_validation_split_some_training_images_are_held_out(tmp_path):
     assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
     assert dataset.held_out
     assert dataset.test is None
+
+
+def test_a_feature_groups_the_images(tmp_path):
+    dataset = open_dataset(Hands(data_dir=tmp_path), group_by="hand")
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    assert not set(dataset.train.groups) & set(dataset.validation.groups)
+    assert dataset.facts().groups == 5
+
+
+def test_groups_that_cannot_be(tmp_path):
+    builder = Hands(data_dir=tmp_path)
+    assert 'there is no feature "hands"; the features are label, hand. Did you mean "hand"?' in problems(
+        builder, group_by="hands"
+    )
+    assert "these images are grouped by the name of a feature; received a value of type list." in problems(
+        builder, group_by=[1, 2]
+    )
 
 
 def test_image_folder(tmp_path, fill):
