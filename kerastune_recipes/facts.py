@@ -45,6 +45,11 @@ class DatasetFacts:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def imbalance(self) -> float:
+        """How many times larger the largest class is than the smallest, in training images."""
+        return max(self.train) / min(self.train)
+
 
 @dataclass(frozen=True)
 class LayerFacts:
@@ -95,6 +100,7 @@ class BackboneFacts:
         layers: Every layer that holds weights or changes state, input side first.
         taps: The end of every stage, input side first.
         outputs: Every layer whose output is a map of activations, input side first.
+        elsewhere: The same network at other image sizes, where the size of the head depends on it.
     """
 
     name: str
@@ -105,6 +111,7 @@ class BackboneFacts:
     layers: tuple[LayerFacts, ...]
     taps: tuple[TapFacts, ...]
     outputs: tuple[TapFacts, ...]
+    elsewhere: tuple["BackboneFacts", ...] = ()
 
     def tap(self, name: str) -> TapFacts | None:
         """Return the tap of that stage or layer name, or None where there is none."""
