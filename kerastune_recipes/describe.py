@@ -10,7 +10,15 @@ from kerastune_recipes import sizes
 from kerastune_recipes.data import memory
 from kerastune_recipes.errors import listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
-from kerastune_recipes.forecast import Forecast, GroupForecast, PhaseForecast, forecast
+from kerastune_recipes.forecast import (
+    Forecast,
+    GroupForecast,
+    PhaseForecast,
+    feature_count,
+    forecast,
+    head_by_size,
+    head_parameters,
+)
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
 from kerastune_recipes.views import SMALLEST_CROP, View, views
 
@@ -36,10 +44,10 @@ def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
     console.print(_rows(_data_rows(plan, data)))
-    console.print(_rows(_model_rows(plan, backbone, expected)))
+    console.print(_rows(_model_rows(plan, data, backbone, expected)))
     for phase, cost in zip(plan.phases, expected.phases, strict=True):
         console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
-        console.print(_rows(_phase_rows(phase, plan, cost, backbone)))
+        console.print(_rows(_phase_rows(phase, plan, cost, data, backbone)))
         console.print(_groups(cost.groups, phase.kind))
     total = sum(phase.forward_passes for phase in expected.phases)
     console.print(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.", highlight=False)
@@ -81,7 +89,7 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
+def _model_rows(plan: Plan, data: DatasetFacts, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
     stated = [(plan.backbone, plan.features.taps), *((each, each.taps) for each in plan.ensemble or ())]
     rows = []
     for (each, taps), facts in zip(stated, (backbone, *backbone.companions), strict=True):
@@ -95,19 +103,30 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
     return [
         *rows,
         ("head", f"{_pooling(plan)} -> dense: {expected.features:,} features, {expected.head_parameters:,} parameters"),
+        *([("head by size", _head_by_size(plan, data, backbone))] if plan.head.pooling == "flatten" else []),
         ("keep", plan.keep.replace("_", " ")),
     ]
+
+
+def _head_by_size(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
+    sizes_known = head_by_size(plan, data, backbone)
+    pooled = head_parameters(feature_count(plan, backbone, "avg"), data.classes)
+    by_size = "; ".join(f"at {size}: {parameters:,}" for size, parameters in sizes_known.items())
+    return f"{by_size}; avg or max pooling would need {pooled:,} at any size"
 
 
 def _pooling(plan: Plan) -> str:
     dropout = f", dropout {plan.head.dropout:g}" if plan.head.dropout else ""
     if plan.head.pooling == "flatten":
-        return f"flatten (parameters grow with the square of the image size; avg pooling would not){dropout}"
+        return f"flatten{dropout}"
     return f"{plan.head.pooling} pooling{dropout}"
 
 
-def _phase_rows(phase: PhasePlan, plan: Plan, cost: PhaseForecast, backbone: BackboneFacts) -> list[tuple[str, str]]:
-    rows = _solve_rows(phase.solve, plan) if phase.solve else _fit_rows(phase.fit, cost, backbone) if phase.fit else []
+def _phase_rows(
+    phase: PhasePlan, plan: Plan, cost: PhaseForecast, data: DatasetFacts, backbone: BackboneFacts
+) -> list[tuple[str, str]]:
+    rows = _solve_rows(phase.solve, plan) if phase.solve else []
+    rows += _fit_rows(phase.fit, cost, data, backbone) if phase.fit else []
     fresh = f" ({cost.fresh_passes:.1f} if every epoch augmented anew)" if cost.stored else ""
     return [
         *rows,
@@ -138,7 +157,7 @@ def _views(plan: Plan) -> str:
     return ", ".join(words)
 
 
-def _fit_rows(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> list[tuple[str, str]]:
+def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: BackboneFacts) -> list[tuple[str, str]]:
     arguments = fit.optimizer.model_dump(exclude_none=True)
     name = arguments.pop("name")
     clip = f", gradient clipped to norm {fit.clip_norm:g}" if fit.clip_norm else ""
@@ -151,8 +170,28 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> lis
         ),
         ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
         *([("views", _kept_views(fit, cost, backbone))] if fit.views else []),
+        *([("loss", _loss(fit))] if fit.loss.name != "crossentropy" else []),
         *([("label smoothing", f"{fit.label_smoothing:g}")] if fit.label_smoothing else []),
+        *([("classes", balance(fit.class_balance, data.imbalance))] if fit.class_balance != "none" else []),
+        *([("fresh weights", f"{listed(fit.reinitialize)}, drawn by their initialisers")] if fit.reinitialize else []),
+        *([("L2-SP", f"{fit.l2_sp:g}, pulls trained layers to their start, the head to zero")] if fit.l2_sp else []),
     ]
+
+
+def _loss(fit: FitPlan) -> str:
+    arguments = fit.loss.model_dump(exclude={"name"}, exclude_none=True)
+    return ", ".join([fit.loss.name.replace("_", " "), *(f"{key} {value:g}" for key, value in arguments.items())])
+
+
+def balance(done: str, imbalance: float) -> str:
+    """Say what a phase does about classes of unequal size.
+
+    Args:
+        done: "weights" or "sampling".
+        imbalance: How many times larger the largest class is than the smallest.
+    """
+    words = {"weights": "weighted", "sampling": "drawn equally often"}
+    return f"unbalanced, {imbalance:.3g} to 1: {words[done]}"
 
 
 def _kept_views(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> str:

@@ -49,6 +49,11 @@ class DatasetFacts:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def imbalance(self) -> float:
+        """How many times larger the largest class is than the smallest, in training images."""
+        return max(self.train) / min(self.train)
+
 
 @dataclass(frozen=True)
 class LayerFacts:
@@ -100,6 +105,7 @@ class BackboneFacts:
         taps: The end of every stage, input side first.
         outputs: Every layer whose output is a map of activations, input side first.
         companions: Further backbones whose features stand beside its own.
+        elsewhere: The same network at other image sizes, where the size of the head depends on it.
     """
 
     name: str
@@ -111,6 +117,7 @@ class BackboneFacts:
     taps: tuple[TapFacts, ...]
     outputs: tuple[TapFacts, ...]
     companions: tuple["BackboneFacts", ...] = ()
+    elsewhere: tuple["BackboneFacts", ...] = ()
 
     def tap(self, name: str) -> TapFacts | None:
         """Return the tap of that stage or layer name, or None where there is none."""

@@ -41,7 +41,7 @@ def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
     """
     plan, samples = bench.plan, bench.images[TRAIN].samples
     assert plan.folds is not None  # otherwise nobody calls this
-    fold_of = splits.stratified_folds(samples.labels, plan.folds, bench.seed)
+    fold_of = splits.stratified_folds(samples.labels, plan.folds, bench.seed, samples.groups)
     untouched = bench.network.model.get_weights()
     found = []
     for fold in range(plan.folds):

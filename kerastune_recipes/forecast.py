@@ -1,10 +1,11 @@
 """What a plan will do and cost, before anything trains: pure arithmetic on the plan and the facts."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from kerastune_recipes import costs, trainable
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
-from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, boundary, steps_per_epoch
+from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, boundary, moving, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
     """
     used = backbone.up_to(plan.features.taps)
     features = feature_count(plan, backbone)
-    head = (features + 1) * data.classes
+    head = head_parameters(features, data.classes)
     total = sum(layer.parameters for each in parts(plan, backbone) for layer in each.layers)
     phases = tuple(
         _fit(phase, phase.fit, plan, data, used, head, total)
@@ -95,10 +96,16 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
     return Forecast(total, features, head, phases)
 
 
-def feature_count(plan: Plan, backbone: BackboneFacts) -> int:
-    """Return how many numbers the head sees for each image."""
+def feature_count(plan: Plan, backbone: BackboneFacts, pooling: str | None = None) -> int:
+    """Return how many numbers the head sees for each image.
+
+    Args:
+        plan: The plan.
+        backbone: The network it is for.
+        pooling: To count with instead of the plan's.
+    """
     shapes = [tap.shape for taps, each in _tapped(plan, backbone) for tap in map(each.tap, taps) if tap]
-    if plan.head.pooling == "flatten":
+    if (pooling or plan.head.pooling) == "flatten":
         return sum(height * width * channels for height, width, channels in shapes)
     return sum(channels for _, _, channels in shapes)
 
@@ -111,6 +118,17 @@ def parts(plan: Plan, backbone: BackboneFacts) -> list[BackboneFacts]:
 def _tapped(plan: Plan, backbone: BackboneFacts) -> list[tuple[tuple[str, ...], BackboneFacts]]:
     taps = [plan.features.taps, *(companion.taps for companion in plan.ensemble or ())]
     return list(zip(taps, (backbone, *backbone.companions), strict=True))
+
+
+def head_by_size(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> dict[int, int]:
+    """Return how many parameters the head has at each image size that is known, by size in pixels."""
+    known = sorted((backbone, *backbone.elsewhere), key=lambda facts: facts.image_size)
+    return {facts.image_size: head_parameters(feature_count(plan, facts), data.classes) for facts in known}
+
+
+def head_parameters(features: int, classes: int) -> int:
+    """Return the weights and biases of the dense layer on that many features."""
+    return (features + 1) * classes
 
 
 def _solve(
@@ -132,7 +150,7 @@ def _solve(
         ),
         trainable_parameters=head,
         frozen_parameters=total,
-        batch_norm=_batch_norm("frozen", backbone, trained_layers=()),
+        batch_norm=_batch_norm(backbone, moved=()),
         steps=0,
         epochs=float(views),
         forward_passes=(views * data.train_images + data.validation_images) / images,
@@ -149,9 +167,9 @@ def _fit(
     phase: PhasePlan, fit: FitPlan, plan: Plan, data: DatasetFacts, backbone: BackboneFacts, head: int, total: int
 ) -> PhaseForecast:
     groups = trainable.groups(fit.trainable, backbone, phase.name)
-    moving = trainable.moving(groups, fit.batch_norm)
+    moved = moving(fit, backbone)
     trained_parameters = sum(
-        layer.parameters - layer.statistics for layer in backbone.layers if layer.name in moving
+        layer.parameters - layer.statistics for layer in backbone.layers if layer.name in moved
     ) + (head if any(group.head and group.multiplier is not None for group in groups) else 0)
     epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
     end = boundary(plan, fit, backbone)
@@ -172,7 +190,7 @@ def _fit(
         ),
         trainable_parameters=trained_parameters,
         frozen_parameters=total + head - trained_parameters,
-        batch_norm=_batch_norm(fit.batch_norm, backbone, tuple(moving)),
+        batch_norm=_batch_norm(backbone, moved),
         steps=fit.steps,
         epochs=epochs,
         forward_passes=runs * (costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh),
@@ -182,9 +200,9 @@ def _fit(
     )
 
 
-def _batch_norm(mode: str, backbone: BackboneFacts, trained_layers: tuple[str, ...]) -> str:
+def _batch_norm(backbone: BackboneFacts, moved: Collection[str]) -> str:
     names = [layer.name for layer in backbone.layers if layer.batch_norm]
     if not names:
         return "none in this backbone"
-    trained = 0 if mode == "frozen" else len(set(names) & set(trained_layers))
+    trained = len(set(names) & set(moved))
     return f"{len(names) - trained} frozen, {trained} trained"

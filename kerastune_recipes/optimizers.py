@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from kerastune_recipes.losses import NOT_DECAYED
 from kerastune_recipes.plan import FitPlan
 
 _CLASSES = {
@@ -14,8 +15,6 @@ _CLASSES = {
     "rmsprop": keras.optimizers.RMSprop,
     "adagrad": keras.optimizers.Adagrad,
 }
-# Decaying biases and normalisation weights does not regularise (Jia et al. 2018).
-_NOT_DECAYED = ["bias", "gamma", "beta"]
 
 
 def build(fit: FitPlan, multipliers: Mapping[str, float]) -> keras.optimizers.Optimizer:
@@ -53,8 +52,9 @@ def schedule(fit: FitPlan, multiplier: float = 1.0) -> keras.optimizers.schedule
 def _single(fit: FitPlan, multiplier: float) -> keras.optimizers.Optimizer:
     arguments: dict[str, Any] = fit.optimizer.model_dump(exclude_none=True)
     optimizer = _CLASSES[arguments.pop("name")](learning_rate=schedule(fit, multiplier), **arguments)
-    if fit.optimizer.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+    # Asked of the optimizer, as AdamW decays where nothing is said too.
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
     return optimizer
 
 

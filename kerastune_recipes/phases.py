@@ -168,9 +168,17 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[O
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
         validation=_scores(bench, probabilities),
-        choices={},
+        choices=_balance(plan, train.labels),
         rows=fitted.rows,
     ), probabilities
+
+
+def _balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:
+    """Return what was done about classes of unequal size, and how unequal they are, where anything was done."""
+    if plan.class_balance == "none":
+        return {}
+    counts = np.bincount(labels)
+    return {"class_balance": plan.class_balance, "imbalance": float(counts.max() / counts.min())}
 
 
 def _scores(bench: Bench, probabilities: np.ndarray) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kerastune_recipes import augmentations, costs, durations, rules, trainable
 from kerastune_recipes.errors import DataError, RecipeError, did_you_mean
@@ -14,6 +14,8 @@ from kerastune_recipes.spec import (
     AugmentationLayer,
     FitSpec,
     HeadSpec,
+    Loss,
+    LossSpec,
     Multiplier,
     OptimizerSpec,
     PhaseSpec,
@@ -22,6 +24,7 @@ from kerastune_recipes.spec import (
     RecipeSpec,
     Share,
     SolveSpec,
+    check_smoothing,
 )
 
 
@@ -68,11 +71,12 @@ class FitPlan(Record):
     """Training by gradient; the fields are those of `FitSpec`, closed.
 
     Args:
-        batch_norm_momentum: Of trained BatchNormalization; none where all of it is frozen.
+        batch_norm_momentum: Of BatchNormalization that is trained or begins afresh; none where all of it is frozen.
         steps: Optimizer updates in all.
         warmup_steps: Of these, updates of linear warmup.
         views: Augmented views of each image that the fixed part at the front is computed for, once; none where
             every epoch augments anew.
+        class_balance: Weights of the images, equal draws of the classes, or neither.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -88,6 +92,15 @@ class FitPlan(Record):
     views: Annotated[int, Field(ge=1)] | None = None
     label_smoothing: Share
     clip_norm: Positive | None = None
+    loss: Loss = LossSpec()
+    class_balance: Literal["none", "weights", "sampling"] = "none"
+    reinitialize: tuple[str, ...] = ()
+    l2_sp: Positive | None = None
+
+    @model_validator(mode="after")
+    def _smooths_what_can_be(self) -> "FitPlan":
+        check_smoothing(self.loss, self.label_smoothing)
+        return self
 
 
 class PhasePlan(Record):
@@ -183,7 +196,27 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         folds=spec.folds,
     )
     check(plan, data, backbone)
-    return _with_views(plan, spec, data, backbone.up_to(taps))
+    used = backbone.up_to(taps)
+    return _with_views(_with_decay(plan, spec, used), spec, data, used)
+
+
+def _with_decay(plan: Plan, spec: RecipeSpec, backbone: BackboneFacts) -> Plan:
+    """Spell out the rates of the phases whose rates decay from stage to stage, in a plan that holds together."""
+    phases: list[PhasePlan] = []
+    problems: list[str] = []
+    for phase, asked in zip(plan.phases, spec.phases, strict=True):
+        if phase.fit and asked.fit and asked.fit.stage_decay is not None:
+            where = f"phases.{phase.name}.fit.stage_decay"
+            try:
+                rules = trainable.decayed(phase.fit.trainable, asked.fit.stage_decay, backbone, where)
+            except RecipeError as error:
+                problems += error.problems
+            else:
+                phase = phase.model_copy(update={"fit": phase.fit.model_copy(update={"trainable": rules})})
+        phases.append(phase)
+    if problems:
+        raise RecipeError(*problems)
+    return plan.model_copy(update={"phases": tuple(phases)})
 
 
 def _with_views(plan: Plan, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
@@ -220,9 +253,21 @@ def boundary(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> costs.Boundar
     Raises:
         RecipeError: A pattern matches nothing, or a layer is not covered.
     """
+    return costs.boundary(backbone, moving(fit, backbone), plan.features.taps, flat=plan.head.pooling == "flatten")
+
+
+def moving(fit: FitPlan, backbone: BackboneFacts) -> frozenset[str]:
+    """Return the names of the backbone's layers that change while a phase trains.
+
+    Args:
+        fit: The phase.
+        backbone: The part of the network in use.
+
+    Raises:
+        RecipeError: As for `boundary`.
+    """
     groups = trainable.groups(fit.trainable, backbone, "trainable")
-    moving = trainable.moving(groups, fit.batch_norm)
-    return costs.boundary(backbone, moving, plan.features.taps, flat=plan.head.pooling == "flatten")
+    return trainable.moving(groups, fit.batch_norm, trainable.named(fit.reinitialize, backbone, "reinitialize"))
 
 
 def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | None) -> PhasePlan:
@@ -256,7 +301,7 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         layers = tuple(AugmentationLayer(**layer) for layer in augmentations.preset(spec.augmentation, spec.flip))
     else:
         layers = spec.augmentation
-    if spec.batch_norm == "frozen":
+    if spec.batch_norm == "frozen" and not spec.reinitialize:
         momentum = None
     elif spec.batch_norm_momentum == "auto":
         momentum = rules.batch_norm_momentum(per_epoch)
@@ -276,7 +321,16 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         views=spec.views if isinstance(spec.views, int) else None,
         label_smoothing=spec.label_smoothing,
         clip_norm=spec.clip_norm,
+        loss=_loss(spec.loss),
+        class_balance=rules.class_balance(data) if spec.class_balance == "auto" else spec.class_balance,
+        reinitialize=spec.reinitialize,
+        l2_sp=spec.l2_sp,
     )
+
+
+def _loss(spec: LossSpec) -> LossSpec:
+    defaults = {"focal": {"gamma": rules.FOCAL_GAMMA}, "huber": {"delta": rules.HUBER_DELTA}}.get(spec.name, {})
+    return spec.model_copy(update={key: value for key, value in defaults.items() if getattr(spec, key) is None})
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -337,16 +391,7 @@ def _taps_problems(taps: Sequence[str], backbone: BackboneFacts) -> list[str]:
 
 
 def _fit_problems(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:
-    problems: list[str] = []
-    try:
-        trainable.groups(fit.trainable, backbone, f"{where}.fit.trainable")
-        if fit.views is not None and boundary(plan, fit, backbone).share == 1:
-            problems.append(
-                f"{where}.fit.views: nothing at the front of the network is frozen, so there is no part that could be "
-                f"computed once for {fit.views} views; freeze its first stages, or leave views out."
-            )
-    except RecipeError as error:
-        problems += error.problems
+    problems = _layer_problems(plan, fit, backbone, f"{where}.fit")
     epochs = math.ceil(fit.steps / steps_per_epoch(data.train_images, fit.batch_size))
     if fit.views is not None and fit.views > epochs:
         problems.append(
@@ -365,6 +410,34 @@ def _fit_problems(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: Backbo
         )
     if fit.warmup_steps > fit.steps:
         problems.append(f"{where}.fit.warmup_steps: {fit.warmup_steps} is longer than the phase ({fit.steps} steps).")
+    return problems
+
+
+def _layer_problems(plan: Plan, fit: FitPlan, backbone: BackboneFacts, where: str) -> list[str]:
+    """Say what is wrong with which layers are trained, begin afresh or are fixed."""
+    problems: list[str] = []
+    groups: tuple[trainable.Group, ...] = ()
+    fresh: frozenset[str] = frozenset()
+    try:
+        groups = trainable.groups(fit.trainable, backbone, f"{where}.trainable")
+    except RecipeError as error:
+        problems += error.problems
+    try:
+        fresh = trainable.named(fit.reinitialize, backbone, f"{where}.reinitialize")
+    except RecipeError as error:
+        problems += error.problems
+    frozen = [layer for group in groups if group.multiplier is None for layer in group.layers]
+    random = [layer.name for layer in frozen if layer.name in fresh and layer.parameters]
+    if random:
+        problems.append(
+            f"{where}.reinitialize: {len(random)} of the layers that get fresh weights are frozen in this phase, the "
+            f"first being {random[0]}, and would stay random; give them a multiplier in trainable."
+        )
+    if not problems and fit.views is not None and boundary(plan, fit, backbone).share == 1:
+        problems.append(
+            f"{where}.views: nothing at the front of the network is frozen, so there is no part that could be "
+            f"computed once for {fit.views} views; freeze its first stages, or leave views out."
+        )
     return problems
 
 

@@ -61,6 +61,8 @@ def prepare(
         dataset = dataset.pooled()
     data = dataset.facts()
     networks, facts = _networks(content, data, own, dry)
+    if own is None and not content.ensemble and content.head.pooling == "flatten":
+        facts = replace(facts, elsewhere=_elsewhere(facts))
     if isinstance(content, Plan):
         plan = content
         plans.check(plan, data, facts)
@@ -81,6 +83,18 @@ def _check_augmentation(plan: Plan) -> None:
                 problems += error.problems
     if problems:
         raise RecipeError(*problems)
+
+
+def _elsewhere(facts: BackboneFacts) -> tuple[BackboneFacts, ...]:
+    """Return the facts of a network at the other image sizes that a plan tells of."""
+    entry = backbones.find(facts.name)
+    sizes = {size for size in (*rules.SIZES_SHOWN, entry.default_size) if size >= entry.minimum_size}
+    return tuple(
+        networks.inspect(
+            networks.build(entry.name, "none", size, dry=True), entry.name, "none", facts.convention, size, entry.stages
+        )
+        for size in sorted(sizes - {facts.image_size})
+    )
 
 
 def _networks(

@@ -15,7 +15,7 @@ import numpy as np
 
 from kerastune_recipes import evaluation, html, metrics, yaml_files
 from kerastune_recipes.data.samples import Dataset
-from kerastune_recipes.describe import describe
+from kerastune_recipes.describe import balance, describe
 from kerastune_recipes.errors import OutputError
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.journal import Outcome
@@ -214,9 +214,9 @@ def _scores(scores: Mapping[str, float]) -> str:
 
 
 def _why(phase: Mapping[str, Any]) -> str:
-    """Say what a solved head was chosen by, and what it took."""
+    """Say what a solved head was chosen by and what it took, or what was done about classes of unequal size."""
     if phase["kind"] != "solve":
-        return ""
+        return f"; classes {balance(phase['class_balance'], phase['imbalance'])}" if "class_balance" in phase else ""
     computed = f"{phase['features_computed']} features computed" if phase["features_computed"] else "all from the cache"
     return f"; L2 strength {phase['strength']:g} by {phase['judged_by']}; {computed}"
 

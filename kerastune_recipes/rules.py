@@ -1,11 +1,16 @@
 """What `auto` means: pure rules from facts to values, each number with its source."""
 
+from typing import Literal
+
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 
 # Up to which shorter side images are shown at which size; larger ones at the size the network was pretrained at.
 # 96 -> 128: BiT-HyperRule (Kolesnikov et al. 2020). 160 -> 160: half the cost of 224 at the same accuracy where the
 # images are about 100 px (benchmarks/features.md); images of 160 px and more gain from 224.
 SIZES = ((96, 128), (160, 160))
+# At which sizes, beside the network's own, a plan says how large a head on all positions would be: those of `SIZES` and
+# of most pretraining.
+SIZES_SHOWN = (160, 224)
 # For a network of the user's own that takes images of any size: what most of keras.applications were trained at.
 UNKNOWN_SIZE = 224
 
@@ -39,6 +44,18 @@ VIEWS = 4
 # take no more room than this: bytes, on a disk that holds the images and little else in a Colab.
 VIEWS_PAY = 1.5
 VIEWS_BYTES = 8 * 2**30
+
+# How much less focal cross-entropy cares for what is recognised: best in Lin et al. 2017, and Keras's default.
+FOCAL_GAMMA = 2.0
+# Errors of probabilities lie within -1 and 1; at Keras's 1.0 the Huber loss would be the squared error.
+HUBER_DELTA = 0.5
+
+# From which ratio of the largest class to the smallest something is done in a phase that fits, and up to which ratio
+# weights are enough. Beyond, the few images of a small class would each pull hard and seldom: drawing them more often
+# is better for SGD (An et al. 2021), and did better than weights or as well in Buda et al. 2018. Where weights end is
+# our choice.
+UNBALANCED = 3.0
+WEIGHTS_UP_TO = 10.0
 
 
 def image_size(default: int, minimum: int, data: DatasetFacts) -> int:
@@ -103,6 +120,13 @@ def views_pay(fresh: float, behind: float, room: int) -> bool:
         room: What they would take, bytes.
     """
     return fresh >= VIEWS_PAY * behind and room <= VIEWS_BYTES
+
+
+def class_balance(data: DatasetFacts) -> Literal["none", "weights", "sampling"]:
+    """Return what is done about classes of unequal size in a phase that fits."""
+    if data.imbalance < UNBALANCED:
+        return "none"
+    return "weights" if data.imbalance <= WEIGHTS_UP_TO else "sampling"
 
 
 def folds(data: DatasetFacts) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kerastune_recipes import backbones, durations
 from kerastune_recipes.errors import BackboneError, RecipeError, did_you_mean, listed
@@ -130,20 +130,73 @@ class OptimizerSpec(Record):
     beta_2: Share | None = None
     rho: Share | None = None
     weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    amsgrad: bool | None = None
+    centered: bool | None = None
+    initial_accumulator_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    epsilon: Positive | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "OptimizerSpec":
         takes = {
             "sgd": {"momentum", "nesterov"},
-            "rmsprop": {"momentum", "rho"},
-            "adam": {"beta_1", "beta_2"},
-            "adamw": {"beta_1", "beta_2"},
-            "adagrad": set(),
+            "rmsprop": {"momentum", "rho", "centered", "epsilon"},
+            "adam": {"beta_1", "beta_2", "amsgrad", "epsilon"},
+            "adamw": {"beta_1", "beta_2", "amsgrad", "epsilon"},
+            "adagrad": {"initial_accumulator_value", "epsilon"},
         }[self.name] | {"weight_decay"}
-        given = {key for key, value in self if key != "name" and value is not None}
-        if given - takes:
-            raise ValueError(f"{self.name} has no {listed(sorted(given - takes))}; it takes {listed(sorted(takes))}")
+        _check_arguments(self, takes)
         return self
+
+
+class LossSpec(Record):
+    """What training by gradient makes small; each compares probabilities with labels that may be mixed or smoothed.
+
+    Args:
+        name: "crossentropy"; "focal" cross-entropy, which cares less for images that are recognised already;
+            "squared_error", summed over the classes (the Brier score); "huber", the same but linear in large errors.
+        gamma: How much less "focal" cares, 0 not at all; `rules.FOCAL_GAMMA` where it is left out.
+        delta: From which error on "huber" is linear, above 0 and below 1, as errors of probabilities are;
+            `rules.HUBER_DELTA` where it is left out.
+    """
+
+    name: Literal["crossentropy", "focal", "squared_error", "huber"] = "crossentropy"
+    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    delta: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LossSpec":
+        _check_arguments(self, {"focal": {"gamma"}, "huber": {"delta"}}.get(self.name, set()))
+        return self
+
+
+def _check_arguments(record: Record, takes: set[str]) -> None:
+    """Refuse what a thing that is named by `record.name` does not take."""
+    given = {key for key, value in record if key != "name" and value is not None}
+    if given - takes:
+        name, wrong = dict(record)["name"], listed(sorted(given - takes))
+        raise ValueError(f"{name} has no {wrong}; it takes {listed(sorted(takes)) or 'nothing'}")
+
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+# A record, or in short its name alone.
+Loss = Annotated[LossSpec, BeforeValidator(_by_name)]
+# The losses that compare with labels as they are.
+_WITHOUT_SMOOTHING = ("squared_error", "huber")
+
+
+def check_smoothing(loss: LossSpec, label_smoothing: float) -> None:
+    """Refuse smoothing where a loss has none.
+
+    Raises:
+        ValueError: In words for the user.
+    """
+    if label_smoothing and loss.name in _WITHOUT_SMOOTHING:
+        raise ValueError(
+            f"label_smoothing: {loss.name} has none; leave label_smoothing out, or take crossentropy or focal"
+        )
 
 
 class ScheduleSpec(Record):
@@ -179,6 +232,13 @@ class FitSpec(Record):
             once, passes them through the frozen part at the front once, and trains the rest on them in turn.
         label_smoothing: Share of the label spread over all classes, 0 to below 1.
         clip_norm: Bound on the global norm of the gradient, or none.
+        stage_decay: Each stage learns at this share of the rate of the stage behind it, above 0 and below 1; the rules
+            that train whole stages are spelt out so. None leaves the multipliers as they are.
+        loss: What is made small; its name alone where it needs no more.
+        class_balance: What is done where classes have unequal numbers of images: "weights" weighs each image's loss,
+            "sampling" draws images of each class equally often.
+        reinitialize: Patterns of backbone layers that get fresh weights before the phase trains.
+        l2_sp: Strength of the pull of the trained backbone weights towards those that the phase starts from.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -194,11 +254,21 @@ class FitSpec(Record):
     views: Annotated[int, Field(ge=1)] | Literal["fresh"] | Auto = "auto"
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = 1.0
+    stage_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    loss: Loss = LossSpec()
+    class_balance: Literal["none", "weights", "sampling"] | Auto = "none"
+    reinitialize: tuple[str, ...] = ()
+    l2_sp: Positive | None = None
 
     @model_validator(mode="after")
     def _trains_something(self) -> "FitSpec":
         if all(multiplier == "frozen" for _, multiplier in self.trainable):
             raise ValueError("trainable: every pattern is frozen, so nothing would be trained; give one a multiplier")
+        return self
+
+    @model_validator(mode="after")
+    def _smooths_what_can_be(self) -> "FitSpec":
+        check_smoothing(self.loss, self.label_smoothing)
         return self
 
 

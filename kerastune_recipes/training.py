@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerastune_recipes import optimizers, trainable
+from kerastune_recipes import losses, optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
@@ -18,6 +18,7 @@ from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.model.freeze import freeze, still_dropout
+from kerastune_recipes.model.reinitialize import reinitialize
 from kerastune_recipes.plan import FitPlan, steps_per_epoch
 
 Labelled = tuple[Rows, np.ndarray]
@@ -67,7 +68,7 @@ def fit(
         plan: What to do.
         train: uint8 (n, s, s, 3) images and int (n,) labels.
         validation: The same, to watch; or None.
-        seed: Of shuffling and augmentation.
+        seed: Of shuffling, augmentation and fresh weights.
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
         progress: Told how many of the `passes` before the training are done.
@@ -77,7 +78,9 @@ def fit(
     """
     classes = network.head.units
     groups = trainable.groups(plan.trainable, facts, f"phases.{phase}.fit.trainable")
-    multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum)
+    fresh = trainable.named(plan.reinitialize, facts, f"phases.{phase}.fit.reinitialize")
+    reinitialize(network.backbone, fresh, seed)
+    multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum, fresh)
     per_epoch = steps_per_epoch(len(train[1]), plan.batch_size)
     augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], train[0].shape[1], seed)
     batches: Batches = LabelledBatches(
@@ -85,13 +88,15 @@ def fit(
     )
     held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
     recorder = _Recorder(optimizers.schedule(plan), backup)
-    with still_dropout(network.backbone, groups):
+    with still_dropout(network.backbone, groups), losses.pulled(network, plan.l2_sp, fresh):
         model = network.core
         if plan.views is not None:
             model, batches, held = _behind(network, plan.views, batches, held, progress)
+        # Behind the frozen part too: there every image is passed through it, and drawn only afterwards.
+        batches.balance(plan.class_balance, train[1])
         model.compile(
             optimizer=optimizers.build(plan, multipliers),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=plan.label_smoothing),
+            loss=losses.build(plan),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         )
         model.fit(

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from kerastune_recipes import catalog
 from kerastune_recipes.describe import describe
 from kerastune_recipes.plan import resolve
@@ -39,9 +41,39 @@ def test_groups_are_told(data_facts, backbone_facts):
 
 
 def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
-    text = described(data_facts, backbone_facts, **{"head.pooling": "flatten"})
-    assert "flatten (parameters grow with the square of the image size; avg pooling would not)" in text
-    assert "3,584 features, 7,170 parameters" in text
+    twice = replace(
+        backbone_facts,
+        image_size=64,
+        taps=tuple(
+            replace(tap, shape=(2 * tap.shape[0], 2 * tap.shape[1], tap.shape[2])) for tap in backbone_facts.taps
+        ),
+    )
+    known = replace(backbone_facts, elsewhere=(twice,))
+    text = described(data_facts, known, **{"head.pooling": "flatten"})
+    assert "flatten -> dense: 3,584 features, 7,170 parameters" in text
+    assert "at 32: 7,170; at 64: 28,674; avg or max pooling would need 114 at any size" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss": "focal"}, "loss focal, gamma 2"),
+        ({"loss": {"name": "huber", "delta": 0.2}}, "loss huber, delta 0.2"),
+        ({"class_balance": "weights"}, "classes unbalanced, 1.5 to 1: weighted"),
+        ({"class_balance": "sampling"}, "classes unbalanced, 1.5 to 1: drawn equally often"),
+        ({"reinitialize": ["backbone/last_stage"]}, "fresh weights backbone/last_stage, drawn by their initialisers"),
+        ({"reinitialize": ["backbone/last_stage"]}, "batch norm 2 frozen, 1 trained"),
+        ({"l2_sp": 0.01}, "L2-SP 0.01, pulls trained layers to their start, the head to zero"),
+        (
+            {"trainable": [["head", 1.0], ["backbone", 1.0]], "stage_decay": 0.1},
+            "backbone/stage2 2 428 0.003 backbone/stage1 2 264 0.0003 backbone/stem 2 132 3e-05",
+        ),
+    ],
+)
+def test_options_of_a_phase_are_said_where_they_are_used(changes, said, data_facts, backbone_facts):
+    overrides = {f"phases.fine_tuning.fit.{key}": value for key, value in changes.items()}
+    assert said in described(data_facts, backbone_facts, **overrides)
+    assert said not in described(data_facts, backbone_facts)
 
 
 def test_views_say_what_they_take_and_save(data_facts, backbone_facts):

@@ -15,6 +15,7 @@ random = np.random.default_rng(0)
 ds = (random.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.arange(30) % 3)
 steps = {"phases.fine_tuning.fit.duration": "3 steps", "phases.fine_tuning.fit.batch_size": 10, "keep": "last"}
 steps["phases.fine_tuning.fit.views"] = VIEWS
+steps |= {f"phases.fine_tuning.fit.{key}": value for key, value in OPTIONS.items()}
 recipe = Recipe.from_name("small_similar", **{"backbone.name": "DemoNet", "backbone.weights": "none"}, **steps)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
@@ -28,10 +29,13 @@ print("steps", report.history[-1]["step"], "loss", report.history[-1]["loss"])
 """
 
 
-@pytest.mark.parametrize("views", ["fresh", 1])
-def test_both_phases_run_on_two_devices(views, tmp_path):
+FRESH = {"reinitialize": ["backbone/last_stage"], "l2_sp": 0.01, "class_balance": "weights", "loss": "squared_error"}
+
+
+@pytest.mark.parametrize(("views", "options"), [("fresh", {}), (1, {}), ("fresh", FRESH)])
+def test_both_phases_run_on_two_devices(views, options, tmp_path):
     """In a process of its own, because devices must be set up before TensorFlow starts."""
-    script = TWO_DEVICES.replace("VIEWS", repr(views))
+    script = TWO_DEVICES.replace("VIEWS", repr(views)).replace("OPTIONS", repr(options))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "steps 3 loss" in done.stdout

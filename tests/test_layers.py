@@ -24,6 +24,7 @@ LAYERS = [
         "features",
         "solvers",
         "pseudolabels",
+        "losses",
         "optimizers",
         "training",
         "distribution",

@@ -222,6 +222,166 @@ def test_progress_is_told_of_every_pass(assembled, fit_plan, pictures):
     assert training.passes(fit_plan(), 8, 4) == 0
 
 
+def colours(count, size, seed=0):
+    """Noise that is red, green or blue."""
+    labels = np.arange(count) % 3
+    images = np.random.default_rng(seed).integers(0, 100, (count, size, size, 3))
+    images[np.arange(count), :, :, labels] += 150
+    return images.astype(np.uint8), labels
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [
+        ({"name": "sgd"}, 0.5),
+        ({"name": "sgd", "momentum": 0.9, "nesterov": True}, 0.1),
+        ({"name": "adagrad", "initial_accumulator_value": 0.01}, 0.1),
+        ({"name": "rmsprop"}, 3e-3),
+        ({"name": "rmsprop", "momentum": 0.9, "rho": 0.8, "centered": True}, 3e-3),
+        ({"name": "adam", "beta_1": 0.8, "beta_2": 0.99, "amsgrad": True, "epsilon": 1e-5}, 3e-3),
+        ({"name": "adamw", "weight_decay": 0.01}, 3e-3),
+    ],
+)
+@pytest.mark.parametrize("stage", [1.0, 0.1])
+def test_every_optimizer_learns(optimizer, rate, stage, assembled, fit_plan):
+    rules = [["head", 1.0], ["backbone/last_stage", stage], ["backbone", "frozen"]]
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    plan = fit_plan(optimizer=optimizer, trainable=rules, views=1, steps=10, learning_rate=rate)
+    found = [row["loss"] for row in run(network, facts, plan, colours).rows]
+    assert found[-1] < 0.98 * found[0]
+
+
+@pytest.mark.parametrize("loss", ["focal", "squared_error", "huber"])
+def test_every_loss_is_made_smaller(loss, assembled, fit_plan):
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    plan = fit_plan(loss=loss, views=1, trainable=LAST_STAGE, steps=10)
+    found = [row["loss"] for row in run(network, facts, plan, colours).rows]
+    assert found[-1] < 0.98 * found[0]
+
+
+MIXED = [{"layer": "keras_cv.MixUp", "arguments": {}}]
+
+
+@pytest.mark.parametrize("augmentation", [[], MIXED])
+def test_weights_of_classes_are_those_of_the_images_in_the_loss(
+    augmentation, assembled, fit_plan, pictures, monkeypatch
+):
+    """One step on all images: the loss is the mean of theirs, each times what its label weighs."""
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    seen = {}
+    weighted = training.LabelledBatches.weighted
+
+    def watched(batches, images, labels):
+        found = weighted(batches, images, labels)
+        if batches.seed is not None:
+            seen["labels"], seen["weights"] = labels, found[2]
+            seen["losses"] = -(labels * np.log(network.core.predict_on_batch(images))).sum(axis=1)
+        return found
+
+    monkeypatch.setattr(training.LabelledBatches, "weighted", watched)
+    plan = fit_plan(steps=1, batch_size=8, class_balance="weights", augmentation=augmentation, learning_rate=1e-9)
+    loss = run(network, facts, plan, pictures).rows[0]["loss"]
+    # Of eight images, three, three and two of a class.
+    np.testing.assert_allclose(seen["weights"], seen["labels"] @ [8 / 9, 8 / 9, 8 / 6], rtol=1e-5)
+    assert loss == pytest.approx((seen["weights"] * seen["losses"]).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("how", ["weights", "sampling"])
+def test_balance_holds_behind_the_frozen_part(how, assembled, fit_plan, pictures):
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        found.append(run(network, facts, fit_plan(trainable=LAST_STAGE, views=views, class_balance=how), pictures))
+    plain, behind = found
+    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+
+
+def test_a_rare_class_is_recognised_when_the_classes_are_balanced(assembled, fit_plan, pictures):
+    """Noise teaches a frozen network's head no more than how frequent the classes are."""
+    images, _ = pictures(24)
+    labels = np.array([0] * 20 + [1, 1, 2, 2])
+    shares = {}
+    for how in ("none", "weights", "sampling"):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        rules = [["head", 1.0], ["backbone", "frozen"]]
+        plan = fit_plan(trainable=rules, class_balance=how, views=1, steps=60, batch_size=8, learning_rate=0.3)
+        other = pictures(12, seed=1)
+        training.fit(network, facts, "only", plan, (images, labels), other, seed=0)
+        shares[how] = network.core.predict_on_batch(other[0]).mean(axis=0)[0]
+    assert shares["none"] > 0.6
+    assert shares["weights"] < 0.5
+    assert shares["sampling"] < 0.5
+
+
+FRESH = {"trainable": LAST_STAGE, "reinitialize": ["backbone/last_stage"]}
+
+
+@pytest.mark.parametrize("views", [None, 1])
+def test_fresh_weights_are_what_the_phase_starts_from(views, assembled, fit_plan, pictures):
+    """With next to no learning rate the layers stay as their initialisers made them, whatever they were before."""
+    _, facts, network = assembled()
+    network.backbone.set_weights([np.full(weight.shape, 3.0) for weight in network.backbone.get_weights()])
+    run(network, facts, fit_plan(**FRESH, views=views, learning_rate=1e-12), pictures)
+    after = weights_by_layer(network)
+    kernel, norm = after["stage3_1_conv"][0], after["stage3_1_bn"]
+    assert abs(kernel.mean()) < 0.01
+    assert 0 < kernel.std() < 0.1
+    np.testing.assert_allclose(norm[0], 1, atol=1e-6)
+    # Its statistics follow the images, though those of all other BatchNormalization are frozen.
+    assert (norm[2] != 0).all()
+    np.testing.assert_array_equal(after["stage2_1_bn"], np.full((4, 64), 3.0))
+
+
+def test_fresh_weights_give_the_same_losses_behind_the_frozen_part(assembled, fit_plan, pictures):
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        keras.utils.set_random_seed(views or 0)
+        found.append(run(network, facts, fit_plan(**FRESH, views=views), pictures))
+    plain, behind = found
+    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+    assert behind.trainable_parameters == plain.trainable_parameters
+
+
+def distance(before, after):
+    return sum(
+        float(((new - old) ** 2).sum()) for name in before for old, new in zip(before[name], after[name], strict=True)
+    )
+
+
+@pytest.mark.parametrize("views", [None, 1])
+def test_a_strong_pull_keeps_the_weights_near_their_start(views, assembled, fit_plan, pictures):
+    """Under two learning rates, so that there are two optimizers."""
+    rules = [["head", 1.0], ["backbone/last_stage", 0.5], ["backbone", "frozen"]]
+    moved = {}
+    for strength in (None, 1e-3, 20.0):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        before = weights_by_layer(network)
+        head = np.array(network.head.kernel)
+        plan = fit_plan(trainable=rules, views=views, l2_sp=strength, steps=20, learning_rate=0.03, clip_norm=None)
+        run(network, facts, plan, pictures)
+        moved[strength] = distance(before, weights_by_layer(network))
+        shrunk = (np.array(network.head.kernel) ** 2).sum() / (head**2).sum()
+    assert moved[20.0] < 0.1 * moved[1e-3] < 0.2 * moved[None]
+    assert shrunk < 0.5
+
+
+def test_the_pull_is_gone_with_its_phase(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    first = run(network, facts, fit_plan(l2_sp=1.0, learning_rate=1e-9), pictures).rows[0]["loss"]
+    pull = 0.5 * (np.array(network.head.kernel) ** 2).sum()
+    second = run(network, facts, fit_plan(learning_rate=1e-9), pictures).rows[0]["loss"]
+    assert first == pytest.approx(second + pull, rel=1e-4)
+    assert network.model.losses == []
+
+
 def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     plan = fit_plan(learning_rate=1e30, clip_norm=None, steps=20)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from kerastune_recipes.data.spool import Rows
 
 Augment = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Balance = Literal["none", "weights", "sampling"]
 
 
 class _Shuffled(keras.utils.PyDataset):
@@ -19,6 +21,26 @@ class _Shuffled(keras.utils.PyDataset):
         self.count = count
         self.batch_size = batch_size
         self.seed = seed
+        self.class_weights: np.ndarray | None = None
+        self.by_class: Sequence[np.ndarray] = ()
+        self.start(0)
+
+    def balance(self, how: Balance, labels: np.ndarray) -> None:
+        """Make up for classes of unequal size, from the first epoch on.
+
+        Args:
+            how: "weights" gives every image a weight as well: that of its class, which is the inverse of the class's
+                size and 1 on average over the images. A mixed label is given the mean of its classes' weights, by
+                their shares. "sampling" draws images of each class equally often in every epoch, which stays as long:
+                those of a small class come again and again, those of a large one by lot.
+                "none" changes nothing.
+            labels: int (n,), the class of each image; every class has one at least.
+        """
+        counts = np.bincount(labels)
+        if how == "weights":
+            self.class_weights = (len(labels) / (len(counts) * counts)).astype(np.float32)
+        elif how == "sampling":
+            self.by_class = [np.flatnonzero(labels == number) for number in range(len(counts))]
         self.start(0)
 
     def __len__(self) -> int:
@@ -29,8 +51,12 @@ class _Shuffled(keras.utils.PyDataset):
         self.epoch = epoch
         if self.seed is None:
             self.order = np.arange(self.count)
+            return
+        random = np.random.default_rng([self.seed, epoch])
+        if self.by_class:
+            self.order = random.permutation(_equally_often(self.by_class, self.count, random))
         else:
-            self.order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+            self.order = random.permutation(self.count)
 
     def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""
@@ -40,6 +66,23 @@ class _Shuffled(keras.utils.PyDataset):
         """Return the numbers of the images in a batch."""
         # Sorted within the batch: a file is then read forwards.
         return np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
+
+    def weighted(self, inputs: Any, labels: np.ndarray) -> tuple[Any, ...]:
+        """Return a batch as Keras takes it: inputs and labels, and a weight of each image where they have one."""
+        return (inputs, labels) if self.class_weights is None else (inputs, labels, labels @ self.class_weights)
+
+
+def _equally_often(by_class: Sequence[np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
+    """Draw `count` images, as many of each class as can be, and each image of a class as often as the others."""
+    # What is left over after equal shares goes to classes by lot.
+    shares = count // len(by_class) + (random.permutation(len(by_class)) < count % len(by_class))
+    return np.concatenate(
+        [
+            np.concatenate([random.permutation(images) for _ in range(-(-share // len(images)))])[:share]
+            for images, share in zip(by_class, shares, strict=True)
+            if share
+        ]
+    )
 
 
 class LabelledBatches(_Shuffled):
@@ -68,10 +111,10 @@ class LabelledBatches(_Shuffled):
         self.labels = np.eye(classes, dtype=np.float32)[labels]
         self.augment = augment
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         chosen = self.chosen(index)
         images, labels = self.images[chosen], self.labels[chosen]
-        return self.augment(images, labels) if self.augment else (images, labels)
+        return self.weighted(*(self.augment(images, labels) if self.augment else (images, labels)))
 
 
 class LabelledViews(_Shuffled):
@@ -99,8 +142,8 @@ class LabelledViews(_Shuffled):
         self.ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         self.labels = labels
 
-    def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         view, chosen = self.epoch % len(self.values), self.chosen(index)
         tensors = np.split(self.values[view, chosen], self.ends, axis=1)
         shaped = (tensor.reshape(-1, *shape) for tensor, shape in zip(tensors, self.shapes, strict=True))
-        return tuple(shaped), self.labels[view, chosen]
+        return self.weighted(tuple(shaped), self.labels[view, chosen])

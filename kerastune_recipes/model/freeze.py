@@ -1,6 +1,6 @@
 """Setting what a phase trains on the real layers: flags, BatchNorm, and the randomness of frozen dropout."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -10,7 +10,11 @@ from kerastune_recipes.trainable import Group
 
 
 def freeze(
-    network: Network, groups: Sequence[Group], batch_norm: str, momentum: float | None = None
+    network: Network,
+    groups: Sequence[Group],
+    batch_norm: str,
+    momentum: float | None = None,
+    fresh: Collection[str] = (),
 ) -> dict[str, float]:
     """Set the `trainable` flag of every layer; the model must be compiled afterwards.
 
@@ -19,6 +23,8 @@ def freeze(
         groups: Which layers are trained, as `trainable.groups` matched them.
         batch_norm: "frozen" or "trained", see `FitSpec`.
         momentum: Of trained BatchNormalization; None leaves what each layer has.
+        fresh: Names of the layers that begin with fresh weights; their BatchNormalization has no statistics worth
+            keeping, and is trained wherever the layer is.
 
     Returns:
         The learning-rate multiplier of each trained variable, by the variable's path.
@@ -32,7 +38,7 @@ def freeze(
         multiplier = multipliers.get(layer.name)
         layer.trainable = multiplier is not None
         for norm in _batch_norms(layer):
-            if batch_norm == "frozen":
+            if batch_norm == "frozen" and layer.name not in fresh:
                 # Only this keeps it in inference mode during fit; calling the backbone with training=False does not
                 # (keras-team/keras#20285).
                 norm.trainable = False
