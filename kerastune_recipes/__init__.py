@@ -15,6 +15,8 @@ from kerastune_recipes.errors import (
 from kerastune_recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from kerastune_recipes.comparing import compare
+    from kerastune_recipes.comparison import Comparison
     from kerastune_recipes.plan import Plan
     from kerastune_recipes.report import Report
 
@@ -22,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackboneError",
+    "Comparison",
     "DataError",
     "KerastuneError",
     "OutputError",
@@ -31,10 +34,16 @@ __all__ = [
     "Report",
     "RequestError",
     "WorkError",
+    "compare",
 ]
 
 # Keras comes with these, and takes seconds to import: they are fetched when first asked for.
-_LATE = {"Plan": "kerastune_recipes.plan", "Report": "kerastune_recipes.report"}
+_LATE = {
+    "Comparison": "kerastune_recipes.comparison",
+    "Plan": "kerastune_recipes.plan",
+    "Report": "kerastune_recipes.report",
+    "compare": "kerastune_recipes.comparing",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,19 @@ LAYERS = [
     {"errors", "durations", "sizes"},
     {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations", "views"},
     {"catalog", "rules", "trainable", "costs", "plan", "forecast"},
-    {"data", "model", "demo", "store", "features", "solvers", "optimizers", "training", "distribution", "metrics"},
+    {
+        "data",
+        "model",
+        "demo",
+        "store",
+        "features",
+        "solvers",
+        "optimizers",
+        "training",
+        "distribution",
+        "metrics",
+        "statistics",
+    },
     {
         "describe",
         "progress",
@@ -29,8 +41,9 @@ LAYERS = [
         "report",
         "preparation",
         "runner",
+        "comparison",
     },
-    {"recipe", "cli", "__init__", "__main__"},
+    {"recipe", "comparing", "cli", "__init__", "__main__"},
 ]
 HEAVY = {"keras", "tensorflow", "keras_cv", "tensorflow_datasets", "sklearn", "matplotlib", "pandas"}
 LIGHT_LAYERS = 3
