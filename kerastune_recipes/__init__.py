@@ -15,6 +15,8 @@ from kerastune_recipes.errors import (
 from kerastune_recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from kerastune_recipes.comparing import compare
+    from kerastune_recipes.comparison import Comparison
     from kerastune_recipes.model.alexnet import AlexNet
     from kerastune_recipes.plan import Plan
     from kerastune_recipes.report import Report
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AlexNet",
     "BackboneError",
+    "Comparison",
     "DataError",
     "KerastuneError",
     "OutputError",
@@ -33,13 +36,16 @@ __all__ = [
     "Report",
     "RequestError",
     "WorkError",
+    "compare",
 ]
 
 # Keras comes with these, and takes seconds to import: they are fetched when first asked for.
 _LATE = {
     "AlexNet": "kerastune_recipes.model.alexnet",
+    "Comparison": "kerastune_recipes.comparison",
     "Plan": "kerastune_recipes.plan",
     "Report": "kerastune_recipes.report",
+    "compare": "kerastune_recipes.comparing",
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_recipes import catalog, sizes, yaml_files
-from kerastune_recipes.errors import KerastuneError, OutputError, RequestError
+from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed
 from kerastune_recipes.recipe import Recipe
 
 _RECIPE = "name of a shipped recipe, or path of a recipe or plan file"
@@ -58,6 +58,8 @@ def _start_keras() -> None:
 
 
 def _how_to_go_on(options: argparse.Namespace) -> str:
+    if options.command is _compare and options.out and options.out.is_dir():
+        return f" The same command goes on from {options.out}."
     if options.command is not _run:
         return ""
     from kerastune_recipes import journal
@@ -96,10 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(commands, "run", _run, "train a model")
     _add_request(run)
     run.add_argument("--out", type=Path, metavar="DIR", help="folder to write model, report and plan to")
-    run.add_argument("--strategy", default="auto", help="auto, none or mirrored (default: auto)")
-    run.add_argument(
-        "--no-cache", action="store_true", help="neither take frozen work from the cache nor keep it there"
-    )
+    _add_work(run)
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
     again.add_argument("--overwrite", action="store_true", help="replace the run in --out")
@@ -118,6 +117,21 @@ def _parser() -> argparse.ArgumentParser:
     cache = _command(commands, "cache", _cache, "show or clear the cache of features and solved heads")
     cache.add_argument("action", choices=("info", "clear"), help="info: what is kept, and where; clear: remove it all")
     _add_json(cache)
+
+    compare = _command(commands, "compare", _compare, "run recipes on the same images with the same seeds, and compare")
+    compare.add_argument("recipe", nargs="+", help=_RECIPE)
+    _add_data(compare)
+    compare.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
+    compare.add_argument("--group-by", metavar="WHAT", help="keep images together that belong together, as for run")
+    compare.add_argument("--unlabeled", metavar="DIR", help="folder of images without labels, as for run")
+    compare.add_argument(
+        "--scratch", action="store_true", help="add each recipe on random weights, and from_scratch on its backbone"
+    )
+    compare.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write the comparison and its runs to, or to go on in"
+    )
+    _add_work(compare)
+    _add_json(compare)
     return parser
 
 
@@ -129,17 +143,25 @@ def _command(commands: Any, name: str, function: Any, summary: str) -> argparse.
 
 def _add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help=_RECIPE)
+    _add_data(parser)
+    parser.add_argument("--seed", type=_seed, default=0, help="of everything random (default: 0)")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help=_DATA)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="change one thing in the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
     )  # fmt: skip
-    parser.add_argument("--seed", type=_seed, default=0, help="of everything random (default: 0)")
     parser.add_argument(
-        "--folds",
-        type=int,
-        metavar="K",
-        help="judge by K-fold cross-validation instead of a hold-out, then refit on all",
+        "--folds", type=int, metavar="K", help="judge by K-fold cross-validation, not by a hold-out, and refit on all"
+    )
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strategy", default="auto", help="auto, none or mirrored (default: auto)")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="neither take frozen work from the cache nor keep it there"
     )
 
 
@@ -155,10 +177,26 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    overrides = _overrides(options.overrides)
-    if options.recipe.endswith((".yaml", ".yml")):
-        return Recipe.from_file(options.recipe, **overrides)
-    return Recipe.from_name(options.recipe, **overrides)
+    return _named(options.recipe, _overrides(options.overrides))
+
+
+def _named(word: str, overrides: dict[str, Any]) -> Recipe:
+    if word.endswith((".yaml", ".yml")):
+        return Recipe.from_file(word, **overrides)
+    return Recipe.from_name(word, **overrides)
+
+
+def _all_named(words: Sequence[str], overrides: dict[str, Any]) -> list[Recipe]:
+    found: list[Recipe] = []
+    problems: list[str] = []
+    for word in words:
+        try:
+            found.append(_named(word, overrides))
+        except RequestError as error:
+            problems += error.problems
+    if problems:
+        raise RequestError(*problems)
+    return found
 
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
@@ -211,7 +249,7 @@ def _validate(options: argparse.Namespace) -> None:
     problems: list[str] = []
     for name in options.recipe:
         try:
-            _recipe(argparse.Namespace(recipe=name, overrides=[]))
+            _named(name, {})
             print(f"{name}: valid")
         except RequestError as error:
             problems += error.problems
@@ -311,3 +349,31 @@ def _cache(options: argparse.Namespace) -> None:
     print(f"{found.folder}: {sizes.written(total)} of at most {sizes.written(store.limit())}")
     for info in kept:
         print(f"  {info.about}: {info.rows} rows, {sizes.written(info.size)}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    recipes = _all_named(options.recipe, _overrides(options.overrides))
+    _start_keras()
+    from kerastune_recipes.comparing import compare
+
+    comparison = compare(
+        recipes,
+        options.data,
+        seeds=options.seeds,
+        folds=options.folds,
+        scratch=options.scratch,
+        out=options.out,
+        strategy=options.strategy,
+        cache=not options.no_cache,
+        group_by=options.group_by,
+        unlabeled=options.unlabeled,
+    )
+    if options.json:
+        print(json.dumps(comparison.record))
+    else:
+        print(comparison)
+        if options.out:
+            print(f"written to {options.out}: comparison.html, comparison.json, comparison.svg and every run")
+    if comparison.failures:
+        failed = [failure.recipe for failure in comparison.failures]
+        raise WorkError(f"{listed(failed)}: failed; the table says why.")

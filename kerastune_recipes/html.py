@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML page: no scripts, nothing loaded from elsewhere, light or dark as its reader."""
+"""A report, or a comparison, as one HTML page that stands alone: no scripts, light or dark as its reader."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -61,11 +61,75 @@ def render(report: Mapping[str, Any]) -> str:
         _section("Plan", f"<pre>{_text(report['plan_text'])}</pre>"),
         _section("Versions", _table(("", ""), ((name, version) for name, version in report["versions"].items()))),
     ]
+    return _page(title, body)
+
+
+def render_comparison(comparison: Mapping[str, Any]) -> str:
+    """Write a comparison of recipes as a page.
+
+    Args:
+        comparison: As comparison.json.
+
+    Returns:
+        The whole file. All text in it is escaped.
+    """
+    title = _text(f"{len(comparison['results'])} recipes on {comparison['data']}")
+    figure = _figure(plots.comparison(comparison["results"]), "comparison")
+    body = [
+        f"<h1>{title}</h1>",
+        *(f'<p class="soft">{_text(note)}</p>' for note in comparison["notes"]),
+        _section("Accuracy", _results(comparison["results"])),
+        _section("Failed", _failures(comparison["failures"])) if comparison["failures"] else "",
+        _section("Accuracy against seconds", figure, "Bars are 95 % intervals."),
+    ]
+    return _page(title, body)
+
+
+def _page(title: str, body: Iterable[str]) -> str:
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body>\n</html>\n"
     )
+
+
+def _results(results: Sequence[Mapping[str, Any]]) -> str:
+    header = (
+        "recipe", "accuracy", "95 % interval", "seeds", "balanced", "log loss", "time", "forward passes", "trained",
+        "against the first", "95 % interval", "better", "worse", "p",
+    )  # fmt: skip
+    return _table(header, map(_result, results), numbers=range(1, 14))
+
+
+def _result(result: Mapping[str, Any]) -> tuple[str, ...]:
+    by_seed, against = result["accuracy_by_seed"], result["against_first"]
+    return (
+        result["recipe"],
+        f"{result['accuracy']:.1%}",
+        _interval(result),
+        f"{min(by_seed):.1%} to {max(by_seed):.1%}" if len(by_seed) > 1 else "",
+        f"{result['balanced_accuracy']:.1%}",
+        f"{result['log_loss']:.3f}",
+        _seconds(result["seconds"]),
+        f"{result['forward_passes']:.1f}",
+        f"{result['trainable_parameters']:,}",
+        *(_against(against) if against else [""] * 5),
+    )
+
+
+def _against(against: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = against["difference_ci95"]
+    return (
+        f"{against['difference']:+.1%}",
+        f"{low:+.1%} to {high:+.1%}",
+        f"{against['better']:,}",
+        f"{against['worse']:,}",
+        f"{against['p_value_holm']:.2g}",
+    )
+
+
+def _failures(failures: Sequence[Mapping[str, str]]) -> str:
+    return _table(("recipe", "why"), ((failure["recipe"], failure["reason"]) for failure in failures))
 
 
 def _data_line(report: Mapping[str, Any]) -> str:

@@ -143,7 +143,12 @@ def find(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: bool
 
 
 def _mark(plan: Plan, dataset: Dataset, seed: int) -> str:
-    digest = hashlib.sha256(f"{seed}\n{yaml_files.dump(plan.to_data())}".encode())
+    return hashlib.sha256(f"{seed}\n{yaml_files.dump(plan.to_data())}{mark_of(dataset)}".encode()).hexdigest()
+
+
+def mark_of(dataset: Dataset) -> str:
+    """Return a digest of what data hold, by which other data are told from them: names, labels and sizes."""
+    digest = hashlib.sha256()
     for split in (dataset.train, dataset.validation, dataset.test):
         if split is not None:
             digest.update("\n".join(map(str, split.names)).encode())

@@ -93,11 +93,11 @@ def calibration_bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[Cal
     )
 
 
-def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+def wilson_interval(correct: float, images: float) -> tuple[float, float]:
     """Return the 95 % interval of an accuracy (Wilson 1927), which stays within 0..1 and serves small sets too.
 
     Args:
-        correct: Images recognised, 0..images.
+        correct: Images recognised, 0..images; in the mean of several models they need not be whole.
         images: Images judged, at least 1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Figures of a run: its curves, its confusions and its calibration, drawn to be read on a light or a dark page."""
+"""Figures of a run, its curves, confusions and calibration, and of a comparison; for a light or a dark page."""
 
 import io
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from kerastune_recipes import metrics
 
@@ -20,7 +20,7 @@ INK = "#010101"
 _BLUE, _ORANGE, _GREY = "#3a87c8", "#d9782d", "#888888"
 # Above so many classes the numbers in the cells could not be read; above so many names not the names.
 _MOST_NUMBERS, _MOST_NAMES = 20, 100
-_LONGEST_NAME = 24
+_LONGEST_NAME, _LONGEST_RECIPE = 24, 40
 # Room for the names of the phases between a figure and its title, points.
 _TITLE_PAD = 18
 
@@ -121,6 +121,50 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> Figure:
     return figure
 
 
+def comparison(results: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the accuracy of recipes, with 95 % intervals, against what they took.
+
+    Args:
+        results: One for each recipe with "recipe", "accuracy", "accuracy_ci95" and "seconds"; at least one. The first
+            is the one that the others are compared with.
+    """
+    figure = Figure(figsize=(8, max(3.6, 0.28 * len(results) + 1)), layout="constrained")
+    axes = figure.subplots()
+    bounds = [bound for result in results for bound in result["accuracy_ci95"]]
+    bottom, top = max(0.0, min(bounds) - 0.02), min(1.0, max(bounds) + 0.02)
+    heights = _apart(
+        [result["accuracy"] for result in results], (top - bottom) / max(14, len(results) - 1), bottom, top
+    )
+    for number, (result, height) in enumerate(zip(results, heights, strict=True)):
+        colour = _BLUE if number else _ORANGE
+        seconds, accuracy = result["seconds"], result["accuracy"]
+        axes.vlines(seconds, *result["accuracy_ci95"], color=colour, alpha=0.5)
+        axes.plot(seconds, accuracy, color=colour, marker="o")
+        # The names stand in a column beside the axes, where they cannot hide one another.
+        axes.annotate(
+            _shortened(result["recipe"], _LONGEST_RECIPE),
+            (seconds, accuracy),
+            (1.03, height),
+            textcoords=axes.get_yaxis_transform(),
+            arrowprops={"arrowstyle": "-", "color": _GREY, "alpha": 0.4, "linewidth": 0.8},
+            va="center",
+            fontsize=8,
+            color=INK,
+            parse_math=False,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylim(bottom, top)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("accuracy")
+    axes.grid(color=_GREY, alpha=0.2)
+    _in_ink(axes)
+    return figure
+
+
 def to_svg(figure: Figure, name: str) -> str:
     """Return the figure as an `<svg>` element that takes its text colour from the page around it.
 
@@ -138,6 +182,20 @@ def to_svg(figure: Figure, name: str) -> str:
     for reference in ('id="', 'xlink:href="#', "url(#"):
         element = element.replace(reference, f"{reference}{name}-")
     return element
+
+
+def _apart(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move values apart, as little as it takes, until they lie a gap from one another and between two bounds."""
+    order = np.argsort(values, kind="stable")
+    moved = np.asarray(values, np.float64)[order]
+    for index in range(1, len(moved)):
+        moved[index] = max(moved[index], moved[index - 1] + gap)
+    moved[-1] = min(moved[-1], high)
+    for index in range(len(moved) - 1, 0, -1):
+        moved[index - 1] = min(moved[index - 1], moved[index] - gap)
+    apart = np.empty(len(moved))
+    apart[order] = np.maximum(moved, low)
+    return apart.tolist()
 
 
 def _known(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
@@ -168,9 +226,9 @@ def _fading(colour: str) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("fading", [(red, green, blue, 0.0), (red, green, blue, 1.0)])
 
 
-def _shortened(name: str) -> str:
+def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:
     name = str(name)
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _in_ink(axes: Axes) -> None:

@@ -15,6 +15,7 @@ import uuid
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,31 @@ class SpaceInfo:
     size: int
 
 
+# Where a store lies that several runs share and that goes when they are done; None where they use the lasting one.
+_passing: ContextVar[Path | None] = ContextVar("passing", default=None)
+
+
 def location() -> Path:
     """Return the folder of the store: KERASTUNE_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("KERASTUNE_CACHE") or platformdirs.user_cache_path("kerastune"))
+    return _passing.get() or Path(os.environ.get("KERASTUNE_CACHE") or platformdirs.user_cache_path("kerastune"))
+
+
+@contextlib.contextmanager
+def shared(keep: bool = True) -> Iterator[None]:
+    """Let all runs within the block share one store, with `opened()`.
+
+    Args:
+        keep: False for a store that goes when the block ends, in place of the lasting one.
+    """
+    if keep:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as folder:
+        token = _passing.set(Path(folder))
+        try:
+            yield
+        finally:
+            _passing.reset(token)
 
 
 def limit() -> int:

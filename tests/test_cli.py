@@ -403,3 +403,51 @@ def test_a_cache_that_cannot_be_used_is_one_line_and_no_failure(shell, photos, c
     (line,) = [line for line in told.err.splitlines() if "warning" in line]
     assert line.startswith(f"kerastune: warning: {cache}: the cache cannot be used (")
     assert line.endswith("The run goes on without what is kept there.")
+
+
+# Comparisons
+
+
+BOTH = ("compare", "small_similar", "large_similar", *SOLVED, "--seeds", "1")
+
+
+def test_compare_prints_a_table_and_writes_a_folder(shell, ants_and_bees):
+    compared = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
+    assert compared.status == 0
+    assert compared.out.startswith("Recipes on photos\n")
+    assert "Judged by 2 validation images, by which phases were chosen too" in compared.out
+    assert compared.out.endswith("written to out: comparison.html, comparison.json, comparison.svg and every run\n")
+    assert {path.name for path in Path("out").iterdir()} >= {"comparison.html", "small_similar", "large_similar"}
+    record = json.loads(shell(*BOTH, "--data", ants_and_bees, "--out", "out", "--json").out)
+    assert record == json.loads(Path("out/comparison.json").read_text())
+
+
+def test_compare_names_every_recipe_that_is_wrong(shell, ants_and_bees):
+    refused = shell("compare", "smal_similar", "from_scratch", "--set", "phases.head.solve={}", "--data", ants_and_bees)
+    assert refused.status == 2
+    assert refused.err.splitlines()[0] == "kerastune: 2 problems:"
+
+
+def test_compare_that_loses_a_recipe_exits_with_1(shell, ants_and_bees, monkeypatch):
+    genuine = Recipe.run
+
+    def run(recipe, *args, **options):
+        if recipe.name == "large_similar":
+            raise WorkError("The loss became NaN.")
+        return genuine(recipe, *args, **options)
+
+    monkeypatch.setattr(Recipe, "run", run)
+    compared = shell(*BOTH, "--data", ants_and_bees)
+    assert compared.status == 1
+    assert "large_similar failed: The loss became NaN." in compared.out
+    assert compared.err.endswith("kerastune: large_similar: failed; the table says why.\n")
+
+
+def test_an_interrupted_comparison_says_how_to_go_on(shell, ants_and_bees, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recipe, "run", interrupt)
+    interrupted = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
+    assert interrupted.status == 1
+    assert interrupted.err.endswith("kerastune: interrupted. The same command goes on from out.\n")

@@ -29,6 +29,7 @@ LAYERS = [
         "training",
         "distribution",
         "metrics",
+        "statistics",
     },
     {
         "describe",
@@ -45,8 +46,9 @@ LAYERS = [
         "report",
         "preparation",
         "runner",
+        "comparison",
     },
-    {"recipe", "cli", "__init__", "__main__"},
+    {"recipe", "comparing", "cli", "__init__", "__main__"},
 ]
 HEAVY = {"keras", "tensorflow", "keras_cv", "tensorflow_datasets", "sklearn", "matplotlib", "pandas"}
 LIGHT_LAYERS = 3

@@ -67,6 +67,29 @@ def test_reliability_shows_accuracy_by_confidence_and_how_many_images():
     assert above.get_title() == "Expected calibration error 0.100"
 
 
+RESULTS = [
+    {"recipe": "small_similar", "accuracy": 0.95, "accuracy_ci95": (0.9, 0.98), "seconds": 30.0},
+    {"recipe": "large_similar", "accuracy": 0.95, "accuracy_ci95": (0.9, 0.98), "seconds": 150.0},
+    {"recipe": "small_similar (random weights)", "accuracy": 0.5, "accuracy_ci95": (0.4, 0.6), "seconds": 30.0},
+]
+
+
+def test_a_comparison_shows_accuracy_against_seconds():
+    (axes,) = plots.comparison(RESULTS).axes
+    assert [drawn(line) for line in axes.lines] == [([30.0], [0.95]), ([150.0], [0.95]), ([30.0], [0.5])]
+    assert axes.get_xscale() == "log"
+    assert texts(axes) == ["small_similar", "large_similar", "small_similar (random weights)"]
+
+
+def test_names_of_recipes_that_are_equally_good_do_not_hide_one_another():
+    (axes,) = plots.comparison(RESULTS).axes
+    first, second, third = (text.xyann[1] for text in axes.texts)
+    bottom, top = axes.get_ylim()
+    assert third == 0.5
+    assert second - first == pytest.approx((top - bottom) / 14)
+    assert second <= top
+
+
 def test_svg_takes_the_pages_colour_and_holds_any_class_name():
     svg = plots.to_svg(plots.confusion(np.eye(2, dtype=int), ["<script>&", "$x_{"]), "one")
     labels = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]

@@ -211,3 +211,15 @@ def test_a_limit_that_is_none(folder, monkeypatch):
     monkeypatch.setenv("KERASTUNE_CACHE_LIMIT", "plenty")
     with pytest.raises(RequestError, match='KERASTUNE_CACHE_LIMIT: write a size as "512 MiB" or "10 GiB"; received'):
         stores.opened().__enter__()
+
+
+def test_runs_may_share_a_store_that_goes_with_them(folder):
+    with stores.shared(keep=False):
+        with stores.opened() as one:
+            one.space("net", "A network").add(KEYS[:1], rows(7))
+        with stores.opened() as other:
+            assert found(other.space("net", "A network")) == {KEYS[0]: [7, -7]}
+    assert not one.folder.exists()
+    assert not folder.exists()
+    with stores.shared(keep=True), stores.opened() as lasting:
+        assert lasting.folder == folder

@@ -122,8 +122,10 @@ class Dataset:
 
     def pooled(self) -> "Dataset":
         """Return the same with the validation images among those to train on, for cross-validation of all."""
-        nothing = self.validation.select(np.arange(0))
-        return replace(self, train=concatenate([self.train, self.validation]), validation=nothing, held_out=False)
+        everything = concatenate([self.train, self.validation])
+        # In an order that does not tell which images had been held out, by whatever seed.
+        ordered = everything.select(np.argsort(np.array(everything.names, str), kind="stable"))
+        return replace(self, train=ordered, validation=self.validation.select(np.arange(0)), held_out=False)
 
     def facts(self) -> DatasetFacts:
         """Return counts and sizes; the sizes leave the test images out, which nothing may be decided by."""

@@ -37,7 +37,8 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group
             sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
             a tf.data.Dataset of (image, label), batched or not;
             "tfds:NAME" or a TFDS builder; "demo:digits";
-            {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there.
+            {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there;
+            what this function returned before, which it returns as it is.
         seed: Decides which training images are held out where there are no validation images.
         validation_fraction: Share of each class held out then, between 0 and 1.
         group_by: What tells which images belong together (of one patient, camera or film), so that they are never
@@ -60,6 +61,8 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group
         >>> dataset.class_names
         ('ants', 'bees')
     """
+    if isinstance(ds, Dataset):
+        return ds
     found = _find(ds, group_by)
     parts, problems = _agree(found.parts)
     problems = [*found.problems, *checks.placed(found.source, [*problems, *_check(parts)])]

@@ -33,6 +33,11 @@ def test_without_validation_the_seed_decides_what_is_held_out():
     assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
 
 
+def test_what_is_open_stays_as_it_is():
+    dataset = open_dataset("demo:digits", seed=1)
+    assert open_dataset(dataset, seed=2) is dataset
+
+
 def test_splits_of_different_forms_are_matched_by_name(tmp_path, fill):
     folder = fill(tmp_path, red=3, green=2)
     dataset = open_dataset({"train": pair(0, 0, 1, 1, names=["red", "green"]), "test": folder})
