@@ -15,6 +15,13 @@ from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
 from kerastune_recipes.views import SMALLEST_CROP, View, views
 
 _WIDTH = 110
+# Each solved head in words, and what its strength is.
+HEADS = {
+    "logistic_regression": ("logistic regression", "L2 strength"),
+    "linear_svm": ("linear SVM", "L2 strength"),
+    "naive_bayes": ("Gaussian naive Bayes", "variance smoothing"),
+    "lda": ("linear discriminant analysis", "shrinkage"),
+}
 _CONVENTIONS = {
     "identity": "pixels 0..255 as they are; the network rescales them itself",
     "caffe": "BGR, ImageNet mean subtracted (caffe)",
@@ -88,7 +95,11 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
         ),
         ("input", f"resized to {size}x{size}; {_CONVENTIONS[plan.backbone.convention]}"),
         ("taps", shapes),
-        ("head", f"{_pooling(plan)} -> dense: {expected.features:,} features, {expected.head_parameters:,} parameters"),
+        (
+            "head",
+            f"{_pooling(plan)} -> {'features and their squares -> ' if plan.squares else ''}dense: "
+            f"{expected.features:,} features, {expected.head_parameters:,} parameters",
+        ),
         ("keep", plan.keep.replace("_", " ")),
     ]
 
@@ -112,13 +123,19 @@ def _phase_rows(phase: PhasePlan, plan: Plan, cost: PhaseForecast, backbone: Bac
 
 
 def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
-    choice = (
-        f"L2 strength {solve.strengths[0]:g}"
-        if len(solve.strengths) == 1
-        else f"L2 strength from {solve.strengths[0]:g} down to {solve.strengths[-1]:g} "
-        f"by {solve.folds}-fold cross-validation"
-    )
-    return [("head", f"{solve.head.replace('_', ' ')}, {choice}"), ("views", _views(plan))]
+    name, strength = HEADS[solve.head]
+    strongest, weakest = solve.strengths[0], solve.strengths[-1]
+    choice = f"{strongest:g}" if strongest == weakest else f"from {strongest:g} down to {weakest:g}"
+    by = f"by {solve.folds}-fold cross-validation" if solve.folds else "not calibrated, for want of folds"
+    if solve.folds and strongest == weakest:
+        by = f"calibrated {by}"
+    alone = "one alone: the one whose features have the least held-out log loss"
+    return [
+        ("head", f"{name}, {strength} {choice}, {by}"),
+        *([("taps", alone)] if solve.taps == "best" else []),
+        *([("class balance", "each class weighs the same")] if solve.class_balance == "weights" else []),
+        ("views", _views(plan)),
+    ]
 
 
 def _views(plan: Plan) -> str:

@@ -1,5 +1,6 @@
 """What a plan will do and cost, before anything trains: pure arithmetic on the plan and the facts."""
 
+import math
 from dataclasses import dataclass
 
 from kerastune_recipes import costs, trainable
@@ -63,7 +64,7 @@ class Forecast:
 
     Args:
         backbone_parameters: Weights of the part of the backbone that is used.
-        features: Numbers that the head sees for each image.
+        features: Numbers that the head sees for each image, not counting their squares.
         head_parameters: Weights of the head.
         phases: In order.
     """
@@ -84,7 +85,7 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
     """
     used = backbone.up_to(plan.features.taps)
     features = feature_count(plan, backbone)
-    head = (features + 1) * data.classes
+    head = ((2 * features if plan.squares else features) + 1) * data.classes
     total = sum(layer.parameters for layer in used.layers)
     phases = tuple(
         _fit(phase, phase.fit, plan, data, used, head, total)
@@ -97,10 +98,13 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
 
 def feature_count(plan: Plan, backbone: BackboneFacts) -> int:
     """Return how many numbers the head sees for each image."""
+    return sum(feature_counts(plan, backbone))
+
+
+def feature_counts(plan: Plan, backbone: BackboneFacts) -> tuple[int, ...]:
+    """Return how many numbers each tap gives for an image."""
     shapes = [tap.shape for tap in map(backbone.tap, plan.features.taps) if tap]
-    if plan.head.pooling == "flatten":
-        return sum(height * width * channels for height, width, channels in shapes)
-    return sum(channels for _, _, channels in shapes)
+    return tuple(math.prod(shape) if plan.head.pooling == "flatten" else shape[-1] for shape in shapes)
 
 
 def _solve(

@@ -52,6 +52,7 @@ class Frozen:
         images: By split.
         display: Where progress is shown.
         ahead: See `decoding.stream`.
+        widths: Features of each tap.
     """
 
     extractor: keras.Model
@@ -61,6 +62,7 @@ class Frozen:
     images: Mapping[str, Images]
     display: Display
     ahead: int = 0
+    widths: tuple[int, ...] = ()
     _keys: dict[str, list[bytes]] = field(default_factory=dict)
     _extracted: dict[str, Extracted] = field(default_factory=dict)
 
@@ -116,7 +118,7 @@ class Frozen:
     def solve(self, plan: SolvePlan, seed: int) -> Solved:
         """Solve a head on the features of the training images, and keep it."""
         rows, labels = self.features(TRAIN).rows, self.images[TRAIN].labels
-        solved = solvers.logistic_regression(rows, labels, plan.strengths, plan.folds, seed)
+        solved = solvers.solve(plan, rows, labels, seed, widths=self.widths)
         self.space.remember(self._name(plan, seed), *_parts(solved))
         return solved
 
@@ -131,7 +133,7 @@ class Frozen:
     def _name(self, plan: SolvePlan, seed: int) -> str:
         """Return the digest of all that decides what is solved."""
         found = hashlib.blake2b(digest_size=16)
-        found.update(json.dumps([solvers.PROTOCOL, plan.to_data(), seed, len(self.views)]).encode())
+        found.update(json.dumps([solvers.PROTOCOL, plan.to_data(), seed, len(self.views), self.widths]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
         found.update(self.images[TRAIN].labels.tobytes())
         return found.hexdigest()
@@ -145,5 +147,6 @@ def _parts(solved: Solved) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _from_parts(arrays: Mapping[str, np.ndarray], rest: Mapping[str, Any]) -> Solved:
-    losses = {float(strength): loss for strength, loss in rest["log_loss_by_strength"].items()}
-    return Solved(**{**arrays, **rest, "log_loss_by_strength": losses})
+    by_strength = {float(strength): loss for strength, loss in rest["log_loss_by_strength"].items()}
+    by_tap = tuple(rest["log_loss_by_tap"])
+    return Solved(**{**arrays, **rest, "log_loss_by_strength": by_strength, "log_loss_by_tap": by_tap})

@@ -8,14 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
-from kerastune_recipes import distribution, features, metrics, rules, training
+from kerastune_recipes import distribution, features, metrics, rules, solvers, training
 from kerastune_recipes import store as stores
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.forecast import feature_counts
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.model.assemble import Network, assemble
@@ -24,6 +24,7 @@ from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.preparation import Prepared
 from kerastune_recipes.progress import Display, EpochLines, Ticks
 from kerastune_recipes.report import Cost, Report, Split
+from kerastune_recipes.solvers import Solved
 from kerastune_recipes.store import Store
 from kerastune_recipes.views import views
 
@@ -67,6 +68,7 @@ class Bench:
                 images=self.images,
                 display=self.display,
                 ahead=int(distribution.accelerated()),
+                widths=feature_counts(self.plan, self.facts),
             )
             self._frozen.append(found)
         return self._frozen[0]
@@ -223,7 +225,7 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
     if solved is None:
         with bench.display.bar(f"{name}: solving", 1):
             solved = frozen.solve(plan, bench.seed)
-    network.head.set_weights([solved.kernel, solved.bias])
+    network.put_head(solved.kernel, solved.bias)
     probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
     seconds = time.perf_counter() - began - elsewhere
     head = solved.kernel.size + solved.bias.size
@@ -236,14 +238,24 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
         frozen_parameters=network.model.count_params() - head,
         validation=dict(metrics.summary(probabilities, bench.images[VALIDATION].labels)),
         choices={
+            "head": plan.head,
+            "class_balance": plan.class_balance,
             "strength": solved.strength,
             "temperature": solved.temperature,
             "judged_by": solved.judged_by,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
+            **_tap(solved, bench.plan.features.taps),
             "features_computed": frozen.computed,
         },
         rows=(),
     ), probabilities
+
+
+def _tap(solved: Solved, taps: Sequence[str]) -> dict[str, Any]:
+    """Say which tap was chosen, and what each gave, where one was to be."""
+    if solved.tap is None:
+        return {}
+    return {"tap": taps[solved.tap], "log_loss_by_tap": dict(zip(taps, solved.log_loss_by_tap, strict=True))}
 
 
 def _look(frozen: Frozen, splits: Sequence[str]) -> float:
@@ -316,7 +328,7 @@ def _test(bench: Bench) -> Split | None:
     if _fits(bench.plan):
         return Split(_predict(bench, TEST), labels)
     kernel, bias = bench.network.head.get_weights()
-    return Split(softmax(bench.frozen().features(TEST).rows[0] @ kernel + bias, axis=-1), labels)
+    return Split(solvers.probabilities(bench.frozen().features(TEST).rows[0], kernel, bias), labels)
 
 
 def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model.backbone import output_of, preprocess
@@ -22,7 +23,7 @@ class Network:
         core: The same from images already resized (b, s, s, 3); this is what is trained.
         extractor: Resized images to the features the head sees (b, features).
         backbone: The pretrained network, its input to its tapped activations.
-        head: The dense layer on the features.
+        head: The dense layer on the features, or on the features and their squares.
     """
 
     model: keras.Model
@@ -30,6 +31,18 @@ class Network:
     extractor: keras.Model
     backbone: keras.Model
     head: keras.layers.Dense
+
+    def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Give the head its weights.
+
+        Args:
+            kernel: float32 (d, k), or (2 d, k) for features and their squares. A head that looks at the features alone
+                gets no weight on the squares, where there are squares.
+            bias: float32 (k,).
+        """
+        rows = np.zeros(self.head.kernel.shape, np.float32)
+        rows[: len(kernel)] = kernel
+        self.head.set_weights([rows, bias])
 
 
 def assemble(plan: Plan, facts: BackboneFacts, pretrained: keras.Model) -> Network:
@@ -47,7 +60,8 @@ def assemble(plan: Plan, facts: BackboneFacts, pretrained: keras.Model) -> Netwo
     resized = keras.layers.Resizing(size, size, antialias=True, name=RESIZE)(raw)
     activations = backbone(preprocess(resized, plan.backbone.convention))
     features = _pool(activations, plan)
-    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(features) if plan.head.dropout else features
+    seen = _with_squares(features) if plan.squares else features
+    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(seen) if plan.head.dropout else seen
     head = keras.layers.Dense(len(plan.class_names), activation="softmax", dtype="float32", name=HEAD)
     probabilities = head(dropped)
     return Network(
@@ -77,3 +91,8 @@ def _pool(activations: list[keras.KerasTensor] | keras.KerasTensor, plan: Plan) 
         for tap, activation in zip(plan.features.taps, activations, strict=True)
     ]
     return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="features")(pooled)
+
+
+def _with_squares(features: keras.KerasTensor) -> keras.KerasTensor:
+    squares = keras.layers.Multiply(name="squares")([features, features])
+    return keras.layers.Concatenate(name="features_and_squares")([features, squares])
