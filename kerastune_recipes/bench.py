@@ -8,6 +8,7 @@ import numpy as np
 
 from kerastune_recipes import distribution
 from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.forecast import feature_counts
 from kerastune_recipes.frozen import TRAIN, VALIDATION, Frozen, Images, Source
 from kerastune_recipes.model.assemble import Member, Network
 from kerastune_recipes.model.fingerprint import fingerprint
@@ -57,6 +58,7 @@ class Bench:
                 images=self.images,
                 display=self.display,
                 ahead=int(distribution.accelerated()),
+                widths=feature_counts(self.plan, self.facts),
             )
             self._frozen.append(found)
         return self._frozen[0]
@@ -69,6 +71,17 @@ class Bench:
     def judged(self) -> str:
         """The split by which phases are judged: held-out images, or the training images by folds."""
         return VALIDATION if VALIDATION in self.images else TRAIN
+
+    @property
+    def every_image(self) -> bool:
+        """Whether solved heads are judged by every training image, held out in turn."""
+        return self.judged == TRAIN and not self.plan.fits
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """All taps by name, those of an ensemble with the name of their backbone."""
+        members = self.network.members
+        return tuple(tap if len(members) == 1 else f"{one.plan.name}/{tap}" for one in members for tap in one.taps)
 
     def on(self, train: np.ndarray, validation: np.ndarray) -> "Bench":
         """Return a bench to train on some of the training images and to judge by others of them.

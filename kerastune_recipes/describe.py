@@ -23,6 +23,13 @@ from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
 from kerastune_recipes.views import SMALLEST_CROP, View, views
 
 _WIDTH = 110
+# Each solved head in words, and what its strength is.
+HEADS = {
+    "logistic_regression": ("logistic regression", "L2 strength"),
+    "linear_svm": ("linear SVM", "L2 strength"),
+    "naive_bayes": ("Gaussian naive Bayes", "variance smoothing"),
+    "lda": ("linear discriminant analysis", "shrinkage"),
+}
 _CONVENTIONS = {
     "identity": "pixels 0..255 as they are; the network rescales them itself",
     "caffe": "BGR, ImageNet mean subtracted (caffe)",
@@ -44,7 +51,7 @@ def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
     console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
     console.print(_rows(_data_rows(plan, data)))
-    console.print(_rows(_model_rows(plan, data, backbone, expected)))
+    console.print(_rows(_model_rows(plan, backbone, expected)))
     for phase, cost in zip(plan.phases, expected.phases, strict=True):
         console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
         console.print(_rows(_phase_rows(phase, plan, cost, data, backbone)))
@@ -89,7 +96,7 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _model_rows(plan: Plan, data: DatasetFacts, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
+def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
     stated = [(plan.backbone, plan.features.taps), *((each, each.taps) for each in plan.ensemble or ())]
     rows = []
     for (each, taps), facts in zip(stated, (backbone, *backbone.companions), strict=True):
@@ -102,15 +109,19 @@ def _model_rows(plan: Plan, data: DatasetFacts, backbone: BackboneFacts, expecte
         ]
     return [
         *rows,
-        ("head", f"{_pooling(plan)} -> dense: {expected.features:,} features, {expected.head_parameters:,} parameters"),
-        *([("head by size", _head_by_size(plan, data, backbone))] if plan.head.pooling == "flatten" else []),
+        (
+            "head",
+            f"{_pooling(plan)} -> {'features and their squares -> ' if plan.squares else ''}dense: "
+            f"{expected.features:,} features, {expected.head_parameters:,} parameters",
+        ),
+        *([("head by size", _head_by_size(plan, backbone))] if plan.head.pooling == "flatten" else []),
         ("keep", plan.keep.replace("_", " ")),
     ]
 
 
-def _head_by_size(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
-    sizes_known = head_by_size(plan, data, backbone)
-    pooled = head_parameters(feature_count(plan, backbone, "avg"), data.classes)
+def _head_by_size(plan: Plan, backbone: BackboneFacts) -> str:
+    sizes_known = head_by_size(plan, backbone)
+    pooled = head_parameters(plan, feature_count(plan, backbone, "avg"))
     by_size = "; ".join(f"at {size}: {parameters:,}" for size, parameters in sizes_known.items())
     return f"{by_size}; avg or max pooling would need {pooled:,} at any size"
 
@@ -137,13 +148,19 @@ def _phase_rows(
 
 
 def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
-    choice = (
-        f"L2 strength {solve.strengths[0]:g}"
-        if len(solve.strengths) == 1
-        else f"L2 strength from {solve.strengths[0]:g} down to {solve.strengths[-1]:g} "
-        f"by {solve.folds}-fold cross-validation"
-    )
-    return [("head", f"{solve.head.replace('_', ' ')}, {choice}"), ("views", _views(plan))]
+    name, strength = HEADS[solve.head]
+    strongest, weakest = solve.strengths[0], solve.strengths[-1]
+    choice = f"{strongest:g}" if strongest == weakest else f"from {strongest:g} down to {weakest:g}"
+    by = f"by {solve.folds}-fold cross-validation" if solve.folds else "not calibrated, for want of folds"
+    if solve.folds and strongest == weakest:
+        by = f"calibrated {by}"
+    alone = "one alone: the one whose features have the least held-out log loss"
+    return [
+        ("head", f"{name}, {strength} {choice}, {by}"),
+        *([("taps", alone)] if solve.taps == "best" else []),
+        *([("class balance", "each class weighs the same")] if solve.class_balance == "weights" else []),
+        ("views", _views(plan)),
+    ]
 
 
 def _views(plan: Plan) -> str:

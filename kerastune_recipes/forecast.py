@@ -1,5 +1,6 @@
 """What a plan will do and cost, before anything trains: pure arithmetic on the plan and the facts."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -64,7 +65,7 @@ class Forecast:
 
     Args:
         backbone_parameters: Weights of the part of the backbone that is used.
-        features: Numbers that the head sees for each image.
+        features: Numbers that the head sees for each image, not counting their squares.
         head_parameters: Weights of the head.
         phases: In order.
     """
@@ -85,7 +86,7 @@ def forecast(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> Forecas
     """
     used = backbone.up_to(plan.features.taps)
     features = feature_count(plan, backbone)
-    head = head_parameters(features, data.classes)
+    head = head_parameters(plan, features)
     total = sum(layer.parameters for each in parts(plan, backbone) for layer in each.layers)
     phases = tuple(
         _fit(phase, phase.fit, plan, data, used, head, total)
@@ -104,10 +105,13 @@ def feature_count(plan: Plan, backbone: BackboneFacts, pooling: str | None = Non
         backbone: The network it is for.
         pooling: To count with instead of the plan's.
     """
+    return sum(feature_counts(plan, backbone, pooling))
+
+
+def feature_counts(plan: Plan, backbone: BackboneFacts, pooling: str | None = None) -> tuple[int, ...]:
+    """Return how many numbers each tap gives for an image; for the arguments see `feature_count`."""
     shapes = [tap.shape for taps, each in _tapped(plan, backbone) for tap in map(each.tap, taps) if tap]
-    if (pooling or plan.head.pooling) == "flatten":
-        return sum(height * width * channels for height, width, channels in shapes)
-    return sum(channels for _, _, channels in shapes)
+    return tuple(math.prod(shape) if (pooling or plan.head.pooling) == "flatten" else shape[-1] for shape in shapes)
 
 
 def parts(plan: Plan, backbone: BackboneFacts) -> list[BackboneFacts]:
@@ -120,15 +124,15 @@ def _tapped(plan: Plan, backbone: BackboneFacts) -> list[tuple[tuple[str, ...], 
     return list(zip(taps, (backbone, *backbone.companions), strict=True))
 
 
-def head_by_size(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> dict[int, int]:
+def head_by_size(plan: Plan, backbone: BackboneFacts) -> dict[int, int]:
     """Return how many parameters the head has at each image size that is known, by size in pixels."""
     known = sorted((backbone, *backbone.elsewhere), key=lambda facts: facts.image_size)
-    return {facts.image_size: head_parameters(feature_count(plan, facts), data.classes) for facts in known}
+    return {facts.image_size: head_parameters(plan, feature_count(plan, facts)) for facts in known}
 
 
-def head_parameters(features: int, classes: int) -> int:
-    """Return the weights and biases of the dense layer on that many features."""
-    return (features + 1) * classes
+def head_parameters(plan: Plan, features: int) -> int:
+    """Return the weights and biases of the dense layer on so many features, and their squares where it sees them."""
+    return ((2 * features if plan.squares else features) + 1) * len(plan.class_names)
 
 
 def _solve(

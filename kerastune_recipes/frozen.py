@@ -69,6 +69,7 @@ class Frozen:
         images: By split.
         display: Where progress is shown.
         ahead: See `decoding.stream`.
+        widths: Features of each tap.
     """
 
     sources: Sequence[Source]
@@ -77,6 +78,7 @@ class Frozen:
     images: Mapping[str, Images]
     display: Display
     ahead: int = 0
+    widths: tuple[int, ...] = ()
     _keys: dict[str, list[bytes]] = field(default_factory=dict)
     _extracted: dict[str, Extracted] = field(default_factory=dict)
 
@@ -109,7 +111,7 @@ class Frozen:
         return found
 
     @property
-    def widths(self) -> tuple[int, ...]:
+    def backbone_widths(self) -> tuple[int, ...]:
         """How many features each backbone gives."""
         return tuple(source.extractor.output_shape[-1] for source in self.sources)
 
@@ -140,16 +142,32 @@ class Frozen:
         if len(self.sources) == 1:
             self.sources[0].space.measured(seconds)
 
-    def recall(self, plan: SolvePlan, seed: int) -> Solved | None:
+    def recall(self, plan: SolvePlan, seed: int, every_image: bool = False) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        found = self.sources[0].space.recall(self._name(plan, seed))
+        found = self.sources[0].space.recall(self._name(plan, seed, every_image))
         return None if found is None else _from_parts(*found)
 
-    def solve(self, plan: SolvePlan, seed: int) -> Solved:
-        """Solve a head on the features of the training images, and keep it."""
-        rows, labels = self.features(TRAIN).rows, self.images[TRAIN].labels
-        solved = solvers.logistic_regression(rows, labels, plan.strengths, plan.folds, seed)
-        self.sources[0].space.remember(self._name(plan, seed), *_parts(solved))
+    def solve(self, plan: SolvePlan, seed: int, every_image: bool = False) -> Solved:
+        """Solve a head on the features of the training images, and of the unlabelled ones if it asks for them.
+
+        It is kept. With `every_image`, each of the training images is held out once, see `solvers.solve`.
+        """
+        train, rows = self.images[TRAIN].samples, self.features(TRAIN).rows
+        solved = solvers.solve(
+            plan,
+            rows,
+            train.labels,
+            seed,
+            groups=train.groups,
+            widths=self.widths,
+            every_image=every_image or plan.pseudo_labels is not None,
+        )
+        if plan.pseudo_labels:
+            unlabelled = self.features(UNLABELED).rows[0]
+            solved = solvers.with_pseudo_labels(
+                solved, plan, rows[0], train.labels, unlabelled, seed, groups=train.groups, widths=self.backbone_widths
+            )
+        self.sources[0].space.remember(self._name(plan, seed, every_image), *_parts(solved))
         return solved
 
     def _views(self, split: str) -> Sequence[View]:
@@ -160,13 +178,15 @@ class Frozen:
             self._keys[split] = features.digests(self.images[split].samples, self._views(split))
         return self._keys[split]
 
-    def _name(self, plan: SolvePlan, seed: int) -> str:
+    def _name(self, plan: SolvePlan, seed: int, every_image: bool) -> str:
         """Return the digest of all that decides what is solved."""
         found = hashlib.blake2b(digest_size=16)
-        found.update(json.dumps([solvers.PROTOCOL, plan.to_data(), seed, len(self.views)]).encode())
+        stated = [solvers.PROTOCOL, plan.to_data(), seed, len(self.views), self.widths, every_image]
+        found.update(json.dumps(stated).encode())
         found.update("".join(source.space.folder.name for source in self.sources[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
-        found.update(self.images[TRAIN].labels.tobytes())
+        train = self.images[TRAIN].samples
+        found.update(train.labels.tobytes() + (b"" if train.groups is None else train.groups.tobytes()))
         if plan.pseudo_labels:
             found.update(b"".join(self._keys_of(UNLABELED)))
         return found.hexdigest()
@@ -192,5 +212,6 @@ def _parts(solved: Solved) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _from_parts(arrays: Mapping[str, np.ndarray], rest: Mapping[str, Any]) -> Solved:
-    losses = {float(strength): loss for strength, loss in rest["log_loss_by_strength"].items()}
-    return Solved(**{**arrays, **rest, "log_loss_by_strength": losses})
+    by_strength = {float(strength): loss for strength, loss in rest["log_loss_by_strength"].items()}
+    by_tap = tuple(rest["log_loss_by_tap"])
+    return Solved(**{**arrays, **rest, "log_loss_by_strength": by_strength, "log_loss_by_tap": by_tap})

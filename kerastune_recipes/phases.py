@@ -15,6 +15,7 @@ from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
 from kerastune_recipes.progress import EpochLines, Ticks
+from kerastune_recipes.solvers import Solved
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
 def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
     began = time.perf_counter()
     network, frozen = bench.network, bench.frozen()
-    solved = frozen.recall(plan, bench.seed)
+    solved = frozen.recall(plan, bench.seed, bench.every_image)
     needed = [split for split in bench.images if split != TRAIN or solved is None]
     # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
     elsewhere = _look(frozen, [split for split in needed if split != TEST or not bench.plan.fits])
     if solved is None:
         with bench.display.bar(f"{name}: solving", 1):
-            solved = frozen.solve(plan, bench.seed)
-    network.head.set_weights([solved.kernel, solved.bias])
+            solved = frozen.solve(plan, bench.seed, bench.every_image)
+    network.put_head(solved.kernel, solved.bias)
     if VALIDATION in bench.images:
         probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
     else:
@@ -107,14 +108,24 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
         frozen_parameters=network.model.count_params() - head,
         validation=_scores(bench, probabilities),
         choices={
+            "head": plan.head,
+            "class_balance": plan.class_balance,
             "strength": solved.strength,
             "temperature": solved.temperature,
             "judged_by": solved.judged_by,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
+            **_tap(solved, bench.taps),
             "features_computed": frozen.computed,
         },
         rows=(),
     ), probabilities
+
+
+def _tap(solved: Solved, taps: Sequence[str]) -> dict[str, Any]:
+    """Say which tap was chosen, and what each gave, where one was to be."""
+    if solved.tap is None:
+        return {}
+    return {"tap": taps[solved.tap], "log_loss_by_tap": dict(zip(taps, solved.log_loss_by_tap, strict=True))}
 
 
 def _look(frozen: Frozen, splits: Sequence[str]) -> float:

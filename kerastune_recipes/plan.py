@@ -11,6 +11,7 @@ from kerastune_recipes.errors import DataError, RecipeError, did_you_mean
 from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts
 from kerastune_recipes.schema import Record
 from kerastune_recipes.spec import (
+    SHRINKAGE,
     AugmentationLayer,
     FitSpec,
     HeadSpec,
@@ -23,6 +24,7 @@ from kerastune_recipes.spec import (
     PseudoLabelsSpec,
     RecipeSpec,
     Share,
+    SolvedHead,
     SolveSpec,
     check_smoothing,
 )
@@ -52,19 +54,20 @@ class FeaturesPlan(Record):
 
 
 class SolvePlan(Record):
-    """A head solved on frozen features.
+    """A head solved on frozen features; the fields are those of `SolveSpec`, closed.
 
     Args:
-        head: The classifier.
-        strengths: Candidates for the strength of the L2 penalty, strong to weak; one means it is fixed.
-        folds: Cross-validation folds that choose among them and calibrate; 0 means neither.
+        strengths: Candidates for the strength of the regularization, strong to weak; one means it is fixed.
+        folds: Cross-validation folds that choose among them, and the tap, and calibrate; 0 means none of it.
         pseudo_labels: How it learns from unlabelled images too; none where it does not.
     """
 
-    head: Literal["logistic_regression"]
+    head: SolvedHead
     strengths: Annotated[tuple[Positive, ...], Field(min_length=1)]
     folds: Annotated[int, Field(ge=0)]
     pseudo_labels: PseudoLabelsSpec | None = None
+    class_balance: Literal["none", "weights"] = "none"
+    taps: Literal["all", "best"] = "all"
 
 
 class FitPlan(Record):
@@ -149,6 +152,11 @@ class Plan(Record):
         """Whether any phase trains by gradient."""
         return any(phase.fit for phase in self.phases)
 
+    @property
+    def squares(self) -> bool:
+        """Whether the head is given the squares of the features too, which naive Bayes takes."""
+        return any(phase.solve and phase.solve.head == "naive_bayes" for phase in self.phases)
+
 
 def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
     """Turn intent and facts into a plan.
@@ -167,6 +175,10 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         5
     """
     taps = rules.taps(spec.features.taps, backbone)
+    if not taps:
+        raise RecipeError(
+            f"features.taps: early is all stages but the last, and {backbone.name} has one stage only; write last."
+        )
     plan = Plan(
         plan=1,
         recipe=recipe,
@@ -280,10 +292,18 @@ def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | 
 def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None) -> SolvePlan:
     folds = folds or rules.folds(data)
     if spec.regularization == "auto":
-        strengths = rules.STRENGTHS if folds else (rules.DEFAULT_STRENGTH,)
+        strengths = rules.STRENGTHS[spec.head] if folds else (rules.DEFAULT_STRENGTHS[spec.head],)
     else:
         strengths = (spec.regularization,)
-    return SolvePlan(head=spec.head, strengths=strengths, folds=folds, pseudo_labels=spec.pseudo_labels)
+    balance = rules.class_weights(data) if spec.class_balance == "auto" else spec.class_balance
+    return SolvePlan(
+        head=spec.head,
+        strengths=strengths,
+        folds=folds,
+        class_balance=balance,
+        taps=spec.taps,
+        pseudo_labels=spec.pseudo_labels,
+    )
 
 
 def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
@@ -364,18 +384,8 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
         where = f"phases.{phase.name}"
         if phase.fit:
             problems += _fit_problems(plan, phase.fit, data, needed, where)
-        elif phase.solve and phase.solve.folds == 1:
-            problems.append(f"{where}.solve.folds: cross-validation takes 2 folds or more, or 0 for none; received 1.")
-        elif phase.solve and len(phase.solve.strengths) > 1 and not phase.solve.folds:
-            problems.append(
-                f"{where}.solve.strengths: choosing among {len(phase.solve.strengths)} takes cross-validation; "
-                "give one strength, or 2 folds or more."
-            )
-        elif phase.solve and phase.solve.folds > min(data.train):
-            problems.append(
-                f"{where}.solve.folds: {phase.solve.folds} folds are more than the smallest class has training "
-                f"images ({min(data.train)}); give fewer folds."
-            )
+        elif phase.solve:
+            problems += _solve_problems(plan, phase.solve, data, f"{where}.solve")
     if problems:
         raise RecipeError(*problems)
 
@@ -388,6 +398,37 @@ def _taps_problems(taps: Sequence[str], backbone: BackboneFacts) -> list[str]:
         for tap in taps
         if backbone.tap(tap) is None
     ]
+
+
+def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str) -> list[str]:
+    problems: list[str] = []
+    if solve.folds == 1:
+        problems.append(f"{where}.folds: cross-validation takes 2 folds or more, or 0 for none; received 1.")
+    elif len(solve.strengths) > 1 and not solve.folds:
+        problems.append(
+            f"{where}.strengths: choosing among {len(solve.strengths)} takes cross-validation; "
+            "give one strength, or 2 folds or more."
+        )
+    elif solve.folds > min(data.train):
+        problems.append(
+            f"{where}.folds: {solve.folds} folds are more than the smallest class has training "
+            f"images ({min(data.train)}); give fewer folds."
+        )
+    if list(solve.strengths) != sorted(set(solve.strengths), reverse=True):
+        problems.append(f"{where}.strengths: give them strong to weak, the greatest first, each once.")
+    if solve.head == "lda" and not all(SHRINKAGE[0] <= strength <= SHRINKAGE[1] for strength in solve.strengths):
+        problems.append(f"{where}.strengths: the shrinkage of lda is {SHRINKAGE[0]:g} to {SHRINKAGE[1]:g}.")
+    if solve.taps == "best" and len(plan.features.taps) == 1:
+        problems.append(
+            f"{where}.taps: there is nothing to choose, {plan.features.taps[0]} being the only tap; name several in "
+            "features.taps, or write all."
+        )
+    elif solve.taps == "best" and not solve.folds:
+        problems.append(
+            f"{where}.taps: choosing the best tap takes cross-validation, and so two training images of each class at "
+            "least; write all, or name one in features.taps."
+        )
+    return problems
 
 
 def _fit_problems(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:

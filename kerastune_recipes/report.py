@@ -15,7 +15,7 @@ import numpy as np
 
 from kerastune_recipes import evaluation, html, metrics, yaml_files
 from kerastune_recipes.data.samples import Dataset
-from kerastune_recipes.describe import balance, describe
+from kerastune_recipes.describe import HEADS, balance, describe
 from kerastune_recipes.errors import OutputError
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.journal import Outcome
@@ -218,7 +218,10 @@ def _why(phase: Mapping[str, Any]) -> str:
     if phase["kind"] != "solve":
         return f"; classes {balance(phase['class_balance'], phase['imbalance'])}" if "class_balance" in phase else ""
     computed = f"{phase['features_computed']} features computed" if phase["features_computed"] else "all from the cache"
-    return f"; L2 strength {phase['strength']:g} by {phase['judged_by']}; {computed}"
+    tap = f" of {phase['tap']} alone" if "tap" in phase else ""
+    weights = ", each class weighing the same" if phase["class_balance"] == "weights" else ""
+    name, strength = HEADS[phase["head"]]
+    return f"; {name}{tap}{weights}, {strength} {phase['strength']:g} by {phase['judged_by']}; {computed}"
 
 
 def _phase(outcome: Outcome) -> dict[str, Any]:

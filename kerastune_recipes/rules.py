@@ -14,12 +14,31 @@ SIZES_SHOWN = (160, 224)
 # For a network of the user's own that takes images of any size: what most of keras.applications were trained at.
 UNKNOWN_SIZE = 224
 
-# Strengths of the L2 penalty (1/C) tried by cross-validation, strong to weak. Kornblith et al. 2019 search 45 values
-# over 11 decades; half decades lose nothing where the minimum is as flat as on standardised features (from 3 to 30 the
-# log loss of sign_digits moves by 0.01), and most are left out: decades first, then a half decade beside the best.
-STRENGTHS = tuple(round(10 ** (half / 2), 6) for half in range(7, -3, -1))
-# Used where a class is too small to cross-validate: C=0.01, the value that field trials found good on four sets.
-DEFAULT_STRENGTH = 100.0
+
+# Strengths tried by cross-validation, strong to weak. What they mean is in `SolveSpec`; where the best of them lay on
+# four sets is in benchmarks/heads.md.
+# - Logistic regression: Kornblith et al. 2019 search 45 values over 11 decades; half decades lose nothing where the
+#   minimum is as flat as on standardised features (from 3 to 30 the log loss of sign_digits moves by 0.01), and most
+#   are left out: decades first, then a half decade beside the best.
+# - Linear SVM: the best were 300 to 10,000.
+# - Naive Bayes: the best were 0.03 to 1000. Without smoothing (scikit-learn: 1e-9) a feature that never changes within
+#   a class outvotes all others.
+# - LDA: the best were 0.05 to 0.9, where Ledoit-Wolf says 0.03 to 0.4, and is worse by up to 0.1 nats.
+def _half_decades(strong: int, weak: int) -> tuple[float, ...]:
+    return tuple(round(10 ** (half / 2), 6) for half in range(strong, weak, -1))
+
+
+STRENGTHS = {
+    "logistic_regression": _half_decades(7, -3),
+    "linear_svm": _half_decades(9, 1),
+    "naive_bayes": _half_decades(6, -5),
+    "lda": (0.97, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02),
+}
+# Used where a class is too small to cross-validate. C=0.01: the value that field trials found good on four sets. The
+# others: the middle of the best on four sets.
+DEFAULT_STRENGTHS = {"logistic_regression": 100.0, "linear_svm": 1000.0, "naive_bayes": 1.0, "lda": 0.5}
+# The largest class has at most so many times the images of the smallest before classes are made to weigh the same.
+IMBALANCED = 3.0
 # Beyond a few images 3 folds lose at most 0.004 nats to 5, at 0.60 to 0.75 of the cost (benchmarks/solver.md).
 FOLDS, FEW_IMAGES, FOLDS_OF_MORE = 5, 200, 3
 
@@ -136,12 +155,19 @@ def folds(data: DatasetFacts) -> int:
     return min(folds, smallest) if smallest >= 2 else 0
 
 
+def class_weights(data: DatasetFacts) -> Literal["none", "weights"]:
+    """Return whether classes are to weigh the same in a solved head, however many images they have."""
+    return "weights" if data.imbalance > IMBALANCED else "none"
+
+
 def taps(asked: str | tuple[str, ...], backbone: BackboneFacts) -> tuple[str, ...]:
-    """Return the names of the taps that "last", "all" or a list of names means."""
+    """Return the names of the taps that "last", "all", "early" or a list of names means; early may be none."""
     match asked:
         case "last":
             return backbone.stages[-1:]
         case "all":
             return backbone.stages
+        case "early":
+            return backbone.stages[:-1]
         case _:
             return tuple(asked)

@@ -7,9 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
-from kerastune_recipes import distribution, features, folds, phases, rules
+from kerastune_recipes import distribution, features, folds, phases, rules, solvers
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
@@ -142,7 +141,7 @@ def _test(bench: Bench) -> Split | None:
     if bench.plan.fits:
         return Split(phases.predict(bench, TEST), labels)
     kernel, bias = bench.network.head.get_weights()
-    return Split(softmax(bench.frozen().features(TEST).rows[0] @ kernel + bias, axis=-1), labels)
+    return Split(solvers.probabilities(bench.frozen().features(TEST).rows[0], kernel, bias), labels)
 
 
 def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:

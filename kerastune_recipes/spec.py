@@ -23,7 +23,7 @@ def _longer_than_nothing(text: str) -> str:
 
 def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
-        raise ValueError('name at least one stage or layer, or write "all" or "last"')
+        raise ValueError('name at least one stage or layer, or write "all", "early" or "last"')
     return names
 
 
@@ -33,6 +33,9 @@ DurationText = Annotated[str, AfterValidator(_duration)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
+SolvedHead = Literal["logistic_regression", "linear_svm", "naive_bayes", "lda"]
+# Of the covariance of LDA. With less, and fewer images than features, it could not be inverted.
+SHRINKAGE = (1e-6, 1.0)
 Flip = Literal["none", "horizontal", "horizontal_and_vertical"]
 
 
@@ -65,12 +68,12 @@ class FeaturesSpec(Record):
     """The activations that the head sees.
 
     Args:
-        taps: "last", "all" stages, or names of stages or layers.
+        taps: "last", "all" stages, "early" for all but the last, or names of stages or layers.
         views: Images solved on for each training image: the image, its mirror image, then random crops.
         flip: "none" leaves the mirror images out, where a mirror image may be of another class.
     """
 
-    taps: Literal["last", "all"] | Annotated[tuple[str, ...], AfterValidator(_not_empty)] = "last"
+    taps: Literal["last", "all", "early"] | Annotated[tuple[str, ...], AfterValidator(_not_empty)] = "last"
     views: Annotated[int, Field(ge=1, le=64)] = 1
     flip: Literal["none", "horizontal"] = "horizontal"
 
@@ -109,15 +112,31 @@ class SolveSpec(Record):
     """A convex head solved on frozen features.
 
     Args:
-        head: "logistic_regression" (multinomial).
-        regularization: Strength of the L2 penalty on standardised features, 1/C in scikit-learn's terms;
-            `auto` chooses it by cross-validation.
+        head: "logistic_regression" (multinomial), "linear_svm" (each class against the others), "naive_bayes"
+            (Gaussian), or "lda" (linear discriminant analysis).
+        regularization: Its strength on standardised features, by scikit-learn's terms: 1/C of the first two,
+            var_smoothing of naive Bayes, shrinkage of LDA, 1e-6 to 1; `auto` chooses it by cross-validation.
+        class_balance: "none" lets each image weigh the same, "weights" each class; `auto` decides by the classes'
+            sizes.
+        taps: "all" lets the head see the features of all taps; "best" of the one whose features alone are best by
+            cross-validation.
         pseudo_labels: How the head learns from unlabelled images too; none where it does not.
     """
 
-    head: Literal["logistic_regression"] = "logistic_regression"
+    head: SolvedHead = "logistic_regression"
     regularization: Positive | Auto = "auto"
     pseudo_labels: PseudoLabelsSpec | None = None
+    class_balance: Literal["none", "weights"] | Auto = "none"
+    taps: Literal["all", "best"] = "all"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "SolveSpec":
+        low, high = SHRINKAGE
+        if self.head == "lda" and self.regularization != "auto" and not low <= self.regularization <= high:
+            raise ValueError(
+                f"regularization: the shrinkage of lda is {low:g} to {high:g}; received {self.regularization:g}"
+            )
+        return self
 
 
 class OptimizerSpec(Record):

@@ -23,7 +23,6 @@ LAYERS = [
         "store",
         "features",
         "solvers",
-        "pseudolabels",
         "losses",
         "optimizers",
         "training",

@@ -17,7 +17,7 @@ def test_nothing_is_left_open(data_facts, backbone_facts):
     plan = changed(data_facts, backbone_facts)
     assert "auto" not in yaml_files.dump(plan.to_data())
     assert plan.features.taps == ("stem", "stage1", "stage2")
-    assert plan.phases[0].solve.strengths == STRENGTHS
+    assert plan.phases[0].solve.strengths == STRENGTHS["logistic_regression"]
     assert plan.phases[0].solve.folds == 5
     fit = plan.phases[1].fit
     # 50 images in batches of 32 are 2 steps; at most 20 epochs of them; a tenth is warmup.

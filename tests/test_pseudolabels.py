@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerastune_recipes import pseudolabels, solvers
+from kerastune_recipes import solvers
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.spec import PseudoLabelsSpec
 
-PLAN = SolvePlan(head="logistic_regression", strengths=(10.0,), folds=4)
-METHODS = [PseudoLabelsSpec(method="self_train"), PseudoLabelsSpec(method="cotrain")]
+METHODS = ["self_train", "cotrain"]
+
+
+def plan(method: str = "self_train", folds: int = 4) -> SolvePlan:
+    how = PseudoLabelsSpec(method=method)
+    return SolvePlan(head="logistic_regression", strengths=(10.0,), folds=folds, pseudo_labels=how)
 
 
 def clusters(each: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,10 +27,14 @@ def clusters(each: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.nda
     return ((centres[labels] + random.normal(size=(len(labels), 20))) * scales).astype(np.float32), labels
 
 
-def solve(few, unlabelled, how):
+def supervised_by(few, folds=4):
     features, labels = few
-    supervised = solvers.solve(PLAN, features[None], labels, seed=0, every_image=True)
-    return supervised, pseudolabels.improve(supervised, features, labels, unlabelled, (10, 10), how, folds=4, seed=0)
+    return solvers.solve(plan(folds=folds), features[None], labels, seed=0, every_image=True)
+
+
+def solve(few, unlabelled, method):
+    supervised = supervised_by(few)
+    return supervised, solvers.with_pseudo_labels(supervised, plan(method), *few, unlabelled, seed=0, widths=(10, 10))
 
 
 def accuracy(head, points):
@@ -34,17 +42,17 @@ def accuracy(head, points):
     return (head.probabilities(features).argmax(axis=1) == labels).mean()
 
 
-@pytest.mark.parametrize("how", METHODS, ids=lambda how: how.method)
-def test_unlabelled_images_help_where_classes_are_clusters(how):
-    supervised, improved = solve(clusters(4, apart=2.0), clusters(100, apart=2.0, seed=1)[0], how)
+@pytest.mark.parametrize("method", METHODS)
+def test_unlabelled_images_help_where_classes_are_clusters(method):
+    supervised, improved = solve(clusters(4, apart=2.0), clusters(100, apart=2.0, seed=1)[0], method)
     fresh = clusters(300, apart=2.0, seed=2)
     assert accuracy(improved, fresh) > accuracy(supervised, fresh) + 0.05
-    assert f"{how.method} on 300 unlabelled images" in improved.judged_by
+    assert f"{method} on 300 unlabelled images" in improved.judged_by
 
 
-@pytest.mark.parametrize("how", METHODS, ids=lambda how: how.method)
-def test_where_they_do_not_help_nothing_changes(how):
-    supervised, same = solve(clusters(4, apart=0.0), clusters(100, apart=0.0, seed=1)[0], how)
+@pytest.mark.parametrize("method", METHODS)
+def test_where_they_do_not_help_nothing_changes(method):
+    supervised, same = solve(clusters(4, apart=0.0), clusters(100, apart=0.0, seed=1)[0], method)
     np.testing.assert_array_equal(same.kernel, supervised.kernel)
     np.testing.assert_array_equal(same.bias, supervised.bias)
     assert "unlabelled images left out" in same.judged_by
@@ -52,16 +60,14 @@ def test_where_they_do_not_help_nothing_changes(how):
 
 def test_the_held_out_probabilities_are_those_of_heads_that_have_not_seen_the_image():
     """Labels at random cannot be foretold, and the held-out probabilities must not pretend so."""
-    features, labels = clusters(40, apart=0.0)
-    supervised = solvers.solve(PLAN, features[None], labels, seed=0, every_image=True)
+    few = features, labels = clusters(40, apart=0.0)
     # Worse than any, so that whatever is found is taken.
-    worst = replace(supervised, held_out=np.roll(np.eye(3, dtype=np.float32)[labels], 1, axis=1) * 0.9 + 0.03)
-    found = pseudolabels.improve(worst, features, labels, features, (20,), METHODS[0], folds=4, seed=0)
+    worst = replace(supervised_by(few), held_out=np.roll(np.eye(3, dtype=np.float32)[labels], 1, axis=1) * 0.9 + 0.03)
+    found = solvers.with_pseudo_labels(worst, plan(), *few, features, seed=0)
     assert (found.held_out.argmax(axis=1) == labels).mean() < 0.5
 
 
 def test_a_single_image_of_a_class_cannot_be_cross_validated():
-    features, labels = clusters(4, apart=2.0)
-    supervised = solvers.solve(PLAN, features[None], labels, seed=0, every_image=True)
-    same = pseudolabels.improve(supervised, features, labels, features, (20,), METHODS[0], folds=0, seed=0)
-    assert "a class has too few images to cross-validate" in same.judged_by
+    few = clusters(4, apart=2.0)
+    same = solvers.with_pseudo_labels(supervised_by(few, folds=0), plan(folds=0), *few, few[0], seed=0)
+    assert "a class has a single image" in same.judged_by

@@ -6,7 +6,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from kerastune_recipes.solvers import logistic_regression
+from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.solvers import solve
+
+
+def logistic_regression(views, labels, strengths, folds, seed, **options):
+    return solve(
+        SolvePlan(head="logistic_regression", strengths=strengths, folds=folds), views, labels, seed, **options
+    )
 
 
 def problem(images=120, features=20, classes=3, seed=0):
@@ -52,11 +59,10 @@ def test_the_search_finds_what_trying_every_strength_finds(seed):
 
 
 def test_the_path_is_left_once_the_loss_no_longer_falls():
-    rows, labels = problem(images=60, features=200)
-    random = np.random.default_rng(1).permutation(labels)
-    strengths = (1e4, 1e3, 100.0, 10.0, 1.0, 0.1, 0.01)
-    solved = logistic_regression(rows[None], random, strengths, folds=3, seed=0)
-    assert list(solved.log_loss_by_strength) == [1e4, 1e3, 100.0, 10.0]
+    rows, labels = problem()
+    strengths = (1e4, 1e3, 100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4)
+    solved = logistic_regression(rows[None], labels, strengths, folds=3, seed=0)
+    assert list(solved.log_loss_by_strength) == [1e3, 100.0, 10.0, 0.1]
 
 
 @pytest.mark.parametrize("strengths", [(10.0,), (100.0, 10.0), (1000.0, 100.0, 10.0)])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model.backbone import output_of, preprocess
@@ -39,7 +40,7 @@ class Network:
         core: The same from images already resized (b, s, s, 3); this is what is trained.
         extractor: Resized images to the features the head sees (b, features), those of all members side by side.
         members: The backbones, the first being the one that fit phases train.
-        head: The dense layer on the features.
+        head: The dense layer on the features, or on the features and their squares.
     """
 
     model: keras.Model
@@ -51,6 +52,18 @@ class Network:
     @property
     def backbone(self) -> keras.Model:
         return self.members[0].backbone
+
+    def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Give the head its weights.
+
+        Args:
+            kernel: float32 (d, k), or (2 d, k) for features and their squares. A head that looks at the features alone
+                gets no weight on the squares, where there are squares.
+            bias: float32 (k,).
+        """
+        rows = np.zeros(self.head.kernel.shape, np.float32)
+        rows[: len(kernel)] = kernel
+        self.head.set_weights([rows, bias])
 
 
 def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Network:
@@ -75,7 +88,8 @@ def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Netw
         extractor = keras.Model(resized, pooled[-1], name=f"extractor{suffix}")
         members.append(Member(stated, taps, backbone, extractor))
     features = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="all_features")(pooled)
-    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(features) if plan.head.dropout else features
+    seen = _with_squares(features) if plan.squares else features
+    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(seen) if plan.head.dropout else seen
     head = keras.layers.Dense(len(plan.class_names), activation="softmax", dtype="float32", name=HEAD)
     probabilities = head(dropped)
     return Network(
@@ -113,3 +127,8 @@ def _pool(
         for tap, activation in zip(taps, activations, strict=True)
     ]
     return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name=f"features{suffix}")(pooled)
+
+
+def _with_squares(features: keras.KerasTensor) -> keras.KerasTensor:
+    squares = keras.layers.Multiply(name="squares")([features, features])
+    return keras.layers.Concatenate(name="features_and_squares")([features, squares])

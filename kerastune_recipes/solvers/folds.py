@@ -1,0 +1,104 @@
+"""Which images a head is chosen and judged by: folds that keep classes even and groups together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from kerastune_recipes.errors import DataError, listed
+
+# Of more images than MANY_IMAGES a sample makes the first choice, and a hold-out of all of them has the last word.
+MANY_IMAGES, SAMPLE_IMAGES = 4000, 2000
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Images in an order in which every part that is learnt from or judged by is one stretch.
+
+    The sample comes first, fold by fold, then the others outside the first fold, then the others in it. The sample is
+    all of the images unless they are many.
+
+    Args:
+        order: int (n,), the images.
+        fold: int (n,), the fold of each, in this order; 0 where there are none.
+        ends: Where the folds of the sample end; none where there are none.
+        held: Where the others in the first fold begin, which are held out from those that stand between them and the
+            first fold of the sample.
+    """
+
+    order: np.ndarray
+    fold: np.ndarray
+    ends: tuple[int, ...]
+    held: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether the sample is all of the images."""
+        return not self.ends or self.ends[-1] == len(self.order)
+
+    @property
+    def hold_out(self) -> tuple[slice, slice]:
+        """What is learnt from and what is judged by, beyond the sample."""
+        return slice(self.ends[0], self.held), slice(self.held, len(self.order))
+
+
+def cut(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> Cut:
+    """Divide images into folds, stratified.
+
+    However small the sample is, a class of as many images as there are folds has one in each.
+
+    Args:
+        labels: int (n,).
+        folds: How many, 2 or more, or 0 for none.
+        seed: Of folds and sample.
+        groups: int (n,), the group of each image, or None; images of a group stay in one fold.
+
+    Raises:
+        DataError: There are fewer groups than folds, or a class would be missing outside of a fold.
+    """
+    images = len(labels)
+    if not folds:
+        return Cut(np.arange(images), np.zeros(images, int), (), images)
+    if groups is not None and len(np.unique(groups)) < folds:
+        raise DataError(
+            f"{folds}-fold cross-validation: there are {len(np.unique(groups))} groups of images; give fewer folds."
+        )
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    fold = np.empty(images, int)
+    for number, (_, inside) in enumerate(kind(folds, shuffle=True, random_state=seed).split(labels, labels, groups)):
+        fold[inside] = number
+    _check(labels, fold, folds, groups)
+    sample = _sample(labels * folds + fold, seed)
+    part = np.where(sample, fold, np.where(fold, folds, folds + 1))
+    order = np.argsort(part, kind="stable")
+    ends = np.cumsum(np.bincount(part, minlength=folds + 2)).tolist()
+    return Cut(order, fold[order], tuple(ends[:folds]), ends[folds])
+
+
+def _check(labels: np.ndarray, fold: np.ndarray, folds: int, groups: np.ndarray | None) -> None:
+    inside = np.zeros((labels.max() + 1, folds), int)
+    np.add.at(inside, (labels, fold), 1)
+    alone = np.flatnonzero((inside > 0).sum(axis=1) == 1)
+    if len(alone):
+        by = "images" if groups is None else "groups of images"
+        raise DataError(
+            f"{folds}-fold cross-validation: all images of the classes numbered {listed(alone)} fall into one fold, so "
+            f"that none is left to learn from; each class needs {by} for two folds at least."
+        )
+
+
+def _sample(strata: np.ndarray, seed: int) -> np.ndarray:
+    """Choose images to try strengths on: all, or of many a stratified sample; bool (n,)."""
+    images = len(strata)
+    if images <= MANY_IMAGES:
+        return np.ones(images, bool)
+    random = np.random.default_rng(seed)
+    order = random.permutation(images)
+    order = order[np.argsort(strata[order], kind="stable")]
+    counts = np.bincount(strata)
+    rank = np.empty(images, int)  # of each image within its stratum, at random
+    rank[order] = np.arange(images) - np.repeat(np.cumsum(counts) - counts, counts)
+    # Sorted by their share of the stratum, all strata are spread evenly: any stretch of it is a stratified sample.
+    place = np.empty(images, int)
+    place[np.argsort((rank + random.random(images)) / counts[strata])] = np.arange(images)
+    return (place < SAMPLE_IMAGES) | (rank < 1)

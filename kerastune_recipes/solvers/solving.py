@@ -1,0 +1,252 @@
+"""From features to a head: chosen, calibrated, and folded into the weights of one dense layer."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import LinAlgWarning
+from scipy.special import softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits
+
+from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.solvers import choosing
+from kerastune_recipes.solvers.calibration import Calibration, Judge
+from kerastune_recipes.solvers.choosing import Choice, Tried
+from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Classifier, Head, logits
+from kerastune_recipes.solvers.folds import MANY_IMAGES, Cut, cut
+from kerastune_recipes.solvers.rows import Rows, Scale, row_space, standardised
+
+# Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
+PROTOCOL = 2
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A head as the weights of a dense layer on unstandardised features.
+
+    Args:
+        kernel: float32 (d, k); (2 d, k) where the head looks at features and their squares.
+        bias: float32 (k,).
+        strength: The strength chosen, see `SolveSpec`.
+        temperature: What the logits were divided by, so that probabilities match held-out frequencies.
+        log_loss_by_strength: Held-out log loss of each strength tried, strong to weak, in nats and each with its own
+            best calibration; the chosen strength has the least. Empty where none was tried.
+        judged_by: What held-out images strength and temperature were found on, in words.
+        held_out: float32 (n, k), probabilities of the images by heads that have not seen them, strength and calibration
+            chosen by other images too; (0, k) where not every image was held out.
+        tap: Number of the tap chosen, whose features alone the head looks at; None where it looks at all.
+        log_loss_by_tap: Held-out log loss of each tap alone, nats; empty where none was to be chosen.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    strength: float
+    temperature: float
+    log_loss_by_strength: dict[float, float]
+    judged_by: str
+    held_out: np.ndarray
+    tap: int | None = None
+    log_loss_by_tap: tuple[float, ...] = ()
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return class probabilities (n, k) for features (n, d)."""
+        return probabilities(features, self.kernel, self.bias)
+
+
+def probabilities(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return what a dense layer with softmax makes of features, or of features and their squares.
+
+    Args:
+        features: float (n, d), of any precision.
+        kernel: float32 (d, k) or (2 d, k).
+        bias: float32 (k,).
+
+    Returns:
+        float32 (n, k).
+    """
+    return softmax(logits(Head(kernel, bias), features.astype(np.float32, copy=False)), axis=1)
+
+
+def solve(
+    plan: SolvePlan,
+    views: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    *,
+    groups: np.ndarray | None = None,
+    widths: Sequence[int] | None = None,
+    every_image: bool = False,
+) -> Solved:
+    """Solve a head on standardised features.
+
+    The strength is chosen by held-out log loss after calibration, because the head is calibrated in the end. All views
+    of an image stay in one fold, and only the image itself is used to judge. Of many images, cross-validation of a
+    sample singles out a strength; a hold-out tries it, and a stronger one, on all.
+
+    Args:
+        plan: The classifier, its strengths, the folds; without folds there is one strength and no calibration.
+        views: float (v, n, d), features of each view of each image, the image itself first; of any precision, and a
+            memory map if you like. They are held in memory once, as float32, besides what the folds take; twice where
+            one tap is to be chosen.
+        labels: int (n,), every class present.
+        seed: Of the folds and the sample.
+        groups: int (n,), the group of each image, or None; images of a group stay in one fold.
+        widths: Features of each tap, adding up to d; needed where one tap is to be chosen.
+        every_image: Hold out every image, also where they are many and the choice needs a sample only.
+
+    Returns:
+        The head. Protocol after Kornblith et al. 2019: L-BFGS, warm-started along the path.
+
+    Raises:
+        DataError: Groups that leave a class out of what a fold learns from.
+
+    Example:
+        >>> plan = SolvePlan(head="lda", strengths=(0.9, 0.5, 0.1), folds=5)
+        >>> solved = solve(plan, features[None], labels, seed=0)
+    """
+    parts = cut(labels, plan.folds, seed, groups)
+    weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
+    columns = [slice(0, views.shape[2])] if plan.taps == "all" else _columns(widths, views.shape[2])
+    # Products with a head are thin (as wide as there are classes): several BLAS threads to one product only wait for
+    # one another, and cost up to 25 times the time where the cores are shared. Solutions run side by side instead.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
+        # A strength that does not converge within the bound, or is too weak for the precision, is judged by its
+        # held-out loss like any other.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", LinAlgWarning)
+        features, scale = standardised(views, parts.order)
+        rows = Rows(features, labels[parts.order], weights[parts.order].astype(np.float32), features.shape[2])
+        work = _Work(plan, CLASSIFIERS[plan.head], rows, parts, threads)
+        options = [work.option(one) for one in columns]
+        best = min(options, key=lambda option: option.log_loss)
+        choice = work.choice(best)
+        effort = choosing.ROUGH if len(labels) > MANY_IMAGES else choosing.FINE
+        head = work.classifier.learn(best.rows)(choice.strength, effort, choice.start)
+        candidates = work.candidates(options, best, choice, every_image)
+        held_out = np.empty((len(labels) if candidates else 0, len(head.bias)), np.float32)
+        if candidates:
+            held_out[parts.order] = choosing.cross_fitted(candidates, parts.fold, work.judge)
+    kernel, bias = _folded(head, best.basis, scale, best.columns, choice.calibration)
+    return Solved(
+        kernel=kernel,
+        bias=bias,
+        strength=choice.strength,
+        temperature=choice.calibration.temperature,
+        log_loss_by_strength=choice.log_losses,
+        judged_by=choice.judged_by,
+        held_out=held_out,
+        tap=options.index(best) if plan.taps == "best" else None,
+        log_loss_by_tap=tuple(option.log_loss for option in options) if plan.taps == "best" else (),
+    )
+
+
+def _columns(widths: Sequence[int] | None, width: int) -> list[slice]:
+    """Return the columns of each tap."""
+    if widths is None or sum(widths) != width:
+        raise ValueError(f"widths: the taps have {width} features together; received {widths}")
+    ends = np.cumsum(widths).tolist()
+    return [slice(end - one, end) for end, one in zip(ends, widths, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Option:
+    """Features that a head may look at, and what was tried of them.
+
+    Args:
+        columns: Which they are.
+        rows: The images.
+        basis: Of their coordinates, or None where these are the features themselves.
+        tried: By strength; empty without folds.
+    """
+
+    columns: slice
+    rows: Rows
+    basis: np.ndarray | None
+    tried: Mapping[float, Tried]
+
+    @property
+    def log_loss(self) -> float:
+        return min((one.log_loss for one in self.tried.values()), default=0.0)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One problem while it is solved.
+
+    Args:
+        plan: What to do.
+        classifier: What is learnt.
+        rows: All features of all images.
+        parts: The images' parts.
+        threads: On which solutions run side by side.
+    """
+
+    plan: SolvePlan
+    classifier: Classifier
+    rows: Rows
+    parts: Cut
+    threads: Executor
+
+    @property
+    def judge(self) -> Judge:
+        return Judge(self.rows.labels, self.rows.weights, self.classifier.offsets)
+
+    def option(self, columns: slice) -> _Option:
+        """Try strengths on some of the features."""
+        features = np.ascontiguousarray(self.rows.features[:, :, columns])
+        found, basis = (features, None) if self.classifier.squares else row_space(features)
+        rows = replace(self.rows, features=found, width=features.shape[2])
+        if not self.plan.folds:
+            return _Option(columns, rows, basis, {})
+        ends = self.parts.ends
+        tried = choosing.cross_validate(
+            self.classifier, rows.part(slice(0, ends[-1])), ends, self.plan.strengths, self.threads
+        )
+        return _Option(columns, rows, basis, tried)
+
+    def choice(self, option: _Option) -> Choice:
+        """Choose the strength."""
+        if not self.plan.folds:
+            untried = Calibration(1.0, np.zeros(int(self.rows.labels.max()) + 1))
+            return Choice(self.plan.strengths[0], untried, None, {}, "nothing, there being no folds")
+        choice = choosing.by_cross_validation(option.tried)
+        if self.parts.held == len(self.parts.order):
+            return choice
+        training, held = (option.rows.part(part) for part in self.parts.hold_out)
+        return choosing.by_hold_out(self.classifier, training, held, self.plan.strengths, choice, self.threads)
+
+    def candidates(self, options: list[_Option], best: _Option, choice: Choice, every_image: bool) -> list[np.ndarray]:
+        """Return logits (n, k) of all images by heads that have not seen them, none where that was not needed."""
+        if self.plan.folds and self.parts.whole:
+            return [tried.logits for option in options for tried in option.tried.values()]
+        if self.plan.folds and every_image:
+            starts = best.tried[choosing.least(best.tried)].heads
+            return [choosing.logits_by_fold(self.classifier, best.rows, self.parts.fold, choice.strength, starts)]
+        return []
+
+
+def _folded(
+    head: Head, basis: np.ndarray | None, scale: Scale, columns: slice, calibration: Calibration
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias, float32, that make calibrated logits of all features as they are."""
+    mean, deviation = scale.mean[columns, None], scale.deviation[columns, None]
+    weights = head.weights if basis is None else basis @ head.weights
+    linear, squares = np.split(weights, [len(mean)])
+    linear = linear / (deviation * calibration.temperature)
+    bias = head.bias / calibration.temperature + calibration.offsets
+    kernel = np.zeros((2 if len(squares) else 1, len(scale.mean), len(bias)), np.float32)
+    if len(squares):
+        # Terms in x and x squared are large against their sum where the mean is many deviations away; so each is made
+        # to fit the one before it as it was rounded, and the bias to fit both.
+        linear, bias = linear - linear.mean(axis=1, keepdims=True), bias - bias.mean()
+        kernel[1, columns] = squares / (np.square(deviation) * calibration.temperature)
+        linear = linear - 2 * mean * kernel[1, columns]
+        bias = bias - (np.square(mean) * kernel[1, columns]).sum(axis=0)
+    kernel[0, columns] = linear
+    bias = bias - (mean * kernel[0, columns]).sum(axis=0)
+    return kernel.reshape(-1, len(bias)), bias.astype(np.float32)
