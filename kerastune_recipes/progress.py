@@ -71,8 +71,8 @@ class EpochLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs or {}
-        self.display.line(
-            f"  {self.phase}, epoch {epoch + 1}/{self.params['epochs']}: "
-            f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}; "
-            f"validation loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.1%}"
-        )
+        line = f"  {self.phase}, epoch {epoch + 1}/{self.params['epochs']}: "
+        line += f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}"
+        if "val_loss" in logs:
+            line += f"; validation loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.1%}"
+        self.display.line(line)

@@ -47,7 +47,7 @@ def test_unlabelled_images_help_where_classes_are_clusters(method):
     supervised, improved = solve(clusters(4, apart=2.0), clusters(100, apart=2.0, seed=1)[0], method)
     fresh = clusters(300, apart=2.0, seed=2)
     assert accuracy(improved, fresh) > accuracy(supervised, fresh) + 0.05
-    assert f"{method} on 300 unlabelled images" in improved.judged_by
+    assert f"{method} on 300 unlabelled ones" in improved.judged_by
 
 
 @pytest.mark.parametrize("method", METHODS)
