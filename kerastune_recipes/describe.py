@@ -9,7 +9,7 @@ from rich.table import Table
 from kerastune_recipes import sizes
 from kerastune_recipes.data import memory
 from kerastune_recipes.errors import listed
-from kerastune_recipes.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, Scaling
 from kerastune_recipes.forecast import Forecast, GroupForecast, PhaseForecast, forecast
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
 from kerastune_recipes.views import SMALLEST_CROP, View, views
@@ -86,11 +86,21 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
             f"{plan.backbone.name}, weights {plan.backbone.weights}, "
             f"{expected.backbone_parameters:,} parameters in use",
         ),
-        ("input", f"resized to {size}x{size}; {_CONVENTIONS[plan.backbone.convention]}"),
+        ("input", f"resized to {size}x{size}; {_convention(plan.backbone.convention)}"),
         ("taps", shapes),
         ("head", f"{_pooling(plan)} -> dense: {expected.features:,} features, {expected.head_parameters:,} parameters"),
         ("keep", plan.keep.replace("_", " ")),
     ]
+
+
+def _convention(convention: Convention) -> str:
+    if isinstance(convention, Scaling):
+        return f"pixels times {_channels(convention.scale)}, plus {_channels(convention.offset)}"
+    return _CONVENTIONS[convention]
+
+
+def _channels(numbers: float | tuple[float, ...]) -> str:
+    return "/".join(f"{number:.4g}" for number in numbers) if isinstance(numbers, tuple) else f"{numbers:.4g}"
 
 
 def _pooling(plan: Plan) -> str:

@@ -1,5 +1,8 @@
+import dataclasses
+
 from kerastune_recipes import catalog
 from kerastune_recipes.describe import describe
+from kerastune_recipes.facts import Scaling
 from kerastune_recipes.plan import resolve
 
 
@@ -28,6 +31,12 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         "RandomFlip(mode=horizontal)",
     ):
         assert said in text
+
+
+def test_a_convention_without_a_name_says_its_numbers(data_facts, backbone_facts):
+    scaling = Scaling(scale=1 / 255, offset=(0.0, -0.5, 1.0))
+    text = described(data_facts, dataclasses.replace(backbone_facts, convention=scaling))
+    assert "resized to 32x32; pixels times 0.003922, plus 0/-0.5/1" in text
 
 
 def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
