@@ -9,6 +9,10 @@ from kerastune_recipes.facts import Convention
 
 # What `weights` may say besides the path of a weights file.
 WEIGHTS = ("imagenet", "none", "demo")
+# How the name of a preset of KerasHub begins, and what `weights` may say of one: its own, or random ones. "imagenet",
+# the default of every recipe, stands for its own.
+HUB = "hub:"
+HUB_WEIGHTS = ("preset", "imagenet", "none")
 # How a weights file of Keras ends, and one that holds a state dict of torch.
 WEIGHTS_FILES = (".weights.h5", ".h5", ".keras")
 STATE_DICTS = (".safetensors", ".pth")
@@ -82,6 +86,18 @@ def find(name: str) -> Backbone:
         hint = did_you_mean(nearest, BACKBONES) or f" There are {', '.join(BACKBONES)}."
         raise BackboneError(f'There is no backbone "{name}".{hint}')
     return BACKBONES[name]
+
+
+def check(name: str) -> None:
+    """Refuse a name that can be no backbone's; whether KerasHub has a preset is told when it is built.
+
+    Raises:
+        BackboneError: There is no backbone of that name.
+    """
+    if name == HUB:
+        raise BackboneError(f'"{HUB}" takes the name of a preset of KerasHub, as in "{HUB}resnet_18_imagenet".')
+    if not name.startswith(HUB):
+        find(name)
 
 
 def _stages(*last_layers: str) -> tuple[Stage, ...]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from kerastune_recipes import sizes
 from kerastune_recipes.data import memory
 from kerastune_recipes.errors import listed
-from kerastune_recipes.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, Scaling
 from kerastune_recipes.forecast import (
     Forecast,
     GroupForecast,
@@ -104,7 +104,7 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
         shapes = (f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(facts.tap, taps) if tap)
         rows += [
             ("backbone", f"{each.name}, weights {each.weights}, {used:,} parameters in use"),
-            ("input", f"resized to {each.image_size}x{each.image_size}; {_CONVENTIONS[each.convention]}"),
+            ("input", f"resized to {each.image_size}x{each.image_size}; {_convention(each.convention)}"),
             ("taps", "; ".join(shapes)),
         ]
     return [
@@ -124,6 +124,16 @@ def _head_by_size(plan: Plan, backbone: BackboneFacts) -> str:
     pooled = head_parameters(plan, feature_count(plan, backbone, "avg"))
     by_size = "; ".join(f"at {size}: {parameters:,}" for size, parameters in sizes_known.items())
     return f"{by_size}; avg or max pooling would need {pooled:,} at any size"
+
+
+def _convention(convention: Convention) -> str:
+    if isinstance(convention, Scaling):
+        return f"pixels times {_channels(convention.scale)}, plus {_channels(convention.offset)}"
+    return _CONVENTIONS[convention]
+
+
+def _channels(numbers: float | tuple[float, ...]) -> str:
+    return "/".join(f"{number:.4g}" for number in numbers) if isinstance(numbers, tuple) else f"{numbers:.4g}"
 
 
 def _pooling(plan: Plan) -> str:

@@ -1,10 +1,37 @@
 """What is known of the data and of the backbone before anything is decided."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
-Convention = Literal["identity", "caffe", "torch", "symmetric"]
+from pydantic import Field
+
+from kerastune_recipes.schema import Record
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Factor = Annotated[_Number, Field(gt=0)]
+
+
+class Scaling(Record):
+    """A convention that has no name: pixels, RGB, 0..255, times `scale`, plus `offset`.
+
+    Args:
+        scale: One factor, or one for each of red, green and blue.
+        offset: What is added afterwards, likewise.
+    """
+
+    scale: _Factor | tuple[_Factor, _Factor, _Factor]
+    offset: _Number | tuple[_Number, _Number, _Number] = 0.0
+
+
+NamedConvention = Literal["identity", "caffe", "torch", "symmetric"]
+Convention = NamedConvention | Scaling
+
+
+def channels(numbers: Iterable[float]) -> float | tuple[float, float, float]:
+    """Return three numbers, of red, green and blue, as a `Scaling` takes them; one where they are the same."""
+    red, green, blue = map(float, numbers)
+    return red if red == green == blue else (red, green, blue)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.model import backbone as networks
+from kerastune_recipes.model import hub
 from kerastune_recipes.plan import BackbonePlan, Plan
 from kerastune_recipes.spec import GIVEN, BackboneSpec, RecipeSpec
 
@@ -132,6 +133,12 @@ def _network(
         convention = "identity" if asked.convention == "auto" else asked.convention
         network = networks.build(own, asked.weights, size)
         return network, networks.inspect(network, asked.name, asked.weights, convention, size)
+    if asked.name.startswith(backbones.HUB):
+        preset = hub.load(asked.name, asked.weights, asked.convention, dry)
+        if size == "auto":
+            size = preset.only_size or rules.image_size(preset.default_size or rules.UNKNOWN_SIZE, 1, data)
+        network = networks.build(preset.network, preset.weights, size)
+        return network, networks.inspect(network, asked.name, preset.weights, preset.convention, size)
     entry = backbones.find(asked.name)
     if size == "auto":
         size = rules.image_size(entry.default_size, entry.minimum_size, data)

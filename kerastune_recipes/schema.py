@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin
 
@@ -58,10 +58,16 @@ def _sentences(record: type[BaseModel], problems: Sequence[Any], data: Any, wher
         if problem["type"] == "too_short" and problem["input"]:
             continue
         by_place.setdefault(_place(problem, data), []).append(problem)
+    # Where a union allows a word or a record, a record with a wrong key is also reported as none of the words.
+    by_place = {place: found for place, found in by_place.items() if not _has_inner(place, by_place)}
     return [
         f"{where}: {_dotted(place, data) or 'the file'}: {_complaint(record, place, found)}"
         for place, found in by_place.items()
     ]
+
+
+def _has_inner(place: tuple[int | str, ...], places: Iterable[tuple[int | str, ...]]) -> bool:
+    return any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
 def _place(problem: Any, data: Any) -> tuple[int | str, ...]:
@@ -83,7 +89,8 @@ def _dotted(place: Sequence[int | str], data: Any) -> str:
     """Write a path as an override would: what has a name is called by it."""
     steps = []
     for step in place:
-        data = data[step] if isinstance(step, int) or (isinstance(data, Mapping) and step in data) else None
+        held = range(len(data)) if isinstance(data, list) else data if isinstance(data, Mapping) else ()
+        data = data[step] if step in held else None
         named = isinstance(step, int) and isinstance(data, Mapping) and isinstance(data.get("name"), str)
         steps.append(data["name"] if named else str(step))
     return ".".join(steps)
@@ -96,7 +103,7 @@ def _complaint(record: type[BaseModel], place: tuple[int | str, ...], problems: 
         hint = did_you_mean(str(place[-1]), known)
         return f'there is no key "{place[-1]}" here.{hint} Known: {", ".join(known)}.'
     if "missing" in kinds:
-        return "this key is missing."
+        return "this key is missing." if isinstance(place[-1], str) else "this item of the list is missing."
     if "value_error" in kinds:
         said = str(kinds["value_error"]["ctx"]["error"])
         return said if said.endswith(("?", ".")) else f"{said}."
@@ -116,7 +123,7 @@ def _rule(problem: Any) -> str:
     if problem["type"] == "too_short":
         return f"a list of at least {problem['ctx']['min_length']}"
     text = problem["msg"].removeprefix("Input ").removeprefix("should be ").removeprefix("should ")
-    return text.replace("valid array", "list").replace("valid dictionary", "mapping")
+    return text.replace("valid array", "list").replace("valid dictionary", "mapping").replace("an object", "a mapping")
 
 
 def _shown(value: object) -> str:

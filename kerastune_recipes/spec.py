@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kerastune_recipes import backbones, durations
 from kerastune_recipes.errors import BackboneError, RecipeError, did_you_mean, listed
+from kerastune_recipes.facts import Convention
 from kerastune_recipes.schema import Record
 
 
@@ -43,22 +44,23 @@ class BackboneSpec(Record):
     """The pretrained network.
 
     Args:
-        name: A name in the table of backbones.
-        weights: "imagenet", "none", "demo", or the path of a weights file; "given" for a network of the user's own.
+        name: A name in the table of backbones, or "hub:" and a preset of KerasHub.
+        weights: "imagenet", "none", "demo", or the path of a weights file; "given" for a network of the user's own,
+            "preset" (or "imagenet") for what a preset of KerasHub holds.
         image_size: Height and width of the network's input, pixels.
-        convention: How raw pixels become its input; `auto` for networks of the table.
+        convention: How raw pixels become its input; `auto` for networks of the table and for presets.
     """
 
     name: str
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=8, le=4096)] | Auto = "auto"
-    convention: Literal["auto", "identity", "caffe", "torch", "symmetric"] = "auto"
+    convention: Auto | Convention = "auto"
 
     @model_validator(mode="after")
     def _is_known(self) -> "BackboneSpec":
         if self.weights != GIVEN:
             try:
-                backbones.find(self.name)
+                backbones.check(self.name)
             except BackboneError as error:
                 raise ValueError(str(error)) from None
         return self

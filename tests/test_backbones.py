@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kerastune_recipes.backbones import BACKBONES, WEIGHTS, Stage, find
+from kerastune_recipes.backbones import BACKBONES, WEIGHTS, Stage, check, find
 from kerastune_recipes.errors import BackboneError
 
 
@@ -44,6 +44,13 @@ def test_a_misspelt_name_is_answered_with_the_nearest(name, nearest):
 def test_a_name_like_no_other_is_answered_with_all_of_them():
     with pytest.raises(BackboneError, match=r'no backbone "banana"\. There are VGG16, VGG19, .*, DemoNet\.'):
         find("banana")
+
+
+def test_a_preset_of_kerashub_may_have_any_name():
+    check("hub:resnet_18_imagenet")
+    check("hub:hf://somebody/something")
+    with pytest.raises(BackboneError, match='There is no backbone "resnet_18_imagenet"'):
+        check("resnet_18_imagenet")
 
 
 def test_every_entry_is_complete():

@@ -1,5 +1,6 @@
 """What users get wrong: each mistake is told in a sentence that names it, and nothing is trained."""
 
+import sys
 from pathlib import Path
 
 import keras
@@ -210,6 +211,17 @@ def test_overrides(told, data, override, problem):
     assert problem in sentence
     assert sentence.endswith((".", "?"))
     assert not Path("out").exists()
+
+
+def test_alexnet_with_the_weights_that_recipes_ask_for(told, data):
+    (problem,) = told(*data, network=("--set", "backbone=AlexNet"))
+    assert problem.startswith('AlexNet has no weights "imagenet"; write "none" or the path of a weights file: torchv')
+
+
+def test_a_preset_without_keras_hub(told, data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    (problem,) = told(*data, network=("--set", "backbone=hub:resnet_18_imagenet"))
+    assert problem.startswith("hub:resnet_18_imagenet takes KerasHub, which cannot be imported here (")
 
 
 def test_memory_that_is_no_size(told, data, monkeypatch):

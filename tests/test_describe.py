@@ -4,6 +4,7 @@ import pytest
 
 from kerastune_recipes import catalog
 from kerastune_recipes.describe import describe
+from kerastune_recipes.facts import Scaling
 from kerastune_recipes.plan import resolve
 
 
@@ -38,6 +39,12 @@ def test_groups_are_told(data_facts, backbone_facts):
     text = described(replace(data_facts, groups=12, grouped_by="folder level 1"), backbone_facts)
     assert "(held out of the training images, stratified, groups whole)" in text
     assert "grouped by folder level 1, 12 groups" in text
+
+
+def test_a_convention_without_a_name_says_its_numbers(data_facts, backbone_facts):
+    scaling = Scaling(scale=1 / 255, offset=(0.0, -0.5, 1.0))
+    text = described(data_facts, replace(backbone_facts, convention=scaling))
+    assert "resized to 32x32; pixels times 0.003922, plus 0/-0.5/1" in text
 
 
 def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):

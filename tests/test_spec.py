@@ -130,6 +130,28 @@ def test_an_ensemble_must_fit_together(ensemble, message):
         read(f"{GOOD}ensemble: {ensemble}\n")
 
 
+@pytest.mark.parametrize(
+    ("convention", "problem"),
+    [
+        ('"torchy"', r'expected a mapping or "auto" or .*; received "torchy"\. Did you mean "torch"\?'),
+        ("{scale: 0}", r"convention.scale: expected greater than 0 or a list; received 0"),
+        ("{scale: [1, 1]}", r"convention.scale.2: this item of the list is missing"),
+        ("{scal: 1, scale: 1}", r'there is no key "scal" here\. Did you mean "scale"\? Known: scale, offset'),
+    ],
+)
+def test_a_convention_is_a_word_or_numbers(convention, problem):
+    assert read(GOOD.replace("ResNet50", "ResNet50, convention: {scale: 0.1, offset: [0, 1, 2]}"))
+    with pytest.raises(RecipeError, match=problem) as caught:
+        read(GOOD.replace("ResNet50", f"ResNet50, convention: {convention}"))
+    assert len(caught.value.problems) == 1
+
+
+def test_a_preset_of_kerashub_is_believed_until_it_is_built():
+    assert read(GOOD.replace("ResNet50", "hub:resnet_18_imagenet")).backbone.name == "hub:resnet_18_imagenet"
+    with pytest.raises(RecipeError, match=r'"hub:" takes the name of a preset of KerasHub, as in "hub:resnet_18'):
+        read(GOOD.replace("ResNet50", '"hub:"'))
+
+
 def test_a_list_is_no_recipe():
     with pytest.raises(RecipeError, match=re.escape("r.yaml: expected keys and values, received [1, 2].")):
         read("[1, 2]")

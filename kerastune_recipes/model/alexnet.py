@@ -10,7 +10,7 @@ from keras import layers
 from safetensors import SafetensorError, safe_open
 
 from kerastune_recipes.backbones import STATE_DICTS
-from kerastune_recipes.errors import BackboneError
+from kerastune_recipes.errors import BackboneError, reason
 
 DEFAULT_SIZE = 224
 # Below it, the last of three poolings without padding has nothing left to pool.
@@ -182,7 +182,7 @@ def _safetensors(file: Path, names: list[str]) -> dict[str, np.ndarray]:
         with safe_open(file, framework="numpy") as tensors:
             return {name: tensors.get_tensor(name) for name in set(names) & set(tensors.keys())}
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: a number format that NumPy lacks
-        raise BackboneError(f'The weights file "{file}" cannot be read as safetensors ({error}).') from error
+        raise BackboneError(f'The weights file "{file}" cannot be read as safetensors ({reason(error)}).') from error
 
 
 def _pickled(file: Path, names: list[str]) -> dict[str, np.ndarray]:
@@ -199,15 +199,11 @@ def _pickled(file: Path, names: list[str]) -> dict[str, np.ndarray]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of another kind fails in many ways
         raise BackboneError(
-            f'The weights file "{file}" cannot be read as a state dict of torch ({_first_line(error)}); '
+            f'The weights file "{file}" cannot be read as a state dict of torch ({reason(error)}); '
             "save it with torch.save(model.state_dict(), PATH)."
         ) from error
     held = state if isinstance(state, Mapping) else {}
     return {name: held[name].detach().float().numpy() for name in names if isinstance(held.get(name), torch.Tensor)}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _misfits(file: Path, name: str, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import socket
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -16,8 +16,8 @@ import keras
 
 from kerastune_recipes.backbones import STATE_DICTS, WEIGHTS, Backbone, Stage, find
 from kerastune_recipes.demo import network as demo
-from kerastune_recipes.errors import BackboneError, did_you_mean, listed
-from kerastune_recipes.facts import BackboneFacts, Convention, LayerFacts, TapFacts
+from kerastune_recipes.errors import BackboneError, did_you_mean, listed, reason
+from kerastune_recipes.facts import BackboneFacts, Convention, LayerFacts, NamedConvention, Scaling, TapFacts, channels
 from kerastune_recipes.model import alexnet
 
 # Families whose constructors are not in keras.applications.
@@ -31,12 +31,24 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_DEVIATION = (0.229, 0.224, 0.225)
 
+# The conventions that leave the channels in their order.
+SCALINGS: Mapping[NamedConvention, Scaling] = {
+    "identity": Scaling(scale=1.0),
+    "symmetric": Scaling(scale=1 / 127.5, offset=-1.0),
+    "torch": Scaling(
+        scale=channels(1 / (255 * deviation) for deviation in _TORCH_DEVIATION),
+        offset=channels(-mean / deviation for mean, deviation in zip(_TORCH_MEAN, _TORCH_DEVIATION, strict=True)),
+    ),
+}
+
 # Weights that follow the data rather than a gradient: those of BatchNormalization and of Normalization.
 _STATISTICS = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 
 # A stage of a user's own model ends where height and width fall below this share of what they were. Half is the rule;
 # a convolution without padding takes a few pixels off an edge and ends nothing.
 _DROP = 0.75
+# What pads a map: a layer, and the operation keras.ops.pad.
+_PADDING = {"ZeroPadding2D", "Pad"}
 
 
 def build(network: str | keras.Model, weights: str, image_size: int, dry: bool = False) -> keras.Model:
@@ -99,7 +111,7 @@ def preprocess(pixels: keras.KerasTensor, convention: Convention, suffix: str = 
     Args:
         pixels: RGB, 0..255, (batch, height, width, 3), as a symbolic tensor of a model being built.
         convention: "identity" leaves them; "symmetric" scales to [-1, 1]; "torch" to ImageNet's mean and deviation;
-            "caffe" swaps to BGR and subtracts ImageNet's mean.
+            "caffe" swaps to BGR and subtracts ImageNet's mean; a `Scaling` says its numbers itself.
         suffix: Set behind the name of the layer, where a model has several.
 
     Returns:
@@ -112,12 +124,9 @@ def preprocess(pixels: keras.KerasTensor, convention: Convention, suffix: str = 
     if convention == "identity":
         return pixels
     if convention == "caffe":
-        return _rescaling(1.0, [-mean for mean in _CAFFE_MEAN], suffix)(keras.ops.flip(pixels, axis=-1))
-    if convention == "torch":
-        scale = [1 / (255 * deviation) for deviation in _TORCH_DEVIATION]
-        offset = [-mean / deviation for mean, deviation in zip(_TORCH_MEAN, _TORCH_DEVIATION, strict=True)]
-        return _rescaling(scale, offset, suffix)(pixels)
-    return _rescaling(1 / 127.5, -1.0, suffix)(pixels)
+        return _rescaling(1.0, tuple(-mean for mean in _CAFFE_MEAN), suffix)(keras.ops.flip(pixels, axis=-1))
+    scaling = convention if isinstance(convention, Scaling) else SCALINGS[convention]
+    return _rescaling(scaling.scale, scaling.offset, suffix)(pixels)
 
 
 def inspect(
@@ -216,7 +225,7 @@ def _untrained(backbone: Backbone, image_size: int) -> keras.Model:
     network = _constructed(backbone, image_size, weights=None)
     if backbone.family == "efficientnet":
         network = keras.models.clone_model(network, call_function=_call_with_deviation)
-    _name_as_in_a_fresh_process(network)
+    name_as_in_a_fresh_process(network)
     return network
 
 
@@ -239,8 +248,12 @@ def _call_with_deviation(layer: keras.layers.Layer, *args, **kwargs):
     return output
 
 
-def _name_as_in_a_fresh_process(network: keras.Model) -> None:
-    """Number the layers and operations that have no names of their own from the network's input on."""
+def name_as_in_a_fresh_process(network: keras.Model) -> None:
+    """Number the layers and operations that have no names of their own from the network's input on.
+
+    Args:
+        network: A network that was just built; it is changed.
+    """
     seen: Counter[str] = Counter()
     for operation in network.operations:
         kind = _snake_case(type(operation).__name__)
@@ -263,12 +276,12 @@ def _load_imagenet(network: keras.Model, backbone: Backbone) -> None:
         return
     try:
         # Keras knows the address and the checksum. It picks the file by the size of the input, so it gets the default.
-        with _patiently():
+        with patiently():
             pretrained = _constructed(backbone, backbone.default_size, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise BackboneError(
             f'The ImageNet weights of {backbone.name} are not at "{file}", where Keras looks for them, and could not '
-            f"be downloaded ({_reason(error)}): connect to the network once, or put {backbone.weights_file} there or "
+            f"be downloaded ({reason(error)}): connect to the network once, or put {backbone.weights_file} there or "
             "set KERAS_HOME to a folder that has it in models/, or use weights: PATH of such a file or weights: none."
         ) from error
     network.set_weights(pretrained.get_weights())
@@ -280,7 +293,7 @@ def _keras_home() -> Path:
 
 
 @contextlib.contextmanager
-def _patiently() -> Iterator[None]:
+def patiently() -> Iterator[None]:
     """Give up on a silent server, and keep Keras's progress bar out of what the program prints."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE)
@@ -308,17 +321,13 @@ def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
     except Exception as error:  # a file of another network fails in many ways: ValueError, OSError, KeyError ...
         raise BackboneError(
             f'The weights file "{file}" cannot be read, or is not of {backbone.name} without its classifier '
-            f"({_reason(error)})."
+            f"({reason(error)})."
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of an exception's message, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
-
-
-def _rescaling(scale: float | list[float], offset: float | list[float], suffix: str) -> keras.layers.Rescaling:
+def _rescaling(
+    scale: float | tuple[float, ...], offset: float | tuple[float, ...], suffix: str
+) -> keras.layers.Rescaling:
     # float32 under any policy: in half precision, pixels would lose their last bits before they are scaled.
     return keras.layers.Rescaling(scale, offset, dtype="float32", name=f"preprocessing{suffix}")
 
@@ -394,7 +403,7 @@ def _derived_stages(network: keras.Model, outputs: Sequence[TapFacts]) -> list[S
     What counts is the largest map still to come: one that is small for a while, as inside squeeze-and-excitation, ends
     nothing. Padding only prepares a drop and belongs to what follows. Every stage holds weights.
     """
-    padding = {layer.name for layer in network.layers if isinstance(layer, keras.layers.ZeroPadding2D)}
+    padding = {each.name for each in network.operations if type(each).__name__ in _PADDING}
     weighted = {layer.name for layer in network.layers if layer.weights}
     maps = [output for output in outputs if output.layer not in padding]
     heights = [output.shape[0] for output in maps]

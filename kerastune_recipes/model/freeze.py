@@ -50,11 +50,9 @@ def freeze(
 
 
 def _batch_norms(layer: keras.layers.Layer) -> Iterator[keras.layers.BatchNormalization]:
-    """Yield the layer, or those inside a layer that is a model itself, where they are BatchNormalization."""
-    if isinstance(layer, keras.layers.BatchNormalization):
-        yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from _batch_norms(inner)
+    """Yield the layer, and those inside a layer that is made of others, where they are BatchNormalization."""
+    # Keras has no public way to the layers inside a layer.
+    yield from (each for each in layer._flatten_layers() if isinstance(each, keras.layers.BatchNormalization))
 
 
 @contextmanager
@@ -79,6 +77,7 @@ def _rates_to_still(backbone: keras.Model, frozen: Mapping[str, bool]) -> dict[k
     rates, still = {}, True
     for layer in backbone.layers:
         still = frozen.get(layer.name, still)
-        if isinstance(layer, keras.layers.Dropout) and still:
-            rates[layer] = layer.rate
+        for each in layer._flatten_layers():
+            if isinstance(each, keras.layers.Dropout) and still:
+                rates[each] = each.rate
     return rates

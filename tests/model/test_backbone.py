@@ -12,6 +12,7 @@ import pytest
 from kerastune_recipes.backbones import BACKBONES, Stage, find
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError
+from kerastune_recipes.facts import Scaling
 from kerastune_recipes.model import alexnet
 from kerastune_recipes.model.backbone import build, inspect, output_of, preprocess
 
@@ -106,6 +107,16 @@ def test_preprocessing_equals_the_familys_own(name):
 
     # Single precision holds about seven digits, and caffe's values go up to 150.
     np.testing.assert_allclose(ours(pixels), expected, rtol=1e-6, atol=1e-4)
+
+
+def test_preprocessing_by_numbers():
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    image = keras.Input((8, 8, 3))
+    scaling = Scaling(scale=1 / 255, offset=(0.0, 1.0, 2.0))
+
+    ours = keras.Model(image, preprocess(image, scaling))
+
+    np.testing.assert_allclose(ours(pixels), pixels / 255 + [0, 1, 2], rtol=1e-6)
 
 
 def test_a_model_with_preprocessing_loads_where_this_package_is_not_imported(tmp_path):
@@ -326,6 +337,17 @@ def test_the_stages_of_an_own_model_end_where_the_resolution_drops():
         "excite": "stage2",
         "third": "stage3",
     }
+
+
+def test_no_stage_ends_in_padding():
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="first")(image)
+    x = keras.ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=-np.inf)
+    x = keras.layers.MaxPooling2D(3, 2)(x)
+    x = keras.layers.Conv2D(8, 3, padding="same", name="second")(x)
+    facts = inspect(keras.Model(image, x), "own", "none", "identity", 32)
+
+    assert [tap.layer for tap in facts.taps] == ["first", "second"]
 
 
 def test_the_facts_of_a_layer_count_its_statistics():

@@ -8,6 +8,24 @@ from kerastune_recipes.model.assemble import assemble
 from kerastune_recipes.model.freeze import freeze, still_dropout
 
 
+class Block(keras.layers.Layer):
+    """A layer made of others, as in keras_hub."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = keras.layers.Conv2D(4, 3, padding="same")
+        self.norm = keras.layers.BatchNormalization()
+        self.drop = keras.layers.Dropout(0.5)
+
+    def build(self, shape):
+        self.convolution.build(shape)
+        self.norm.build((*shape[:-1], 4))
+        self.built = True
+
+    def call(self, x, training=False):
+        return self.drop(self.norm(self.convolution(x), training=training), training=training)
+
+
 def own_network() -> keras.Model:
     """A user's network with a model inside it, BatchNormalization included, and dropout."""
     image = keras.Input((16, 16, 3))
@@ -18,10 +36,15 @@ def own_network() -> keras.Model:
     return keras.Model(image, keras.layers.Conv2D(8, 3, strides=2, name="last")(hidden), name="own")
 
 
-@pytest.fixture
-def own(assembled):
+def composite_network() -> keras.Model:
+    image = keras.Input((16, 16, 3))
+    return keras.Model(image, keras.layers.Conv2D(8, 3, strides=2, name="last")(Block(name="block")(image)), name="own")
+
+
+@pytest.fixture(params=[own_network])
+def own(assembled, request):
     plan, _, _ = assembled()
-    network = own_network()
+    network = request.param()
     facts = networks.inspect(network, "own", "given", "identity", 16)
     backbone = {"name": "own", "weights": "given", "image_size": 16, "convention": "identity"}
     data = plan.to_data() | {"backbone": backbone, "features": {"taps": list(facts.stages[-1:]), "views": 1}}
@@ -38,6 +61,19 @@ def test_batch_norm_inside_a_nested_model_is_frozen_too(own):
     network.core.fit(random.uniform(0, 255, (8, 16, 16, 3)), np.arange(8) % 3, epochs=1, verbose=0)
     for old, new in zip(before, network.backbone.get_layer("block").layers[1].weights, strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("own", [composite_network], indirect=True)
+def test_batch_norm_and_dropout_inside_a_layer_rest_too(own):
+    facts, network = own
+    groups = trainable.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    freeze(network, groups, "frozen")
+    block = network.backbone.get_layer("block")
+    assert {variable.name for variable in block.trainable_variables} == {"kernel", "bias"}
+    frozen = trainable.groups([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
+    with still_dropout(network.backbone, frozen):
+        assert block.drop.rate == 0
+    assert block.drop.rate == 0.5
 
 
 def test_trained_batch_norm_takes_the_momentum(own):
