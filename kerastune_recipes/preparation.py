@@ -11,7 +11,7 @@ from kerastune_recipes import plan as plans
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
-from kerastune_recipes.errors import RecipeError
+from kerastune_recipes.errors import RecipeError, listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.model import hub
@@ -62,7 +62,7 @@ def prepare(
         dataset = dataset.pooled()
     data = dataset.facts()
     networks, facts = _networks(content, data, own, dry)
-    if own is None and not content.ensemble and content.head.pooling == "flatten":
+    if content.head.pooling == "flatten" and facts.name in backbones.BACKBONES and not content.ensemble:
         facts = replace(facts, elsewhere=_elsewhere(facts))
     if isinstance(content, Plan):
         plan = content
@@ -116,6 +116,11 @@ def _common_size(asked: Sequence[BackboneSpec | BackbonePlan], data: DatasetFact
     stated = [each.image_size for each in asked if each.image_size != "auto"]
     if stated:
         return stated[0]
+    presets = [each.name for each in asked if each.name.startswith(backbones.HUB)]
+    if presets:
+        raise RecipeError(
+            f"ensemble: the size of {listed(presets)} is not known before it is built; give backbone.image_size."
+        )
     entries = [backbones.find(each.name) for each in asked if each.weights != GIVEN]
     sizes = [rules.image_size(entry.default_size, entry.minimum_size, data) for entry in entries]
     if own is not None and own.input_shape[1]:
