@@ -59,12 +59,13 @@ def _data_rows(data: DatasetFacts) -> list[tuple[str, str]]:
     test = "none" if data.test is None else f"{sum(data.test)}"
     whole = ", groups whole" if data.groups else ""
     held = f" (held out of the training images, stratified{whole})" if data.held_out else ""
+    more = f", {data.unlabeled} unlabelled" if data.unlabeled else ""
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
     return [
         ("data", data.source),
-        ("images", f"{data.train_images} training, {data.validation_images} validation{held}, {test} test"),
+        ("images", f"{data.train_images} training, {data.validation_images} validation{held}, {test} test{more}"),
         ("classes", f"{data.classes}: {counts}"),
-        *([("groups", f"grouped by {data.grouped_by}, {data.groups} groups")] if data.groups else []),
+        *([("grouped by", f"{data.grouped_by}, {data.groups} groups")] if data.groups else []),
         (
             "sizes",
             f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "

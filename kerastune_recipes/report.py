@@ -103,6 +103,8 @@ class Report:
                 "validation": data.validation_images,
                 "test": sum(data.test) if data.test else 0,
                 "classes": list(data.class_names),
+                "groups": data.groups,
+                "unlabeled": data.unlabeled,
             },
             "backbone": plan.backbone.to_data(),
             "phases": [_phase(outcome) for outcome in outcomes],

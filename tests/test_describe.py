@@ -38,6 +38,10 @@ def test_groups_are_told(data_facts, backbone_facts):
     assert "grouped by folder level 1, 12 groups" in text
 
 
+def test_unlabelled_images_are_told(data_facts, backbone_facts):
+    assert "none test, 300 unlabelled" in described(replace(data_facts, unlabeled=300), backbone_facts)
+
+
 def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
     text = described(data_facts, backbone_facts, **{"head.pooling": "flatten"})
     assert "flatten (parameters grow with the square of the image size; avg pooling would not)" in text
