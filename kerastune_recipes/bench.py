@@ -9,7 +9,7 @@ import numpy as np
 from kerastune_recipes import distribution
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.forecast import feature_counts
-from kerastune_recipes.frozen import TRAIN, VALIDATION, Frozen, Images, Source
+from kerastune_recipes.frozen import TRAIN, UNLABELED, VALIDATION, Frozen, Images, Source
 from kerastune_recipes.model.assemble import Member, Network
 from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.plan import Plan
@@ -92,7 +92,8 @@ class Bench:
         """
         images = self.images[TRAIN]
         parts = {TRAIN: images.select(train), VALIDATION: images.select(validation)}
-        return replace(self, images=parts, _frozen=[])
+        more = {UNLABELED: self.images[UNLABELED]} if UNLABELED in self.images else {}
+        return replace(self, images=parts | more, _frozen=[])
 
 
 def _about(member: Member) -> str:

@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = _command(commands, "evaluate", _evaluate, "measure a trained model on labelled images")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
     evaluate.add_argument("--data", required=True, help=f"{_DATA}; its test split where it has one, else all of it")
+    _add_group_by(evaluate)
     _add_json(evaluate)
 
     predict = _command(commands, "predict", _predict, "predict the classes of images")
@@ -122,8 +123,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("recipe", nargs="+", help=_RECIPE)
     _add_data(compare)
     compare.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
-    compare.add_argument("--group-by", metavar="WHAT", help="keep images together that belong together, as for run")
-    compare.add_argument("--unlabeled", metavar="DIR", help="folder of images without labels, as for run")
     compare.add_argument(
         "--scratch", action="store_true", help="add each recipe on random weights, and from_scratch on its backbone"
     )
@@ -153,9 +152,27 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="change one thing in the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
     )  # fmt: skip
+    _add_group_by(parser)
+    parser.add_argument(
+        "--unlabeled", metavar="DIR",
+        help="images without labels, for recipes that learn from them: a folder with images at any depth, or a CSV "
+        "file with a column path",
+    )  # fmt: skip
     parser.add_argument(
         "--folds", type=int, metavar="K", help="judge by K-fold cross-validation, not by a hold-out, and refit on all"
     )
+
+
+def _add_group_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--group-by", type=_group_by, metavar="LEVEL_OR_COLUMN",
+        help="what tells which images belong together and are never divided between training and validation: 1 for "
+        "the folders inside the class folders, as in ants/patient7/1.jpg, or a column of the CSV file",
+    )  # fmt: skip
+
+
+def _group_by(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
@@ -257,13 +274,18 @@ def _validate(options: argparse.Namespace) -> None:
         raise RequestError(*problems)
 
 
+def _data(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of the data, as Recipe takes it."""
+    return {"folds": options.folds, "group_by": options.group_by, "unlabeled": options.unlabeled}
+
+
 def _plan(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     _start_keras()
     if options.save or options.json:
         if options.save:
             _refuse_existing(options.save)
-        plan = recipe.plan(options.data, seed=options.seed, folds=options.folds)
+        plan = recipe.plan(options.data, seed=options.seed, **_data(options))
         if options.save:
             _write(options.save, yaml_files.dump(plan.to_data()))
         if options.json:
@@ -271,7 +293,7 @@ def _plan(options: argparse.Namespace) -> None:
             return
         print(f"{options.save}: edit it, then kerastune run {options.save} --data {options.data}")
         return
-    print(recipe.describe(options.data, seed=options.seed, folds=options.folds), end="")
+    print(recipe.describe(options.data, seed=options.seed, **_data(options)), end="")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -287,7 +309,7 @@ def _run(options: argparse.Namespace) -> None:
         resume=options.resume,
         overwrite=options.overwrite,
         cache=not options.no_cache,
-        folds=options.folds,
+        **_data(options),
     )
     if options.json:
         print(json.dumps(report.record))
@@ -301,7 +323,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _start_keras()
     from kerastune_recipes import evaluation, output
 
-    scores = evaluation.evaluate(output.load(options.folder), options.data)
+    scores = evaluation.evaluate(output.load(options.folder), options.data, options.group_by)
     if options.json:
         print(json.dumps(scores))
         return
@@ -360,13 +382,11 @@ def _compare(options: argparse.Namespace) -> None:
         recipes,
         options.data,
         seeds=options.seeds,
-        folds=options.folds,
         scratch=options.scratch,
         out=options.out,
         strategy=options.strategy,
         cache=not options.no_cache,
-        group_by=options.group_by,
-        unlabeled=options.unlabeled,
+        **_data(options),
     )
     if options.json:
         print(json.dumps(comparison.record))

@@ -274,8 +274,8 @@ class _Work:
 
     def open(self, seed: int) -> Dataset:
         """Open the images as a run with that seed does."""
-        grouped = {key: value for key, value in self.options.items() if key == "group_by"}
-        return open_dataset(self.ds, seed=seed, **grouped)
+        of_data = {key: value for key, value in self.options.items() if key in ("group_by", "unlabeled")}
+        return open_dataset(self.ds, seed=seed, **of_data)
 
     def plan(self) -> None:
         """See that all recipes fit the images and their backbones, before any is run.

@@ -78,12 +78,13 @@ def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
         whole = ", groups whole" if data.groups else ""
         held = f" (held out of the training images, stratified{whole})" if data.held_out else ""
         judged = f"{data.validation_images} validation{held}"
+    more = f", {data.unlabeled} unlabelled" if data.unlabeled else ""
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
     return [
         ("data", data.source),
-        ("images", f"{data.train_images} training, {judged}, {test} test"),
+        ("images", f"{data.train_images} training, {judged}, {test} test{more}"),
         ("classes", f"{data.classes}: {counts}"),
-        *([("groups", f"grouped by {data.grouped_by}, {data.groups} groups")] if data.groups else []),
+        *([("grouped by", f"{data.grouped_by}, {data.groups} groups")] if data.groups else []),
         (
             "sizes",
             f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "

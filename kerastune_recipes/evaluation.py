@@ -74,12 +74,13 @@ def _pixels(image: Any) -> np.ndarray:
     return pictures.decode(Path(image)) if isinstance(image, str | Path) else pictures.to_rgb(image)
 
 
-def evaluate(saved: Saved, ds: Any) -> dict[str, Any]:
+def evaluate(saved: Saved, ds: Any, group_by: Any = None) -> dict[str, Any]:
     """Measure a trained model.
 
     Args:
         saved: The model and its classes.
         ds: Labelled images in any form a run takes; the test split where there is one, otherwise all of them.
+        group_by: As for a run: where the images of a folder lie.
 
     Returns:
         `images`, and what `metrics.summary` gives.
@@ -87,6 +88,6 @@ def evaluate(saved: Saved, ds: Any) -> dict[str, Any]:
     Raises:
         DataError: The images cannot be used, or have classes the model does not know.
     """
-    samples = open_for_evaluation(ds, saved.class_names)
+    samples = open_for_evaluation(ds, saved.class_names, group_by)
     probabilities = _probabilities(saved.model, samples.read, len(samples))
     return {"images": len(samples), **metrics.summary(probabilities, samples.labels)}

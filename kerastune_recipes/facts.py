@@ -50,6 +50,7 @@ class DatasetFacts:
         largest_size: Height and width of the largest image, pixels.
         groups: Groups of training and validation images that are never divided, or None where images stand alone.
         grouped_by: What groups them, in words.
+        unlabeled: Images without labels.
     """
 
     source: str
@@ -63,6 +64,7 @@ class DatasetFacts:
     largest_size: tuple[int, int]
     groups: int | None = None
     grouped_by: str | None = None
+    unlabeled: int = 0
 
     @property
     def train_images(self) -> int:

@@ -3,7 +3,6 @@
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -14,8 +13,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.data import decoding
-from kerastune_recipes.data.samples import Samples
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.store import DIGEST_BYTES, Space
 from kerastune_recipes.views import WHOLE, View
 
@@ -52,31 +50,22 @@ class Extracted:
     seconds_aside: float
 
 
-def digests(samples: Samples, views: Sequence[View]) -> list[bytes]:
+def digests(samples: Pictures, views: Sequence[View]) -> list[bytes]:
     """Return the key of each view of each image: image by image, its views side by side.
 
     Raises:
         DataError: Images that cannot be read, all of them.
     """
-
-    def of(index: int) -> list[bytes] | str:
-        try:
-            content = samples.digest(index)
-        except DataError as error:
-            return str(error)
-        return [blake2b(content + view.name.encode(), digest_size=DIGEST_BYTES).digest() for view in views]
-
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(of, range(len(samples))))
-    problems = [each for each in found if isinstance(each, str)]
-    if problems:
-        raise DataError(*problems)
-    return [key for keys in found for key in keys if isinstance(key, bytes)]
+    return [
+        blake2b(content + view.name.encode(), digest_size=DIGEST_BYTES).digest()
+        for content in samples.digests()
+        for view in views
+    ]
 
 
 def extract(
     extractor: keras.Model,
-    samples: Samples,
+    samples: Pictures,
     size: int,
     space: Space,
     views: Sequence[View] = (WHOLE,),
@@ -220,7 +209,9 @@ def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[Vie
     return [(image, [views[row % len(views)] for row in rows]) for image, rows in by_image]
 
 
-def _read(samples: Samples, wanted: decoding.Wanted, size: int, pixels: Any | None, ahead: int) -> Iterator[np.ndarray]:
+def _read(
+    samples: Pictures, wanted: decoding.Wanted, size: int, pixels: Any | None, ahead: int
+) -> Iterator[np.ndarray]:
     if pixels is None or any(view.crop for _, views in wanted for view in views):
         yield from decoding.stream(samples, wanted, size, ahead)
         return

@@ -39,9 +39,9 @@ def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
     Raises:
         WorkError: Training diverged.
     """
-    plan, samples = bench.plan, bench.images[TRAIN].samples
+    plan, images = bench.plan, bench.images[TRAIN]
     assert plan.folds is not None  # otherwise nobody calls this
-    fold_of = splits.stratified_folds(samples.labels, plan.folds, bench.seed, samples.groups)
+    fold_of = splits.stratified_folds(images.labels, plan.folds, bench.seed, images.groups, plan.class_names)
     untouched = bench.network.model.get_weights()
     found = []
     for fold in range(plan.folds):
@@ -51,11 +51,11 @@ def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
         found.append(phases.run(part, plan.phases, book.part(f"fold_{fold + 1}"), begin))
     out_of_fold = [_out_of_fold(each, fold_of) for each in zip(*found, strict=True)]
     outcomes = [
-        _judged(each, probabilities, samples.labels)
+        _judged(each, probabilities, images.labels)
         for each, probabilities in zip(zip(*found, strict=True), out_of_fold, strict=True)
     ]
     chosen = phases.chosen(outcomes, plan.keep)
-    bench.display.line(f"{outcomes[chosen].name} is refitted on all {len(samples)} images")
+    bench.display.line(f"{outcomes[chosen].name} is refitted on all {len(images.labels)} images")
     bench.network.model.set_weights(untouched)
     bench.weights_moved()
     refitted = phases.run(bench, plan.phases[: chosen + 1], book.part("refit"), begin)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kerastune_recipes import features, solvers
 from kerastune_recipes.data.arrays import Selected
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.samples import Pictures, Samples
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
@@ -33,12 +33,19 @@ class Images:
         pixels: uint8 (n, s, s, 3), decoded, or None where nothing but features is needed of them.
     """
 
-    samples: Samples
+    samples: Pictures
     pixels: Any = None
 
     @property
     def labels(self) -> np.ndarray:
+        """Their labels; unlabelled images have none to be asked for."""
+        assert isinstance(self.samples, Samples)
         return self.samples.labels
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Which of them belong together, if anything says so."""
+        return self.samples.groups if isinstance(self.samples, Samples) else None
 
     def select(self, places: np.ndarray) -> "Images":
         """Return some of the images; their pixels are not copied."""
@@ -152,7 +159,7 @@ class Frozen:
 
         It is kept. With `every_image`, each of the training images is held out once, see `solvers.solve`.
         """
-        train, rows = self.images[TRAIN].samples, self.features(TRAIN).rows
+        train, rows = self.images[TRAIN], self.features(TRAIN).rows
         solved = solvers.solve(
             plan,
             rows,
@@ -185,7 +192,7 @@ class Frozen:
         found.update(json.dumps(stated).encode())
         found.update("".join(source.space.folder.name for source in self.sources[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
-        train = self.images[TRAIN].samples
+        train = self.images[TRAIN]
         found.update(train.labels.tobytes() + (b"" if train.groups is None else train.groups.tobytes()))
         if plan.pseudo_labels:
             found.update(b"".join(self._keys_of(UNLABELED)))

@@ -154,4 +154,8 @@ def mark_of(dataset: Dataset) -> str:
             digest.update("\n".join(map(str, split.names)).encode())
             digest.update(split.labels.tobytes())
             digest.update(split.sizes.tobytes())
+            digest.update(b"" if split.groups is None else split.groups.tobytes())
+    if dataset.unlabeled is not None:
+        digest.update("\n".join(dataset.unlabeled.names).encode())
+        digest.update(dataset.unlabeled.sizes.tobytes())
     return digest.hexdigest()

@@ -153,6 +153,11 @@ class Plan(Record):
         return any(phase.fit for phase in self.phases)
 
     @property
+    def takes_unlabeled(self) -> bool:
+        """Whether any head learns from unlabelled images."""
+        return any(phase.solve and phase.solve.pseudo_labels for phase in self.phases)
+
+    @property
     def squares(self) -> bool:
         """Whether the head is given the squares of the features too, which naive Bayes takes."""
         return any(phase.solve and phase.solve.head == "naive_bayes" for phase in self.phases)
@@ -402,6 +407,11 @@ def _taps_problems(taps: Sequence[str], backbone: BackboneFacts) -> list[str]:
 
 def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str) -> list[str]:
     problems: list[str] = []
+    if solve.pseudo_labels and not data.unlabeled:
+        problems.append(
+            f"{where}.pseudo_labels: {solve.pseudo_labels.method} learns from unlabelled images, and there are none; "
+            "give a folder of them by --unlabeled DIR (in Python unlabeled=)."
+        )
     if solve.folds == 1:
         problems.append(f"{where}.folds: cross-validation takes 2 folds or more, or 0 for none; received 1.")
     elif len(solve.strengths) > 1 and not solve.folds:

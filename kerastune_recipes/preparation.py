@@ -37,7 +37,15 @@ class Prepared:
 
 
 def prepare(
-    name: str, content: RecipeSpec | Plan, ds: Any, *, seed: int, own: keras.Model | None = None, dry: bool = False
+    name: str,
+    content: RecipeSpec | Plan,
+    ds: Any,
+    *,
+    seed: int,
+    own: keras.Model | None = None,
+    dry: bool = False,
+    group_by: Any = None,
+    unlabeled: Any = None,
 ) -> Prepared:
     """Open the data, build the network and resolve the plan.
 
@@ -48,6 +56,8 @@ def prepare(
         seed: Of the hold-out, and of everything random that follows.
         own: A network of the user's own in place of one of the table.
         dry: Leave the network's weights random: nothing is read, nothing but the plan may be used.
+        group_by: As for `open_dataset`.
+        unlabeled: As for `open_dataset`.
 
     Raises:
         DataError: The images cannot be used.
@@ -57,7 +67,7 @@ def prepare(
     if not dry:
         # Before the network is built, whose weights may be random.
         keras.utils.set_random_seed(seed)
-    dataset = open_dataset(ds, seed=seed)
+    dataset = open_dataset(ds, seed=seed, group_by=group_by, unlabeled=unlabeled)
     if content.folds:
         dataset = dataset.pooled()
     data = dataset.facts()

@@ -15,6 +15,7 @@ from kerastune_recipes.spec import GIVEN, RecipeSpec
 if TYPE_CHECKING:
     import keras
 
+    from kerastune_recipes.preparation import Prepared
     from kerastune_recipes.report import Report
 
 
@@ -87,13 +88,17 @@ class Recipe:
             raise RecipeError(f"{self.name}: a plan says itself how it is judged; write folds: {folds} in its file.")
         return RecipeSpec.from_data({**self.content.to_data(), "folds": folds}, self.name)
 
-    def plan(self, ds: Any, seed: int = 0, folds: int | None = None) -> Plan:
+    def plan(
+        self, ds: Any, seed: int = 0, folds: int | None = None, group_by: Any = None, unlabeled: Any = None
+    ) -> Plan:
         """Say what `run` would do, without training and without a forward pass.
 
         Args:
             ds: The images, in any form that `run` takes.
             seed: Of the hold-out.
             folds: As for `run`.
+            group_by: As for `run`.
+            unlabeled: As for `run`.
 
         Raises:
             DataError: The images cannot be used.
@@ -104,21 +109,34 @@ class Recipe:
             >>> Recipe.from_name("small_similar").plan("demo:digits").features.views
             1
         """
-        from kerastune_recipes.preparation import prepare
+        return self._prepared(ds, seed, folds, group_by, unlabeled).plan
 
-        return prepare(self.name, self._judged_by(folds), ds, seed=seed, own=self.network, dry=True).plan
-
-    def describe(self, ds: Any, seed: int = 0, folds: int | None = None) -> str:
+    def describe(
+        self, ds: Any, seed: int = 0, folds: int | None = None, group_by: Any = None, unlabeled: Any = None
+    ) -> str:
         """Return in words what `run` would do; for the arguments see `plan`.
 
         Example:
             >>> print(Recipe.from_name("small_similar").describe("demo:digits"))
         """
         from kerastune_recipes.describe import describe
+
+        prepared = self._prepared(ds, seed, folds, group_by, unlabeled)
+        return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
+
+    def _prepared(self, ds: Any, seed: int, folds: int | None, group_by: Any, unlabeled: Any) -> "Prepared":
         from kerastune_recipes.preparation import prepare
 
-        prepared = prepare(self.name, self._judged_by(folds), ds, seed=seed, own=self.network, dry=True)
-        return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
+        return prepare(
+            self.name,
+            self._judged_by(folds),
+            ds,
+            seed=seed,
+            own=self.network,
+            dry=True,
+            group_by=group_by,
+            unlabeled=unlabeled,
+        )
 
     def run(
         self,
@@ -132,6 +150,8 @@ class Recipe:
         verbose: bool = True,
         cache: bool = True,
         folds: int | None = None,
+        group_by: Any = None,
+        unlabeled: Any = None,
     ) -> "Report":
         """Train a model.
 
@@ -151,6 +171,13 @@ class Recipe:
                 computed. `KERASTUNE_CACHE` says where it lies, `KERASTUNE_CACHE_LIMIT` how large it may grow.
             folds: Judge the phases by cross-validation of so many folds, stratified, instead of by a hold-out, and
                 refit the one that is kept on all images. Validation images that are given join the others.
+            group_by: What tells which images belong together and are never divided between training and validation:
+                for a folder the level of the folders inside the class folders, 1 for ants/patient7/1.jpg; for a CSV
+                or DataFrame a column, for TFDS a feature; for arrays or a tf.data.Dataset an array with the group of
+                each image; for a dictionary any of these, or a dictionary of them by split.
+            unlabeled: Images without labels, for recipes that learn from them: a folder with images at any depth, a
+                CSV or DataFrame of path, a list of paths, an array or list of images, or a tf.data.Dataset of images.
+                They may lie in unlabeled/ beside train/, too, or under "unlabeled" in a dictionary.
 
         Returns:
             The report, with the model in it.
@@ -171,7 +198,9 @@ class Recipe:
         strategy = distribution.choose(strategy)
         content = self._judged_by(folds)
         with distribution.scope(strategy):
-            prepared = prepare(self.name, content, ds, seed=seed, own=self.network)
+            prepared = prepare(
+                self.name, content, ds, seed=seed, own=self.network, group_by=group_by, unlabeled=unlabeled
+            )
         display = Display(verbose)
         runner.check(prepared.plan, strategy)
         book = journal.find(folder, prepared.plan, prepared.dataset, seed, resume)

@@ -104,6 +104,8 @@ class Report:
                 "test": sum(data.test) if data.test else 0,
                 "classes": list(data.class_names),
                 **({"folds": plan.folds} if plan.folds else {}),
+                "groups": data.groups,
+                "unlabeled": data.unlabeled,
             },
             "backbone": plan.backbone.to_data(),
             **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),

@@ -15,7 +15,7 @@ from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.folds import Judged
-from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images
+from kerastune_recipes.frozen import TEST, TRAIN, UNLABELED, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal
 from kerastune_recipes.model.assemble import Network, assemble
 from kerastune_recipes.plan import Plan
@@ -109,6 +109,8 @@ def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]
         found[VALIDATION] = Images(dataset.validation)
     if dataset.test is not None:
         found[TEST] = Images(dataset.test)
+    if dataset.unlabeled is not None and plan.takes_unlabeled:
+        found[UNLABELED] = Images(dataset.unlabeled)
     if not plan.fits:
         return found
     problems: list[str] = []

@@ -133,6 +133,8 @@ class SolveSpec(Record):
 
     @model_validator(mode="after")
     def _fits(self) -> "SolveSpec":
+        if self.pseudo_labels and (self.head != "logistic_regression" or self.taps == "best"):
+            raise ValueError("pseudo_labels: only logistic_regression on all taps learns from unlabelled images")
         low, high = SHRINKAGE
         if self.head == "lda" and self.regularization != "auto" and not low <= self.regularization <= high:
             raise ValueError(

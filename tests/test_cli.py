@@ -123,6 +123,27 @@ def test_plan_says_what_a_run_would_do(shell, ants_and_bees):
     assert "2 steps" in plan.out
 
 
+def test_groups_and_unlabelled_images_by_option(shell, photos):
+    for patient in range(5):
+        photos(f"photos/ants/p{patient}", **{"left": 1, "right": 1})
+        photos(f"photos/bees/p{patient}", **{"left": 1, "right": 1})
+    photos("pool", size=16, any=3)
+    plan = shell("plan", *QUICK, "--data", "photos", "--group-by", "1", "--unlabeled", "pool")
+    assert "16 training, 4 validation (held out of the training images, stratified, groups whole)" in plan.out
+    assert "3 unlabelled" in plan.out
+    assert re.search(r"grouped by +folder level 1, 5 groups", plan.out)
+
+    ungrouped = shell("plan", *QUICK, "--data", "photos")
+    assert ungrouped.status == 2
+    assert "or give group_by=1 (--group-by 1) where each holds images that belong together." in ungrouped.err
+    mistaken = shell("plan", *QUICK, "--data", "photos", "--group-by", "patient", "--unlabeled", "pol")
+    assert mistaken.err.splitlines()[1:] == [
+        "- photos: the images of a folder are grouped by the level of a folder inside the class folders, counted from "
+        '1, as in ants/patient7/1.jpg; received "patient".',
+        '- unlabeled: pol: there is no such folder. Did you mean "pool"?',
+    ]
+
+
 def test_plan_as_json(shell, ants_and_bees):
     plan = json.loads(shell("plan", *QUICK, "--data", ants_and_bees, "--json").out)
     assert plan["class_names"] == ["ants", "bees"]
@@ -267,6 +288,13 @@ def test_evaluate_takes_the_test_split(shell, finished):
 def test_evaluate_takes_all_images_where_there_is_no_test_split(shell, finished):
     scores = json.loads(shell("evaluate", finished, "--data", finished.parent / "data" / "train", "--json").out)
     assert scores["images"] == 12
+
+
+def test_evaluate_takes_grouped_folders(shell, finished, photos):
+    photos("photos/ants", p1=2)
+    photos("photos/bees", p2=1)
+    scores = json.loads(shell("evaluate", finished, "--data", "photos", "--group-by", "1", "--json").out)
+    assert scores["images"] == 3
 
 
 def test_evaluate_refuses_other_classes(shell, finished, photos):

@@ -47,6 +47,10 @@ def test_a_convention_without_a_name_says_its_numbers(data_facts, backbone_facts
     assert "resized to 32x32; pixels times 0.003922, plus 0/-0.5/1" in text
 
 
+def test_unlabelled_images_are_told(data_facts, backbone_facts):
+    assert "none test, 300 unlabelled" in described(replace(data_facts, unlabeled=300), backbone_facts)
+
+
 def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
     twice = replace(
         backbone_facts,

@@ -34,6 +34,7 @@ def test_solved_heads_pass_every_image_once():
     assert phase["features_computed"] == 30
     assert report.record["data"] | {"source": ""} == {
         "source": "", "train": 30, "validation": 0, "test": 0, "classes": ["0", "1", "2"], "folds": 5,
+        "groups": None, "unlabeled": 0,
     }  # fmt: skip
     assert report.splits["validation"].probabilities.shape == (30, 3)
     assert report.plan.folds == report.plan.phases[0].solve.folds == 5

@@ -41,6 +41,7 @@ def test_the_report_has_what_others_rely_on(run):
     assert record == json.loads(json.dumps(report.record))
     assert record["data"] | {"source": ""} == {
         "source": "", "train": 24, "validation": 6, "test": 12, "classes": ["0", "1", "2"],
+        "groups": None, "unlabeled": 0,
     }  # fmt: skip
     assert [phase["kind"] for phase in record["phases"]] == ["solve", "fit"]
     solve, fit = record["phases"]

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from kerastune_recipes.data import decoding, memory
 from kerastune_recipes.data.memory import Budget
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.data.spool import GIB, FileArray, Rows
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.views import WHOLE
 
 
 def load(
-    samples: Samples,
+    samples: Pictures,
     size: int,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,

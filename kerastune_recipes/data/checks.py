@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from kerastune_recipes.data.images import CHANNELS, is_image_shape
+from kerastune_recipes.data.samples import Pictures, Samples
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
 _MOST_REASONS = 10
@@ -350,6 +351,31 @@ def groups_apart(groups: Mapping[str, np.ndarray]) -> list[str]:
                 f"groups that are both in {one} and in {other}: {listed(shared)}; keep each in one of them."
             )
     return problems
+
+
+def unlabeled_apart(unlabeled: Pictures, labelled: Mapping[str, Samples]) -> list[str]:
+    """No image without a label is a labelled one too: a model would learn from what it is judged with.
+
+    Args:
+        unlabeled: Images without labels.
+        labelled: The labelled images, by split.
+
+    Raises:
+        DataError: Images that cannot be read.
+    """
+    known = {
+        digest: f"{split}: {name}"
+        for split, samples in labelled.items()
+        for digest, name in zip(samples.digests(), samples.names, strict=True)
+    }
+    found = zip(unlabeled.digests(), unlabeled.names, strict=True)
+    shared = [f"{name} ({known[digest]})" for digest, name in found if digest in known]
+    if not shared:
+        return []
+    return [
+        f"{len(shared)} of {len(unlabeled)} unlabeled images are labelled ones too: {listed(shared, most=3)}; an image "
+        "to judge with may not be learned from, so leave the labelled ones out of the unlabeled."
+    ]
 
 
 def _received(value: object) -> str:

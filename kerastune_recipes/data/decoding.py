@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.views import View, box
 
@@ -23,7 +23,7 @@ Wanted = Sequence[tuple[int, Sequence[View]]]
 
 
 def stream(
-    samples: Samples, wanted: Wanted, size: int, ahead: int = 0, workers: int | None = None
+    samples: Pictures, wanted: Wanted, size: int, ahead: int = 0, workers: int | None = None
 ) -> Iterator[np.ndarray]:
     """Decode images, each once, and give their views.
 
@@ -72,7 +72,7 @@ def _parts(whole: Sequence, size: int) -> Iterator[Sequence]:
     return (whole[start : start + size] for start in range(0, len(whole), size))
 
 
-def _views(samples: Samples, index: int, views: Sequence[View], size: int) -> list[np.ndarray]:
+def _views(samples: Pictures, index: int, views: Sequence[View], size: int) -> list[np.ndarray]:
     # Twice the target leaves the resize enough pixels for the result to look as from the full image.
     image = samples.read(index, 2 * size)
     digest = samples.digest(index) if any(view.crop for view in views) else b""

@@ -1,9 +1,10 @@
-"""The shape data has inside the package: labelled images that are decoded only when asked for."""
+"""The shape data has inside the package: images that are decoded only when asked for, most of them labelled."""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -22,34 +23,32 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Labelled images of one split, not yet decoded.
+class Pictures:
+    """Images, not yet decoded.
 
     Args:
         read: From an index to that image's pixels.
         names: How a person would name each image, such as "ants/1.jpg" or "image 17".
-        labels: int64 (n,), positions in `class_names`.
-        class_names: One per class, in label order.
         sizes: int64 (n, 2), height and width of each image as `read` gives it, known without decoding.
         content: From an index to the bytes the image is stored as, or None where it is stored as pixels.
-        groups: int64 (n,), the group of each image, whose images are never divided; None where they may be.
     """
 
     read: Reader
     names: Sequence[str]
-    labels: np.ndarray
-    class_names: tuple[str, ...]
     sizes: np.ndarray
     content: Callable[[int], bytes] | None = None
-    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.names)
 
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Images of each class, in label order."""
-        return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
+    def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> "Samples":
+        """Return the same images with labels.
+
+        Args:
+            labels: int64 (n,), positions in the class names.
+            class_names: One per class.
+        """
+        return Samples(self.read, self.names, self.sizes, self.content, labels=labels, class_names=tuple(class_names))
 
     def digest(self, index: int) -> bytes:
         """Return the digest of an image's content, by which it is known wherever it lies and whatever its label.
@@ -57,15 +56,32 @@ class Samples:
         Raises:
             DataError: The image cannot be read; it is named.
         """
-        if self.content is None:
-            pixels = self.read(index)
-            return _digest(str(pixels.shape).encode(), np.ascontiguousarray(pixels).data)
         try:
-            return _digest(self.content(index))
+            return hashlib.blake2b(self._stored(index), digest_size=16).digest()
         except OSError as error:
             raise DataError(f"{self.names[index]}: this image cannot be read: {error.strerror}.") from None
 
-    def select(self, indices: np.ndarray) -> "Samples":
+    def digests(self) -> list[bytes]:
+        """Return the digest of each image.
+
+        Raises:
+            DataError: Images that cannot be read, all of them.
+        """
+
+        def attempt(index: int) -> bytes | DataError:
+            try:
+                return self.digest(index)
+            except DataError as error:
+                return error
+
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(attempt, range(len(self))))
+        problems = [problem for each in found if isinstance(each, DataError) for problem in each.problems]
+        if problems:
+            raise DataError(*problems)
+        return [each for each in found if isinstance(each, bytes)]
+
+    def select(self, indices: np.ndarray) -> Self:
         """Return some of the images, in the order asked for.
 
         Args:
@@ -79,19 +95,45 @@ class Samples:
         def read(index: int, at_least: int | None = None) -> np.ndarray:
             return self.read(int(indices[index]), at_least)
 
-        def content(index: int) -> bytes:
-            assert self.content is not None  # otherwise this function is not handed on
-            return self.content(int(indices[index]))
-
-        return Samples(
+        return replace(
+            self,
             read=read,
             names=[self.names[index] for index in indices],
-            labels=self.labels[indices],
-            class_names=self.class_names,
             sizes=self.sizes[indices],
-            content=content if self.content else None,
-            groups=None if self.groups is None else self.groups[indices],
+            content=lambda index: self._stored(int(indices[index])),
         )
+
+    def _stored(self, index: int) -> bytes:
+        if self.content is not None:
+            return self.content(index)
+        pixels = self.read(index)
+        return str(pixels.shape).encode() + pixels.tobytes()
+
+
+@dataclass(frozen=True)
+class Samples(Pictures):
+    """Labelled images of one split, not yet decoded.
+
+    Args:
+        labels: int64 (n,), positions in `class_names`.
+        class_names: One per class, in label order.
+        groups: int64 (n,), the group of each image, whose images are never divided; None where they may be.
+    """
+
+    labels: np.ndarray = field(kw_only=True)
+    class_names: tuple[str, ...] = field(kw_only=True)
+    groups: np.ndarray | None = field(default=None, kw_only=True)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Images of each class, in label order."""
+        return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
+    def select(self, indices: np.ndarray) -> Self:
+        """Return some of the images with their labels and groups, in the order asked for; see `Pictures.select`."""
+        indices = np.asarray(indices, dtype=np.int64)
+        groups = None if self.groups is None else self.groups[indices]
+        return replace(super().select(indices), labels=self.labels[indices], groups=groups)
 
 
 @dataclass(frozen=True)
@@ -106,6 +148,7 @@ class Dataset:
         held_out: True when the validation images were taken from the training images.
         one_hot_labels: True when the user's own labels were one-hot, so that the final model is compiled to match.
         grouped_by: What groups the images, in words; None where nothing does.
+        unlabeled: Images without labels, of which none is labelled elsewhere; None when the user gave none.
     """
 
     source: str
@@ -115,6 +158,7 @@ class Dataset:
     held_out: bool
     one_hot_labels: bool
     grouped_by: str | None = None
+    unlabeled: Pictures | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -143,6 +187,7 @@ class Dataset:
             largest_size=_pair(sizes[areas.argmax()]),
             groups=self._groups(),
             grouped_by=self.grouped_by,
+            unlabeled=0 if self.unlabeled is None else len(self.unlabeled),
         )
 
     def _groups(self) -> int | None:
@@ -170,26 +215,18 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
 
     def content(index: int) -> bytes:
         part, within = place(index)
-        assert part.content is not None  # otherwise this function is not handed on
-        return part.content(within)
+        return part._stored(within)
 
     groups = [part.groups for part in parts if part.groups is not None]
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
+        sizes=np.concatenate([part.sizes for part in parts]),
+        content=content,
         labels=np.concatenate([part.labels for part in parts]),
         class_names=parts[0].class_names,
-        sizes=np.concatenate([part.sizes for part in parts]),
-        content=content if all(part.content for part in parts) else None,
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
     )
-
-
-def _digest(*parts: bytes | memoryview) -> bytes:
-    found = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        found.update(part)
-    return found.digest()
 
 
 def _pair(size: np.ndarray) -> tuple[int, int]:

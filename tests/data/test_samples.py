@@ -1,8 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from kerastune_recipes.data.samples import Dataset, Samples, concatenate
+from kerastune_recipes.data.samples import Dataset, Pictures, Samples, concatenate
+from kerastune_recipes.errors import DataError
 from kerastune_recipes.facts import DatasetFacts
 
 
@@ -38,6 +40,35 @@ def test_concatenate_keeps_the_order():
     for index, (height, width) in enumerate(whole.sizes):
         assert whole.read(index).shape == (height, width, 3)
         assert whole.read(index)[0, 0, 0] == int(whole.names[index][-1])
+
+
+def test_an_image_is_known_by_its_content_wherever_it_lies():
+    pixels = gray([0, 1, 2], [(1, 2), (2, 1), (2, 1)])
+    files = replace(pixels, content=lambda index: bytes([index]))
+    for samples in (pixels, files):
+        digests = samples.digests()
+        assert len(set(digests)) == 3
+        assert samples.select(np.array([2, 0])).digests() == [digests[2], digests[0]]
+        assert concatenate([samples, samples.select(np.array([1]))]).digests() == [*digests, digests[1]]
+    assert not set(pixels.digests()) & set(files.digests())
+
+
+def test_files_that_vanished_are_all_named():
+    def gone(index):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(DataError) as caught:
+        replace(gray([0, 1], [(1, 1)] * 2), content=gone).digests()
+    assert caught.value.problems == tuple(
+        f"image {index}: this image cannot be read: No such file or directory." for index in (0, 1)
+    )
+
+
+def test_pictures_may_be_labelled():
+    pictures = Pictures(lambda index, at_least=None: np.full((1, 1, 3), index, np.uint8), "ab", np.ones((2, 2), int))
+    samples = pictures.select(np.array([1, 0, 1])).labelled(np.array([0, 1, 1]), ["x", "y"])
+    assert (samples.names, samples.counts, samples.class_names) == (["b", "a", "b"], (1, 2), ("x", "y"))
+    assert samples.read(2)[0, 0, 0] == 1
 
 
 def test_groups_go_with_their_images():

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.images import to_rgb
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.data.sources.found import TRAIN, Found, Part
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
 from kerastune_recipes.data.spool import Spool
@@ -60,6 +60,25 @@ def read_arrays(
     return read_images(stack, _traits(stack), given, class_names, source, group_by)
 
 
+def read_unlabeled_arrays(x: Any, source: str = "arrays") -> Found:
+    """Read images without labels from arrays as `read_arrays` takes them."""
+    try:
+        stack = _as_stack(x)
+    except (TypeError, ValueError) as error:
+        return Found(source, problems=(f"{source}: these cannot be read as NumPy arrays: {checks.quoted(error)}.",))
+    return read_unlabeled_images(stack, _traits(stack), source)
+
+
+def read_unlabeled_images(
+    images: np.ndarray | Spool | list[np.ndarray], traits: np.ndarray | Sequence[Traits], source: str
+) -> Found:
+    """Read images without labels that may lie anywhere; for the arguments see `read_images`."""
+    problems = checks.array_shapes(traits) or checks.pixel_range(*_extremes(traits))
+    if problems:
+        return Found(source, problems=tuple(checks.placed(source, problems)))
+    return Found(source, unlabeled=_pictures(images, traits))
+
+
 def read_images(
     images: np.ndarray | Spool | list[np.ndarray],
     traits: np.ndarray | Sequence[Traits],
@@ -93,14 +112,18 @@ def read_images(
     problems += label_problems
     if labels is None or problems:
         return Found(source, problems=tuple(checks.placed(source, problems)))
+    samples = _pictures(images, traits).labelled(labels.indices, labels.class_names)
+    return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
+
+
+def _pictures(images: np.ndarray | Spool | list[np.ndarray], traits: np.ndarray | Sequence[Traits]) -> Pictures:
     names = [f"image {index}" for index in range(len(traits))]
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
         return to_rgb(np.asarray(images[index]), names[index])
 
     sizes = np.array([image.shape[:2] for image in traits], dtype=np.int64).reshape(-1, 2)
-    samples = Samples(read, names, labels.indices, labels.class_names, sizes)
-    return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
+    return Pictures(read, names, sizes)
 
 
 def _as_stack(x: Any) -> np.ndarray | list[np.ndarray]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Samples
-from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, Found, Part
+from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, UNLABELED_NAMES, Found, Part
 from kerastune_recipes.errors import did_you_mean, listed
 
 _IMAGE_SUFFIXES = (
@@ -34,7 +34,8 @@ def read_folder(root: Path, group_by: Any = None) -> Found:
         The splits, images in order of class and file name, and every problem.
     """
     if not root.is_dir():
-        return Found(str(root), problems=(_no_folder(root),))
+        wanted = "a folder of class folders or a .csv file with columns path and label"
+        return Found(str(root), problems=(_no_folder(root, wanted),))
     wrong = [] if group_by is None else checks.group_level(group_by)
     if wrong:
         return Found(str(root), problems=tuple(checks.placed(root, wrong)))
@@ -45,33 +46,45 @@ def read_folder(root: Path, group_by: Any = None) -> Found:
     folders = [entry for entry in entries if entry.is_dir()]
     if _is_divided(folders):
         return _read_splits(root, entries, group_by)
-    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+    if folders and all(folder.name.lower() in (*SPLIT_NAMES, *UNLABELED_NAMES) for folder in folders):
         problem = f"{root}: there is {listed(folder.name for folder in folders)} and no train folder with class folders"
         return Found(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg.",))
     part, problems = _read_classes(root, root, group_by)
     return Found(str(root), {TRAIN: part}, tuple(problems))
 
 
-def read_files(
-    paths: Sequence[Path], names: Sequence[str], labels: np.ndarray, class_names: Sequence[str]
-) -> tuple[Samples, list[str]]:
-    """Make samples of image files, reading their headers.
+def read_unlabeled_folder(root: Path) -> Found:
+    """Read the images of a folder and of all folders in it, whatever these are called.
+
+    Args:
+        root: Such as pool/ with pool/1.jpg or pool/2024/1.jpg.
+
+    Returns:
+        The images without labels, in order of their paths, and every problem.
+    """
+    if not root.is_dir():
+        wanted = "a folder of images or a .csv file with a column path"
+        return Found(str(root), problems=(_no_folder(root, wanted),))
+    pictures, problems = _read_images_below(root, root)
+    return Found(str(root), problems=tuple(problems), unlabeled=pictures)
+
+
+def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, list[str]]:
+    """Make pictures of image files, reading their headers.
 
     Args:
         paths: Where each image lies.
         names: What to call each.
-        labels: int64 (n,), positions in the class names.
-        class_names: One per class.
 
     Returns:
-        The samples, and a problem for each header that cannot be read.
+        The pictures, and a problem for each header that cannot be read.
     """
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
         return images.decode(paths[index], at_least)
 
     sizes, problems = checks.headers(lambda index: images.header_size(paths[index]), names)
-    return Samples(read, names, labels, tuple(class_names), sizes, lambda index: paths[index].read_bytes()), problems
+    return Pictures(read, names, sizes, lambda index: paths[index].read_bytes()), problems
 
 
 def _is_divided(folders: Sequence[Path]) -> bool:
@@ -80,9 +93,18 @@ def _is_divided(folders: Sequence[Path]) -> bool:
 
 def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Found:
     parts: dict[str, Part] = {}
+    unlabeled: Pictures | None = None
     problems = []
     strays = []
     for entry in entries:
+        if entry.is_dir() and entry.name.lower() in UNLABELED_NAMES:
+            if unlabeled is not None:
+                problems.append(
+                    f"{root}: there are two folders of unlabeled images, {entry.name} is the second; keep one."
+                )
+            unlabeled, more = _read_images_below(entry, root)
+            problems += more
+            continue
         split = SPLIT_NAMES.get(entry.name.lower()) if entry.is_dir() else None
         if split is None:
             strays.append(entry.name)
@@ -92,8 +114,10 @@ def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Foun
             parts[split], more = _read_classes(entry, root, level)
             problems += more
     if strays:
-        problems.append(f"{root}: beside train, and neither validation nor test: {listed(strays)}; move them out.")
-    return Found(str(root), parts, tuple(problems))
+        problems.append(
+            f"{root}: beside train, and neither validation nor test nor unlabeled: {listed(strays)}; move them out."
+        )
+    return Found(str(root), parts, tuple(problems), unlabeled)
 
 
 def _read_classes(folder: Path, root: Path, level: int | None) -> tuple[Part, list[str]]:
@@ -118,13 +142,19 @@ def _read_classes(folder: Path, root: Path, level: int | None) -> tuple[Part, li
         shallow = [name for name, owner in zip(names, owners, strict=True) if not owner]
         strays += checks.group_depth(shallow, level)
         groups = np.array(owners, dtype=str)
-    samples, unreadable = read_files(
-        paths=[entry for entry, _ in found],
-        names=names,
-        labels=np.array([label for _, label in found], dtype=np.int64),
-        class_names=[path.name for path in classes],
-    )
+    pictures, unreadable = read_files([entry for entry, _ in found], names)
+    labels = np.array([label for _, label in found], dtype=np.int64)
+    samples = pictures.labelled(labels, [path.name for path in classes])
     return Part(samples, "declared", groups=groups), [*checks.placed(folder, strays), *unreadable]
+
+
+def _read_images_below(folder: Path, root: Path) -> tuple[Pictures, list[str]]:
+    """Read all images in a folder, however deep, naming them from the root."""
+    entries = [(_kind(entry), entry) for entry in _below(folder)]
+    others = [_from(root, entry) for kind, entry in entries if kind == "other"]
+    found = [entry for kind, entry in entries if kind == "image"]
+    pictures, unreadable = read_files(found, [_from(root, entry) for entry in found])
+    return pictures, [*checks.placed(folder, checks.strays([], [], others)), *unreadable]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -156,8 +186,8 @@ def _from(root: Path, entry: Path) -> str:
     return entry.relative_to(root).as_posix()
 
 
-def _no_folder(root: Path) -> str:
+def _no_folder(root: Path, wanted: str) -> str:
     if root.is_file():
-        return f"{root}: this is a file; give a folder of class folders or a .csv file with columns path and label."
+        return f"{root}: this is a file; give {wanted}."
     siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
     return f"{root}: there is no such folder.{did_you_mean(root.name, siblings)}"

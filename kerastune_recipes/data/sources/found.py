@@ -6,12 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.samples import Pictures, Samples
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 # How users name the splits.
 SPLIT_NAMES = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+
+# And images without labels.
+UNLABELED_NAMES = ("unlabeled", "unlabelled")
 
 # Where class names come from: the user named them (folders, class_names), they were collected from labels that are
 # names, or they are the numbers of labels that are positions.
@@ -44,8 +47,10 @@ class Found:
         source: Where the images come from, as the user named it.
         parts: By "train", "validation" and "test"; what is not divided is all under "train".
         problems: One sentence each; where there are any, parts may be missing or incomplete.
+        unlabeled: Images without labels, where there are any beside the splits or nothing but them is looked for.
     """
 
     source: str
     parts: Mapping[str, Part] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    unlabeled: Pictures | None = None

@@ -12,11 +12,26 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data import checks
-from kerastune_recipes.data.samples import Dataset, Samples, concatenate
-from kerastune_recipes.data.sources.arrays import read_arrays
-from kerastune_recipes.data.sources.folder import read_folder
-from kerastune_recipes.data.sources.found import SPLIT_NAMES, TEST, TRAIN, VALIDATION, Found, Naming, Part
-from kerastune_recipes.data.sources.table import read_csv, read_dataframe
+from kerastune_recipes.data.samples import Dataset, Pictures, Samples, concatenate
+from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
+from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
+from kerastune_recipes.data.sources.found import (
+    SPLIT_NAMES,
+    TEST,
+    TRAIN,
+    UNLABELED_NAMES,
+    VALIDATION,
+    Found,
+    Naming,
+    Part,
+)
+from kerastune_recipes.data.sources.table import (
+    read_csv,
+    read_dataframe,
+    read_unlabeled_csv,
+    read_unlabeled_dataframe,
+    read_unlabeled_paths,
+)
 from kerastune_recipes.data.splits import stratified_holdout
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
@@ -26,19 +41,22 @@ _FORMS = (
 )
 
 
-def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group_by: Any = None) -> Dataset:
+def open_dataset(
+    ds: Any, seed: int = 0, validation_fraction: float = 0.2, group_by: Any = None, unlabeled: Any = None
+) -> Dataset:
     """Find the images, labels and splits of a data set and check all that can be checked without decoding.
 
     Args:
         ds: One of:
-            a folder of class folders, or of train/, validation/ (val/, valid/) and test/ with class folders in each;
+            a folder of class folders, or of train/, validation/ (val/, valid/) and test/ with class folders in each,
+                and of unlabeled/ with images at any depth;
             a CSV file or pandas DataFrame with columns path, label and, if you like, split;
             (x, y) arrays: x (n, height, width) or (n, height, width, 1, 3 or 4) or a list of images of different
             sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
             a tf.data.Dataset of (image, label), batched or not;
             "tfds:NAME" or a TFDS builder; "demo:digits";
-            {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there;
-            what this function returned before, which it returns as it is.
+            {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there, and
+                "unlabeled" in any form that the argument takes.
         seed: Decides which training images are held out where there are no validation images.
         validation_fraction: Share of each class held out then, between 0 and 1.
         group_by: What tells which images belong together (of one patient, camera or film), so that they are never
@@ -48,6 +66,12 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group
             a CSV file or DataFrame the name of a column, TFDS that of a feature;
             arrays or a tf.data.Dataset, in its order, an array of numbers or names (n,);
             a dictionary any of these, or a dictionary of them by split.
+        unlabeled: Images to learn from without labels, one of:
+            a folder of images at any depth, where names of folders mean nothing, not even those of classes;
+            a CSV file or DataFrame with a column path, or a list of paths;
+            an array or list of images as in (x, y);
+            a tf.data.Dataset of images, batched or not, or of tuples that begin with one.
+            None of them may be among the labelled images; for that all of both are read.
 
     Returns:
         The images of each split with labels in one common order of classes.
@@ -68,6 +92,10 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group
     problems = [*found.problems, *checks.placed(found.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
         problems = [f'{found.source}: there is no "train" among its splits ({listed(parts)}); add one to learn from.']
+    pool, more = _pool(found, unlabeled)
+    problems += more
+    if pool is not None and not problems:
+        problems = checks.unlabeled_apart(pool, {split: part.samples for split, part in parts.items()})
     if problems:
         raise DataError(*problems)
     parts = _numbered(parts)
@@ -85,6 +113,7 @@ def open_dataset(ds: Any, seed: int = 0, validation_fraction: float = 0.2, group
         held_out=validation is None,
         one_hot_labels=parts[TRAIN].one_hot,
         grouped_by=None if group_by is None else _in_words(group_by),
+        unlabeled=pool,
     )
 
 
@@ -152,6 +181,33 @@ def _find(ds: Any, group_by: Any) -> Found:
     raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}.")
 
 
+def _find_unlabeled(images: Any) -> Found:
+    """Tell the forms of images without labels apart."""
+    if isinstance(images, str | PathLike):
+        path = Path(images).expanduser()
+        return read_unlabeled_csv(path) if path.suffix.lower() == ".csv" else read_unlabeled_folder(path)
+    if _is_a(images, "pandas", "DataFrame"):
+        return read_unlabeled_dataframe(images)
+    if _is_a(images, "tensorflow", "data.Dataset"):
+        from kerastune_recipes.data.sources.tf_data import read_unlabeled_tf_data
+
+        return read_unlabeled_tf_data(images)
+    if isinstance(images, tuple | list) and all(isinstance(path, str | PathLike) for path in images):
+        return read_unlabeled_paths(images)
+    return read_unlabeled_arrays(images)
+
+
+def _pool(found: Found, unlabeled: Any) -> tuple[Pictures | None, list[str]]:
+    """Return the images without labels, be they given on their own or with the others, and what is wrong with them."""
+    given = replace(found, problems=()) if unlabeled is None else _find_unlabeled(unlabeled)
+    problems = [f"unlabeled: {problem}" for problem in given.problems]
+    if unlabeled is not None and found.unlabeled is not None:
+        problems.append(f"{found.source}: there are unlabeled images here, and others are given besides; keep one.")
+    if given.unlabeled is not None and not problems:
+        problems = checks.placed(given.source, checks.empty_split("unlabeled", len(given.unlabeled)))
+    return given.unlabeled, problems
+
+
 def _is_a(ds: Any, module: str, name: str) -> bool:
     """Say what isinstance would, without importing: whoever holds such an object has imported its module."""
     loaded = sys.modules.get(module)
@@ -172,13 +228,22 @@ def _demo(name: str, group_by: Any) -> Found:
 def _splits(ds: Mapping[Any, Any], group_by: Any) -> Found:
     """Read each value on its own and keep its images for the split of its key."""
     parts: dict[str, Part] = {}
+    unlabeled: Pictures | None = None
     problems = []
     sources = []
     for key, value in ds.items():
+        if key in UNLABELED_NAMES:
+            if unlabeled is not None:
+                problems.append(f"{key}: the unlabeled images are given twice; keep one.")
+            pool = _find_unlabeled(value)
+            unlabeled = pool.unlabeled
+            problems += checks.placed("unlabeled", pool.problems)
+            sources.append(f"unlabeled: {pool.source}")
+            continue
         split = SPLIT_NAMES.get(str(key))
         if split is None:
-            hint = did_you_mean(key, SPLIT_NAMES)
-            problems.append(f"{key}: there is no such split; write train, validation and test.{hint}")
+            hint = did_you_mean(key, (*SPLIT_NAMES, *UNLABELED_NAMES))
+            problems.append(f"{key}: there is no such split; write train, validation, test and unlabeled.{hint}")
             continue
         if split in parts:
             problems.append(f"{key}: the {split} images are given twice; keep one.")
@@ -189,13 +254,14 @@ def _splits(ds: Mapping[Any, Any], group_by: Any) -> Found:
         found = _find(value, group_by[key] if isinstance(group_by, Mapping) else group_by)
         sources.append(f"{split}: {found.source}")
         problems += checks.placed(split, found.problems)
-        if found.parts.keys() - {TRAIN}:
+        inside = [*found.parts, *([] if found.unlabeled is None else ["unlabeled"])]
+        if set(inside) - {TRAIN}:
             problems.append(
-                f"{split}: {found.source}: this is itself divided into {listed(found.parts)}; give one part of it."
+                f"{split}: {found.source}: this is itself divided into {listed(inside)}; give one part of it."
             )
         elif TRAIN in found.parts:
             parts[split] = found.parts[TRAIN]
-    return Found("{" + ", ".join(sources) + "}", parts, tuple(problems))
+    return Found("{" + ", ".join(sources) + "}", parts, tuple(problems), unlabeled)
 
 
 def _agree(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:

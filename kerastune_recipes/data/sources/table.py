@@ -1,6 +1,9 @@
 """Tables of path and label, as a CSV file or a pandas DataFrame."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,15 +39,9 @@ def read_csv(path: Path, group_by: Any = None) -> Found:
     Returns:
         The splits in the order of the rows, and every problem.
     """
-    import pandas
-
-    try:
-        # Text as it stands: "01" is not 1, and "NA" is a label like any other.
-        frame = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except FileNotFoundError:
-        return Found(str(path), problems=(f"{path}: there is no such file.",))
-    except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        return Found(str(path), problems=(f"{path}: this file cannot be read as a table: {checks.quoted(error)}.",))
+    frame, problems = _load(path)
+    if frame is None:
+        return Found(str(path), problems=tuple(problems))
     return _read_frame(frame, path.parent, str(path), group_by)
 
 
@@ -61,6 +58,77 @@ def read_dataframe(frame: "pandas.DataFrame", group_by: Any = None) -> Found:
     return _read_frame(frame, Path(), "the DataFrame", group_by)
 
 
+def read_unlabeled_csv(path: Path) -> Found:
+    """Read the column path of a CSV file, leaving others alone.
+
+    Args:
+        path: The file, in UTF-8; relative paths in it start at its folder.
+
+    Returns:
+        The images without labels in the order of the rows, and every problem.
+    """
+    frame, problems = _load(path)
+    if frame is None:
+        return Found(str(path), problems=tuple(problems))
+    return _read_column(frame, path.parent, str(path))
+
+
+def read_unlabeled_dataframe(frame: "pandas.DataFrame") -> Found:
+    """Read the column path of a DataFrame, leaving others alone.
+
+    Args:
+        frame: One row for each image; relative paths start at the working directory.
+
+    Returns:
+        The images without labels in the order of the rows, and every problem.
+    """
+    return _read_column(frame, Path(), "the DataFrame")
+
+
+def read_unlabeled_paths(paths: Sequence[str | PathLike[str]]) -> Found:
+    """Read images from a list of their paths, which start at the working directory where they are relative."""
+    return _read_paths([str(path) for path in paths], Path(), "the list of paths")
+
+
+def _load(path: Path) -> tuple["pandas.DataFrame | None", list[str]]:
+    import pandas
+
+    try:
+        # Text as it stands: "01" is not 1, and "NA" is a label like any other.
+        frame = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    except FileNotFoundError:
+        return None, [f"{path}: there is no such file."]
+    except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        return None, [f"{path}: this file cannot be read as a table: {checks.quoted(error)}."]
+    return frame, []
+
+
+def _read_column(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
+    problems = checks.columns(frame.columns, ["path"])
+    if problems:
+        return Found(source, problems=tuple(checks.placed(source, problems)))
+    cells, blank, problems = _cells(frame, ["path"])
+    found = _read_paths([path for path, skip in zip(cells["path"], blank, strict=True) if not skip], folder, source)
+    return replace(found, problems=(*checks.placed(source, problems), *found.problems))
+
+
+def _read_paths(paths: Sequence[str], folder: Path, source: str) -> Found:
+    missing, problems = _missing(paths, folder)
+    problems = checks.placed(source, [*checks.duplicates(paths), *problems])
+    names = [path for path in paths if path not in missing]
+    pictures, unreadable = read_files([folder / name for name in names], names)
+    return Found(source, problems=(*problems, *unreadable), unlabeled=pictures)
+
+
+def _missing(paths: Sequence[str], folder: Path) -> tuple[set[str], list[str]]:
+    """Return the paths where there is no file, and the problem that is."""
+    missing = {path for path in paths if not (folder / path).is_file()}
+    if not missing:
+        return missing, []
+    start = f"relative paths start at {folder.absolute()}"
+    return missing, [f"paths where there is no file: {listed(sorted(missing))}; {start}."]
+
+
 def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: Any) -> Found:
     problems = [] if group_by is None else checks.group_name(group_by, "column")
     group = None if group_by is None or problems else str(group_by)
@@ -68,12 +136,8 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: 
     if problems:
         return Found(source, problems=tuple(checks.placed(source, problems)))
     rows, problems = _rows(frame.rename(columns=str), group)
-    missing = {row.path for row in rows if not (folder / row.path).is_file()}
-    if missing:
-        problems.append(
-            f"paths where there is no file: {listed(sorted(missing))}; relative paths start at {folder.absolute()}."
-        )
-    problems = checks.placed(source, problems)
+    missing, more = _missing([row.path for row in rows], folder)
+    problems = checks.placed(source, problems + more)
     by_split = defaultdict(list)
     for row in rows:
         if row.path not in missing:
@@ -82,7 +146,8 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: 
     for split, members in by_split.items():
         labels = collect_names([row.label for row in members])
         names = [row.path for row in members]
-        samples, unreadable = read_files([folder / name for name in names], names, labels.indices, labels.class_names)
+        pictures, unreadable = read_files([folder / name for name in names], names)
+        samples = pictures.labelled(labels.indices, labels.class_names)
         problems += unreadable
         groups = None if group is None else np.array([row.group for row in members], dtype=str)
         parts[split] = Part(samples, labels.naming, groups=groups)
@@ -92,16 +157,7 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: 
 def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], list[str]]:
     """Return the rows that can be used, and what is wrong with the others."""
     named = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else []), *([group] if group else [])]
-    cells = {name: ["" if blank else str(value).strip() for value, blank in _cells(frame[name])] for name in named}
-    problems = []
-    usable = [True] * len(frame)
-    for name, values in cells.items():
-        blank = [index for index, value in enumerate(values) if not value]
-        if blank:
-            places = listed(f"row {index + 1}" for index in blank)
-            problems.append(f"rows without a {name}: {places}; fill in or remove them.")
-        for index in blank:
-            usable[index] = False
+    cells, blank, problems = _cells(frame, named)
     given = cells.get(_SPLIT, [TRAIN] * len(frame))
     unknown = sorted({value for value in given if value and value.lower() not in SPLIT_NAMES})
     if unknown:
@@ -109,11 +165,23 @@ def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], lis
     groups = cells[group] if group else given
     rows = [
         _Row(path, label, SPLIT_NAMES[split.lower()], owner)
-        for path, label, split, owner, ok in zip(cells["path"], cells["label"], given, groups, usable, strict=True)
-        if ok and split.lower() in SPLIT_NAMES
+        for path, label, split, owner, skip in zip(cells["path"], cells["label"], given, groups, blank, strict=True)
+        if not skip and split.lower() in SPLIT_NAMES
     ]
     return rows, problems + checks.duplicates([row.path for row in rows])
 
 
-def _cells(column: "pandas.Series"):
-    return zip(column, column.isna(), strict=True)
+def _cells(frame: "pandas.DataFrame", named: Sequence[str]) -> tuple[dict[str, list[str]], list[bool], list[str]]:
+    """Return the text of each cell of some columns, which rows lack one, and the problems that are."""
+    cells = {
+        name: [
+            "" if blank else str(value).strip() for value, blank in zip(frame[name], frame[name].isna(), strict=True)
+        ]
+        for name in named
+    }
+    problems = []
+    for name, values in cells.items():
+        blank = [f"row {index + 1}" for index, value in enumerate(values) if not value]
+        if blank:
+            problems.append(f"rows without a {name}: {listed(blank)}; fill in or remove them.")
+    return cells, [not all(row) for row in zip(*cells.values(), strict=True)], problems

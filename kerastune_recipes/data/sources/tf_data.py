@@ -1,13 +1,13 @@
 """tf.data.Dataset of (image, label), batched or not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerastune_recipes.data import checks
-from kerastune_recipes.data.images import is_image_shape
-from kerastune_recipes.data.sources.arrays import Traits, read_images
+from kerastune_recipes.data.images import CHANNELS, is_image_shape
+from kerastune_recipes.data.sources.arrays import Traits, read_images, read_unlabeled_images
 from kerastune_recipes.data.sources.found import Found
 from kerastune_recipes.data.spool import Spool
 from kerastune_recipes.errors import DataError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _SOURCE = "tf.data.Dataset"
+_ENDLESS = f"{_SOURCE}: it never ends; leave out repeat()."
 
 
 def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> Found:
@@ -43,11 +44,45 @@ def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> Found:
         problem = f"{_SOURCE}: it gives {what} for each element; map it to (image, label)."
         return Found(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        return Found(_SOURCE, problems=(f"{_SOURCE}: it never ends; leave out repeat().",))
+        return Found(_SOURCE, problems=(_ENDLESS,))
+    images, traits, labels = _kept(_elements(dataset))
+    return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE, group_by)
+
+
+def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> Found:
+    """Read the images of a tf.data.Dataset once, as `read_tf_data` does, leaving alone what comes with them.
+
+    Args:
+        dataset: Of images, or of tuples that begin with one; batched or not.
+
+    Returns:
+        The images without labels, and every problem.
+
+    Raises:
+        DataError: The dataset failed on the way.
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: The disk has no room for the temporary file.
+    """
+    import tensorflow as tf
+
+    spec = dataset.element_spec
+    if not hasattr(spec[0] if isinstance(spec, tuple) else spec, "shape"):
+        problem = f"{_SOURCE}: it gives {type(spec).__name__} for each element; map it to images."
+        return Found(_SOURCE, problems=(problem,))
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        return Found(_SOURCE, problems=(_ENDLESS,))
+    images, traits, _ = _kept((image, None) for image in _images(dataset))
+    return read_unlabeled_images(images, traits, _SOURCE)
+
+
+def _kept(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[Spool, list[Traits], list[Any]]:
+    """Keep images with their traits and labels, in order."""
+    import tensorflow as tf
+
     images, traits, labels = Spool(), [], []
     sound = True
     try:
-        for image, label in _elements(dataset):
+        for image, label in elements:
             image = _compact(image)
             traits.append(Traits.of(image))
             labels.append(label)
@@ -57,21 +92,30 @@ def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> Found:
                 images.append(_rounded(image))
     except tf.errors.OpError as error:
         raise DataError(f"{_SOURCE}: it failed after {len(labels)} images: {checks.quoted(error)}.") from error
-    return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE, group_by)
+    return images, traits, labels
 
 
 def _elements(dataset: "tf.data.Dataset") -> Iterator[tuple[np.ndarray, Any]]:
     for images, labels in dataset:
         label = np.asarray(labels)
-        if _is_batch(images.shape, label):
+        if label.ndim > 0 and _is_batch(images.shape):
             yield from zip((_dense(image) for image in images), label, strict=True)
         else:
             yield _dense(images), label
 
 
-def _is_batch(shape: "tf.TensorShape", label: np.ndarray) -> bool:
-    """Tell (batch, height, width) from (height, width, channels): only the former comes with a list of labels."""
-    return shape.rank == 4 or (shape.rank == 3 and label.ndim > 0 and shape[-1] not in (1, 3, 4))
+def _images(dataset: "tf.data.Dataset") -> Iterator[np.ndarray]:
+    for element in dataset:
+        images = element[0] if isinstance(element, tuple) else element
+        if _is_batch(images.shape):
+            yield from (_dense(image) for image in images)
+        else:
+            yield _dense(images)
+
+
+def _is_batch(shape: "tf.TensorShape") -> bool:
+    """Tell (batch, height, width) from (height, width, channels)."""
+    return shape.rank == 4 or (shape.rank == 3 and shape[-1] not in CHANNELS)
 
 
 def _dense(image: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.data.sources.found import SPLIT_NAMES, Found, Part
 from kerastune_recipes.data.sources.labels import read_groups
 from kerastune_recipes.data.spool import Spool
@@ -157,6 +157,6 @@ def _read_split(
     sizes, problems = checks.headers(lambda index: images.header_size(files[index].tobytes(), names[index]), names)
     class_names = tuple(features[label].names)
     indices = np.array(labels, dtype=np.int64)
-    samples = Samples(read, names, indices, class_names, sizes, content=lambda index: files[index].tobytes())
+    pictures = Pictures(read, names, sizes, content=lambda index: files[index].tobytes())
     groups, wrong = read_groups(None if group is None else owners, len(owners))
-    return Part(samples, "declared", groups=groups), problems + wrong
+    return Part(pictures.labelled(indices, class_names), "declared", groups=groups), problems + wrong

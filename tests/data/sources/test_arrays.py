@@ -184,3 +184,24 @@ def test_an_array_groups_the_images(groups):
 )
 def test_groups_that_cannot_be(groups, problem):
     assert problem in problems(gray((10, 2, 2)), TEN, group_by=groups)
+
+
+@pytest.mark.parametrize(
+    "x", [gray((3, 6, 8, 3)) + 1, gray((3, 6, 8)) + 1.0, [np.full((4, 4), 9), np.full((5, 6, 3), 9.0)]]
+)
+def test_unlabeled_images(x):
+    dataset = open_dataset((gray((10, 6, 8, 3)), TEN), unlabeled=x)
+    assert dataset.facts().unlabeled == len(x)
+    assert dataset.unlabeled.read(1).shape == (*np.shape(x[1])[:2], 3)
+
+
+def test_unlabeled_images_that_cannot_be():
+    data = gray((10, 6, 8, 3)), TEN
+    assert "unlabeled: arrays: the largest pixel value is 0.2, so the images seem scaled" in problems(
+        *data, unlabeled=gray((3, 6, 8, 3), "float32") / 100
+    )
+    assert "unlabeled: arrays: images have shape (); give" in problems(*data, unlabeled=7)
+    assert (
+        "2 of 3 unlabeled images are labelled ones too: image 1 (train: image 1), image 2 (train: image 2)"
+        in problems(*data, unlabeled=np.stack([np.full((6, 8, 3), value, np.uint8) for value in (5, 10, 20)]))
+    )

@@ -136,7 +136,7 @@ def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
     (tmp_path / "models").mkdir()
     text = problems(tmp_path)
     assert "two folders of validation images, valid is the second; keep one." in text
-    assert "neither validation nor test: models" in text
+    assert "neither validation nor test nor unlabeled: models" in text
 
 
 def test_many_unreadable_images_are_counted_not_recited(tmp_path, fill):
@@ -209,3 +209,62 @@ def test_images_of_divided_folders_are_numbered_by_group_in_common(tmp_path, pai
     assert [split.groups.tolist() for split in (dataset.train, dataset.validation, dataset.test)] == [
         [1, 3, 1, 3], [0, 0], [2, 2],
     ]  # fmt: skip
+
+
+def test_unlabeled_images_lie_at_any_depth_and_their_folders_mean_nothing(tmp_path, fill, paint):
+    photos, pool = fill(tmp_path / "photos", red=5, green=5), tmp_path / "pool"
+    for number, place in enumerate(("1.png", "red/2.png", "2024/may/3.png")):
+        paint(pool / place, "blue", width=8 + number)
+    dataset = open_dataset(photos, unlabeled=pool)
+    assert dataset.unlabeled.names == ["1.png", "2024/may/3.png", "red/2.png"]
+    assert dataset.unlabeled.sizes.tolist() == [[6, 8], [6, 10], [6, 9]]
+    assert dataset.unlabeled.read(2)[0, 0].tolist() == [0, 0, 200]
+    assert dataset.facts().unlabeled == 3
+    assert dataset.train.counts == (4, 4)
+    assert open_dataset(photos).unlabeled is None
+
+
+@pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])
+def test_unlabeled_images_beside_the_training_folder(tmp_path, fill, paint, name):
+    fill(tmp_path / "train", red=5, green=5)
+    paint(tmp_path / name / "week1" / "1.png", "blue")
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.unlabeled.names == [f"{name}/week1/1.png"]
+    assert "there are unlabeled images here, and others are given besides; keep one." in problems(
+        tmp_path, unlabeled=tmp_path / name
+    )
+
+
+def test_unlabeled_folders_that_cannot_be(tmp_path, fill, paint):
+    photos = fill(tmp_path / "photos", red=2, green=2)
+    (tmp_path / "pool").mkdir()
+    assert problems(photos, unlabeled=tmp_path / "pol") == (
+        f'unlabeled: {tmp_path}/pol: there is no such folder. Did you mean "pool"?'
+    )
+    assert problems(photos, unlabeled=tmp_path / "pool") == (
+        f"{tmp_path}/pool: there are no unlabeled images; add some or leave unlabeled out."
+    )
+    assert "1.png: this is a file; give a folder of images or a .csv file with a column path." in problems(
+        photos, unlabeled=paint(tmp_path / "1.png")
+    )
+    (tmp_path / "pool" / "notes.txt").touch()
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / "pool" / name).touch()
+    (photos / "red" / "torn.png").touch()
+    text = problems(photos, unlabeled=tmp_path / "pool")
+    assert "pool: files that are no images by their ending: notes.txt; move them out." in text
+    for name in ("pool/a.png", "pool/b.jpg", "red/torn.png"):
+        assert f"{name}: this image cannot be read: it is empty (0 bytes)" in text
+
+
+def test_an_unlabeled_image_that_is_a_labelled_one_is_refused(tmp_path, photos, paint):
+    data = photos(tmp_path / "photos", ants=5, bees=5)
+    pool = photos(tmp_path / "pool", size=16, any=3)
+    assert open_dataset(data, unlabeled=pool).facts().unlabeled == 3
+    (pool / "copy.png").write_bytes((data / "bees" / "2.png").read_bytes())
+    assert problems(data, unlabeled=pool) == (
+        "1 of 4 unlabeled images are labelled ones too: copy.png (train: bees/2.png); an image to judge with may not "
+        "be learned from, so leave the labelled ones out of the unlabeled."
+    )
+    assert problems(data, unlabeled=data).startswith("10 of 10 unlabeled images are labelled ones too: ants/0.png")

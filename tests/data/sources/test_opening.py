@@ -77,7 +77,7 @@ def test_every_part_is_checked(tmp_path):
     x, y = pair(0, 1)
     text = problems({"train": (x, y[:1]), "tset": (x, y), "test": tmp_path / "absent"})
     assert "train: arrays: there are 2 images and 1 labels" in text
-    assert 'tset: there is no such split; write train, validation and test. Did you mean "test"?' in text
+    assert 'tset: there is no such split; write train, validation, test and unlabeled. Did you mean "test"?' in text
     assert "absent: there is no such folder." in text
 
 
@@ -129,6 +129,23 @@ def test_a_level_groups_the_folders_of_every_split(tmp_path, paint):
     ds = {split: tmp_path / split for split in ("train", "test")}
     assert open_dataset(ds, group_by=1).facts().groups == 3
     assert open_for_evaluation(ds, ("green", "red"), group_by=1).counts == (2, 2)
+
+
+def test_unlabeled_images_among_splits_of_ones_own(tmp_path, fill):
+    pool = fill(tmp_path / "pool", blue=3)
+    dataset = open_dataset({"train": pair(0, 0, 1, 1), "unlabeled": pool})
+    assert dataset.source == f"{{train: arrays, unlabeled: {pool}}}"
+    assert len(dataset.unlabeled) == 3
+    assert not hasattr(dataset.unlabeled, "labels")
+    train = pair(0, 0, 1, 1)
+    assert "unlabelled: the unlabeled images are given twice; keep one." in problems(
+        {"train": train, "unlabeled": pool, "unlabelled": pool}
+    )
+    assert "unlabeled: away: there is no such folder." in problems({"train": train, "unlabeled": "away"})
+    assert 'Did you mean "unlabeled"?' in problems({"train": train, "unlabeld": pool})
+    fill(tmp_path / "whole" / "train", red=2, green=2)
+    fill(tmp_path / "whole" / "unlabeled", blue=2)
+    assert "is itself divided into train, unlabeled; give one part of it" in problems({"train": tmp_path / "whole"})
 
 
 def test_groups_of_what_has_none():

@@ -146,3 +146,41 @@ def test_groups_of_a_table_that_cannot_be(tmp_path, photos, monkeypatch):
     assert "classes whose images are all in one group: green (green), red (red)" in problems(
         frame.fillna("p3"), group_by="label"
     )
+
+
+@pytest.fixture
+def pool(tmp_path, paint):
+    """Three blue images, as a CSV file names them."""
+    for number in range(3):
+        paint(tmp_path / "pool" / f"{number}.png", "blue")
+    (tmp_path / "pool.csv").write_text("path,label\n" + "".join(f"pool/{number}.png,red\n" for number in range(3)))
+    return tmp_path / "pool.csv"
+
+
+def test_a_column_of_paths_is_enough_for_unlabeled_images(tmp_path, photos, pool, monkeypatch):
+    assert open_dataset(photos, unlabeled=pool).unlabeled.names == ["pool/0.png", "pool/1.png", "pool/2.png"]
+    monkeypatch.chdir(tmp_path)
+    assert len(open_dataset(photos, unlabeled=pd.read_csv(pool)).unlabeled) == 3
+    dataset = open_dataset(photos, unlabeled=["pool/2.png", tmp_path / "pool" / "0.png"])
+    assert dataset.unlabeled.names == ["pool/2.png", str(tmp_path / "pool" / "0.png")]
+    assert dataset.unlabeled.read(0)[0, 0].tolist() == [0, 0, 200]
+
+
+def test_unlabeled_paths_that_cannot_be(tmp_path, photos, pool, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "unlabeled: absent.csv: there is no such file." in problems(photos, unlabeled="absent.csv")
+    (tmp_path / "files.csv").write_text("file\npool/1.png\n")
+    assert 'unlabeled: files.csv: there is no column "path"; the columns are file.' in problems(
+        photos, unlabeled="files.csv"
+    )
+    text = problems(photos, unlabeled=["pool/1.png", "pool/1.png", "pool/9.png"])
+    assert "unlabeled: the list of paths: paths listed more than once: pool/1.png; keep one row for each." in text
+    assert f"paths where there is no file: pool/9.png; relative paths start at {tmp_path}" in text
+    assert problems(photos, unlabeled=[]) == (
+        "the list of paths: there are no unlabeled images; add some or leave unlabeled out."
+    )
+    frame = pd.DataFrame({"path": ["pool/1.png", None]})
+    assert (
+        problems(photos, unlabeled=frame)
+        == "unlabeled: the DataFrame: rows without a path: row 2; fill in or remove them."
+    )

@@ -182,3 +182,22 @@ def test_an_array_groups_the_images_in_their_order():
     dataset = open_dataset(slices().batch(4), group_by=np.tile(np.arange(5), 2))
     assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
     assert not set(dataset.train.groups) & set(dataset.validation.groups)
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.parametrize("with_label", [False, True])
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_unlabeled_images(batch, with_label, channels):
+    x = IMAGES[..., 0] if channels is None else IMAGES[..., :channels]
+    ds = slices(x + 1) if with_label else tf.data.Dataset.from_tensor_slices(x + 1)
+    dataset = open_dataset(slices(), unlabeled=ds if batch is None else ds.batch(batch))
+    assert dataset.unlabeled.sizes.tolist() == [[6, 8]] * 10
+    assert [int(dataset.unlabeled.read(index).max()) for index in range(10)] == list(range(1, 100, 10))
+
+
+def test_unlabeled_images_that_cannot_be():
+    images = tf.data.Dataset.from_tensor_slices({"image": IMAGES})
+    with pytest.raises(DataError, match="it gives dict for each element; map it to images"):
+        open_dataset(slices(), unlabeled=images)
+    with pytest.raises(DataError, match=r"unlabeled: tf\.data\.Dataset: it never ends"):
+        open_dataset(slices(), unlabeled=slices().repeat())
