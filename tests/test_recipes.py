@@ -42,6 +42,8 @@ def short(name: str, **changes) -> Recipe:
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_shipped_recipe(name, tmp_path):
     ds = {"train": pictures(15, 40, seed=0), "test": pictures(6, 50, seed=1)}
+    if any(phase.solve and phase.solve.pseudo_labels for phase in catalog.load(name).phases):
+        ds["unlabeled"] = pictures(9, 40, seed=3)[0]
     recipe = short(name, **{"backbone.name": "DemoNet"})
     plan = recipe.plan(ds)
     assert isinstance(plan, Plan)
