@@ -64,6 +64,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{near[0]}"?' if near else ""
 
 
+def reason(error: Exception) -> str:
+    """Return the first line of an exception's message, or its kind where it has none.
+
+    Example:
+        >>> reason(OSError("Network is unreachable."))
+        'Network is unreachable'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__
+
+
 def listed(items: Iterable[object], most: int = 10) -> str:
     """Join items with commas, naming at most `most` of them and counting the rest.
 

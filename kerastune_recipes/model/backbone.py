@@ -16,7 +16,7 @@ import keras
 
 from kerastune_recipes.backbones import WEIGHTS, Backbone, Stage, find
 from kerastune_recipes.demo import network as demo
-from kerastune_recipes.errors import BackboneError, did_you_mean, listed
+from kerastune_recipes.errors import BackboneError, did_you_mean, listed, reason
 from kerastune_recipes.facts import BackboneFacts, Convention, LayerFacts, TapFacts
 
 # Seconds without an answer after which a download of weights is given up.
@@ -250,30 +250,30 @@ def _snake_case(name: str) -> str:
 
 
 def _load_imagenet(network: keras.Model, backbone: Backbone) -> None:
-    file = _keras_home() / "models" / backbone.weights_file
+    file = keras_home() / "models" / backbone.weights_file
     if file.is_file():
         _load(network, backbone, file)
         return
     try:
         # Keras knows the address and the checksum. It picks the file by the size of the input, so it gets the default.
-        with _patiently():
+        with patiently():
             pretrained = _constructed(backbone, backbone.default_size, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise BackboneError(
             f'The ImageNet weights of {backbone.name} are not at "{file}", where Keras looks for them, and could not '
-            f"be downloaded ({_reason(error)}): connect to the network once, or put {backbone.weights_file} there or "
+            f"be downloaded ({reason(error)}): connect to the network once, or put {backbone.weights_file} there or "
             "set KERAS_HOME to a folder that has it in models/, or use weights: PATH of such a file or weights: none."
         ) from error
     network.set_weights(pretrained.get_weights())
 
 
-def _keras_home() -> Path:
+def keras_home() -> Path:
     """Return Keras's own folder; its accessor is private."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
 
 
 @contextlib.contextmanager
-def _patiently() -> Iterator[None]:
+def patiently() -> Iterator[None]:
     """Give up on a silent server, and keep Keras's progress bar out of what the program prints."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE)
@@ -301,14 +301,8 @@ def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
     except Exception as error:  # a file of another network fails in many ways: ValueError, OSError, KeyError ...
         raise BackboneError(
             f'The weights file "{file}" cannot be read, or is not of {backbone.name} without its classifier '
-            f"({_reason(error)})."
+            f"({reason(error)})."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an exception's message, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 def _rescaling(scale: float | list[float], offset: float | list[float]) -> keras.layers.Rescaling:
