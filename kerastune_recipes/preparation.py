@@ -1,6 +1,6 @@
 """From a recipe and the user's data to everything a run needs: images, network, facts, plan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.model import backbone as networks
+from kerastune_recipes.model.source import Source, load_source, source_facts
 from kerastune_recipes.plan import BackbonePlan, Plan
 from kerastune_recipes.spec import BackboneSpec, RecipeSpec
 
@@ -26,12 +27,14 @@ class Prepared:
         dataset: The images.
         facts: The network's stages and layers.
         network: The network itself.
+        source: The classifier it was pretrained with, where the plan uses it.
     """
 
     plan: Plan
     dataset: Dataset
     facts: BackboneFacts
     network: keras.Model
+    source: Source | None = None
 
 
 def prepare(
@@ -50,7 +53,7 @@ def prepare(
     Raises:
         DataError: The images cannot be used.
         RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
-        BackboneError: The network is unknown or cannot be built.
+        BackboneError: The network is unknown or cannot be built, or the classifier it was pretrained with not be had.
     """
     if not dry:
         # Before the network is built, whose weights may be random.
@@ -58,13 +61,16 @@ def prepare(
     dataset = open_dataset(ds, seed=seed)
     data = dataset.facts()
     network, facts = _network(content.backbone, data, own, dry)
+    reuses = any(phase.solve and phase.solve.head == "source_classifier" for phase in content.phases)
+    if reuses:
+        facts = replace(facts, source=source_facts(facts.name, facts.weights))
     if isinstance(content, Plan):
         plan = content
         plans.check(plan, data, facts)
     else:
         plan = plans.resolve(name, content, data, facts)
     _check_augmentation(plan)
-    return Prepared(plan, dataset, facts, network)
+    return Prepared(plan, dataset, facts, network, load_source(facts.name) if reuses and not dry else None)
 
 
 def _check_augmentation(plan: Plan) -> None:

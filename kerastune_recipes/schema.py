@@ -47,6 +47,8 @@ class Record(BaseModel):
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_data()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -116,7 +118,7 @@ def _rule(problem: Any) -> str:
     if problem["type"] == "too_short":
         return f"a list of at least {problem['ctx']['min_length']}"
     text = problem["msg"].removeprefix("Input ").removeprefix("should be ").removeprefix("should ")
-    return text.replace("valid array", "list").replace("valid dictionary", "mapping")
+    return text.replace("valid array", "list").replace("valid dictionary", "mapping").replace("an object", "a mapping")
 
 
 def _shown(value: object) -> str:
