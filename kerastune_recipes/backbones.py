@@ -31,6 +31,22 @@ class Stage(NamedTuple):
     last_layer: str
 
 
+_CLASSIFIERS = {
+    "resnet": "predictions",
+    "resnet_v2": "predictions",
+    "densenet": "predictions",
+    "inception": "predictions",
+    "inception_resnet": "predictions",
+    "xception": "predictions",
+    "mobilenet": "conv_preds",
+    "mobilenet_v2": "predictions",
+    "nasnet": "predictions",
+    "efficientnet": "predictions",
+    "efficientnet_v2": "predictions",
+    "demo": "predictions",
+}
+
+
 @dataclass(frozen=True)
 class Backbone:
     """One network of the table.
@@ -68,6 +84,19 @@ class Backbone:
     def constructor(self) -> str:
         """The function that builds it, in keras.applications or of our own."""
         return self.name.split("_")[0]
+
+    @property
+    def classifier(self) -> str:
+        """The layer that names the classes of the pretraining, where it is a single one on the averaged output.
+
+        Empty where there are hidden layers (VGG, MobileNetV3), or the average is normalised first (ConvNeXt).
+        """
+        return _CLASSIFIERS.get(self.family, "")
+
+    @property
+    def classifier_file(self) -> str:
+        """Name of the file which keras.applications downloads for "imagenet" with the classifier."""
+        return self.weights_file.replace("_notop", "").replace("_no_top", "")
 
 
 def find(name: str) -> Backbone:

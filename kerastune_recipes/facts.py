@@ -121,6 +121,29 @@ class TapFacts:
 
 
 @dataclass(frozen=True)
+class SourceFacts:
+    """The classifier that a backbone was pretrained with, as far as a head can be made of it.
+
+    Args:
+        lacking: Why no head can be made of it, as a sentence; empty where one can.
+        classes: How many classes it has.
+        names: Their names; none where they cannot be had.
+        ids: Their WordNet ids; none where they have none, or cannot be had.
+        nameless: Why the names cannot be had, as a sentence; empty where they are there.
+    """
+
+    lacking: str = ""
+    classes: int = 0
+    names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    nameless: str = ""
+
+    def called(self, index: int) -> str:
+        """Return how to call a class: by its name, where it has one, and its index."""
+        return f"{self.names[index]} ({index})" if index < len(self.names) else str(index)
+
+
+@dataclass(frozen=True)
 class BackboneFacts:
     """A backbone as built at one image size, without its weights being read.
 
@@ -135,6 +158,7 @@ class BackboneFacts:
         outputs: Every layer whose output is a map of activations, input side first.
         companions: Further backbones whose features stand beside its own.
         elsewhere: The same network at other image sizes, where the size of the head depends on it.
+        source: The classifier it was pretrained with, where a recipe uses it.
     """
 
     name: str
@@ -147,6 +171,7 @@ class BackboneFacts:
     outputs: tuple[TapFacts, ...]
     companions: tuple["BackboneFacts", ...] = ()
     elsewhere: tuple["BackboneFacts", ...] = ()
+    source: SourceFacts = SourceFacts("nothing is known of the classifier that the backbone was pretrained with.")
 
     def tap(self, name: str) -> TapFacts | None:
         """Return the tap of that stage or layer name, or None where there is none."""

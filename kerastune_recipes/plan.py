@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from kerastune_recipes import augmentations, costs, durations, rules, trainable
-from kerastune_recipes.errors import DataError, RecipeError, did_you_mean
-from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts
+from kerastune_recipes import augmentations, costs, durations, rules, source_classes, trainable
+from kerastune_recipes.errors import DataError, RecipeError, did_you_mean, listed
+from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, SourceFacts
 from kerastune_recipes.schema import Record
 from kerastune_recipes.spec import (
     SHRINKAGE,
@@ -60,6 +60,8 @@ class SolvePlan(Record):
         strengths: Candidates for the strength of the regularization, strong to weak; one means it is fixed.
         folds: Cross-validation folds that choose among them, and the tap, and calibrate; 0 means none of it.
         pseudo_labels: How it learns from unlabelled images too; none where it does not.
+        source_classes: With "source_classifier", the indices of the source classes that stand for a class of the data;
+            the others start from the means of their features.
     """
 
     head: SolvedHead
@@ -68,6 +70,7 @@ class SolvePlan(Record):
     pseudo_labels: PseudoLabelsSpec | None = None
     class_balance: Literal["none", "weights"] = "none"
     taps: Literal["all", "best"] = "all"
+    source_classes: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] | None = None
 
 
 class FitPlan(Record):
@@ -173,7 +176,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         backbone: The network as built at the image size in force.
 
     Raises:
-        RecipeError: A tap or a pattern matches nothing, a layer is not covered.
+        RecipeError: A tap, a pattern or a source class matches nothing, a layer is not covered.
 
     Example:
         >>> resolve("small_similar", spec, dataset.facts(), backbone_facts).phases[0].solve.folds
@@ -212,7 +215,10 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         or None,
         folds=spec.folds,
     )
-    check(plan, data, backbone)
+    plan, problems = _with_source_classes(plan, spec, backbone.source)
+    problems += _problems(plan, data, backbone)
+    if problems:
+        raise RecipeError(*problems)
     used = backbone.up_to(taps)
     return _with_views(_with_decay(plan, spec, used), spec, data, used)
 
@@ -234,6 +240,19 @@ def _with_decay(plan: Plan, spec: RecipeSpec, backbone: BackboneFacts) -> Plan:
     if problems:
         raise RecipeError(*problems)
     return plan.model_copy(update={"phases": tuple(phases)})
+
+
+def _with_source_classes(plan: Plan, spec: RecipeSpec, source: SourceFacts) -> tuple[Plan, list[str]]:
+    """Settle which source classes stand for which classes of the data; also return what is wrong with them."""
+    phases, problems = [], []
+    for phase, asked in zip(plan.phases, spec.phases, strict=True):
+        if phase.solve and asked.solve and asked.solve.head == "source_classifier" and not source.lacking:
+            where = f"phases.{phase.name}.solve.source_classes"
+            found, wrong = source_classes.match(asked.solve.source_classes or {}, plan.class_names, source, where)
+            problems += wrong
+            phase = phase.model_copy(update={"solve": phase.solve.model_copy(update={"source_classes": found})})
+        phases.append(phase)
+    return plan.model_copy(update={"phases": tuple(phases)}), problems
 
 
 def _with_views(plan: Plan, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
@@ -375,11 +394,23 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
             f"The plan was made for the classes {', '.join(plan.class_names)}; "
             f"the data has {', '.join(data.class_names)}. Make a new plan for this data."
         )
+    problems = _problems(plan, data, backbone)
+    for phase in plan.phases:
+        if phase.solve and phase.solve.head == "source_classifier" and not backbone.source.lacking:
+            asked = dict.fromkeys(plan.class_names, ()) | (phase.solve.source_classes or {})
+            where = f"phases.{phase.name}.solve.source_classes"
+            problems += source_classes.match(asked, plan.class_names, backbone.source, where)[1]
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _problems(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> list[str]:
+    """Say what keeps a plan from being run, but for its source classes."""
     problems = _taps_problems(plan.features.taps, backbone)
     for companion, facts in zip(plan.ensemble or (), backbone.companions, strict=True):
         problems += _taps_problems(companion.taps, facts)
     if problems:
-        raise RecipeError(*problems)
+        return problems
     needed = backbone.up_to(plan.features.taps)
     if plan.folds and plan.folds > min(data.train):
         problems.append(
@@ -391,8 +422,26 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
             problems += _fit_problems(plan, phase.fit, data, needed, where)
         elif phase.solve:
             problems += _solve_problems(plan, phase.solve, data, f"{where}.solve")
-    if problems:
-        raise RecipeError(*problems)
+            problems += _source_problems(plan, phase.solve, backbone, f"{where}.solve")
+    return problems
+
+
+def _source_problems(plan: Plan, solve: SolvePlan, backbone: BackboneFacts, where: str) -> list[str]:
+    """Say what keeps a head from being made of the classifier that the backbone was pretrained with."""
+    if solve.head != "source_classifier":
+        return []
+    problems = [f"{where}.head: {backbone.source.lacking}"] if backbone.source.lacking else []
+    if [tap.layer for tap in map(backbone.tap, plan.features.taps) if tap] != [backbone.taps[-1].layer]:
+        problems.append(
+            f"features.taps: the source classifier sees the last stage and nothing else; received "
+            f"{listed(plan.features.taps)}; write taps: last, or another head than source_classifier."
+        )
+    if plan.head.pooling != "avg":
+        problems.append(
+            f"head.pooling: the source classifier sees averages over all positions; received {plan.head.pooling}; "
+            "write pooling: avg, or another head than source_classifier."
+        )
+    return problems
 
 
 def _taps_problems(taps: Sequence[str], backbone: BackboneFacts) -> list[str]:

@@ -15,6 +15,7 @@ from kerastune_recipes.errors import RecipeError, listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.model import hub
+from kerastune_recipes.model.source import Source, load_source, source_facts
 from kerastune_recipes.plan import BackbonePlan, Plan
 from kerastune_recipes.spec import GIVEN, BackboneSpec, RecipeSpec
 
@@ -28,12 +29,14 @@ class Prepared:
         dataset: The images.
         facts: The stages and layers of the network, and of its companions in an ensemble.
         networks: The network itself, then its companions.
+        source: The classifier it was pretrained with, where the plan uses it.
     """
 
     plan: Plan
     dataset: Dataset
     facts: BackboneFacts
     networks: tuple[keras.Model, ...]
+    source: Source | None = None
 
 
 def prepare(
@@ -62,7 +65,7 @@ def prepare(
     Raises:
         DataError: The images cannot be used.
         RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
-        BackboneError: The network is unknown or cannot be built.
+        BackboneError: The network is unknown or cannot be built, or the classifier it was pretrained with not be had.
     """
     if not dry:
         # Before the network is built, whose weights may be random.
@@ -74,13 +77,17 @@ def prepare(
     networks, facts = _networks(content, data, own, dry)
     if content.head.pooling == "flatten" and facts.name in backbones.BACKBONES and not content.ensemble:
         facts = replace(facts, elsewhere=_elsewhere(facts))
+    reuses = any(phase.solve and phase.solve.head == "source_classifier" for phase in content.phases)
+    if reuses:
+        facts = replace(facts, source=source_facts(facts.name, facts.weights))
     if isinstance(content, Plan):
         plan = content
         plans.check(plan, data, facts)
     else:
         plan = plans.resolve(name, content, data, facts)
     _check_augmentation(plan)
-    return Prepared(plan, dataset, facts, networks)
+    source = load_source(facts.name) if reuses and not dry else None
+    return Prepared(plan, dataset, facts, networks, source)
 
 
 def _check_augmentation(plan: Plan) -> None:

@@ -47,6 +47,8 @@ class Record(BaseModel):
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_data()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

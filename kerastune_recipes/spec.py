@@ -34,10 +34,12 @@ DurationText = Annotated[str, AfterValidator(_duration)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
-SolvedHead = Literal["logistic_regression", "linear_svm", "naive_bayes", "lda"]
+SolvedHead = Literal["logistic_regression", "linear_svm", "naive_bayes", "lda", "source_classifier"]
 # Of the covariance of LDA. With less, and fewer images than features, it could not be inverted.
 SHRINKAGE = (1e-6, 1.0)
 Flip = Literal["none", "horizontal", "horizontal_and_vertical"]
+# The name or WordNet id of a class that the backbone was pretrained on, or its index.
+SourceClass = str | int
 
 
 class BackboneSpec(Record):
@@ -115,14 +117,17 @@ class SolveSpec(Record):
 
     Args:
         head: "logistic_regression" (multinomial), "linear_svm" (each class against the others), "naive_bayes"
-            (Gaussian), or "lda" (linear discriminant analysis).
-        regularization: Its strength on standardised features, by scikit-learn's terms: 1/C of the first two,
-            var_smoothing of naive Bayes, shrinkage of LDA, 1e-6 to 1; `auto` chooses it by cross-validation.
+            (Gaussian), "lda" (linear discriminant analysis), or "source_classifier": logistic regression drawn towards
+            the classifier that the backbone was pretrained with, where it has the classes, rather than towards zero.
+        regularization: Its strength on standardised features, by scikit-learn's terms: 1/C of the first two and the
+            last, var_smoothing of naive Bayes, shrinkage of LDA, 1e-6 to 1; `auto` chooses it by cross-validation.
         class_balance: "none" lets each image weigh the same, "weights" each class; `auto` decides by the classes'
             sizes.
         taps: "all" lets the head see the features of all taps; "best" of the one whose features alone are best by
             cross-validation.
         pseudo_labels: How the head learns from unlabelled images too; none where it does not.
+        source_classes: With "source_classifier", which classes of that classifier stand for a class of the data: their
+            names, WordNet ids or indices; an empty list for none. Classes not mentioned are matched by name.
     """
 
     head: SolvedHead = "logistic_regression"
@@ -130,6 +135,7 @@ class SolveSpec(Record):
     pseudo_labels: PseudoLabelsSpec | None = None
     class_balance: Literal["none", "weights"] | Auto = "none"
     taps: Literal["all", "best"] = "all"
+    source_classes: dict[str, SourceClass | tuple[SourceClass, ...]] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "SolveSpec":
@@ -140,6 +146,8 @@ class SolveSpec(Record):
             raise ValueError(
                 f"regularization: the shrinkage of lda is {low:g} to {high:g}; received {self.regularization:g}"
             )
+        if self.source_classes is not None and self.head != "source_classifier":
+            raise ValueError(f"source_classes go with head: source_classifier; this one is {self.head}")
         return self
 
 

@@ -8,8 +8,9 @@ from keras import layers
 
 from kerastune_recipes.errors import BackboneError
 
-# The weights are written by kerastune_recipes.demo.pretrain.
+# The weights, and those of the classifier that they were trained with, are written by kerastune_recipes.demo.pretrain.
 WEIGHTS_FILE = Path(__file__).parent / "glyphs.weights.h5"
+CLASSIFIER_FILE = WEIGHTS_FILE.with_name("glyphs_classifier.npz")
 
 # Channels of the stem and of each stage. A stage halves height and width, so that 32 pixels end as 4 x 4: there is
 # still something to pool over.

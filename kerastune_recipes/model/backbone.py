@@ -270,7 +270,7 @@ def _snake_case(name: str) -> str:
 
 
 def _load_imagenet(network: keras.Model, backbone: Backbone) -> None:
-    file = _keras_home() / "models" / backbone.weights_file
+    file = keras_home() / "models" / backbone.weights_file
     if file.is_file():
         _load(network, backbone, file)
         return
@@ -287,7 +287,7 @@ def _load_imagenet(network: keras.Model, backbone: Backbone) -> None:
     network.set_weights(pretrained.get_weights())
 
 
-def _keras_home() -> Path:
+def keras_home() -> Path:
     """Return Keras's own folder; its accessor is private."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
 

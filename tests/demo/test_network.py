@@ -8,7 +8,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kerastune_recipes.demo.digits import digits
-from kerastune_recipes.demo.network import WEIGHTS_FILE, DemoNet, preprocess_input
+from kerastune_recipes.demo.distortions import distort
+from kerastune_recipes.demo.glyphs import drawings
+from kerastune_recipes.demo.network import CLASSIFIER_FILE, WEIGHTS_FILE, DemoNet, preprocess_input
 from kerastune_recipes.errors import BackboneError
 
 STAGE_ENDS = ["stem_relu", "stage1_out", "stage2_out", "stage3_out"]
@@ -62,8 +64,21 @@ def test_weights_survive_being_saved_and_named_by_path(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True))
 
 
-def test_the_weights_file_is_smaller_than_a_megabyte():
+def test_weights_and_classifier_are_smaller_than_a_megabyte_and_a_quarter():
     assert WEIGHTS_FILE.stat().st_size < 1_000_000
+    assert CLASSIFIER_FILE.stat().st_size < 250_000
+
+
+def test_the_classifier_names_letters():
+    with np.load(CLASSIFIER_FILE) as classifier:
+        names, kernel, bias = (classifier[name] for name in ("names", "kernel", "bias"))
+    letters = [name for name in "ABCDEFGH" if name in names]
+    images, labels = drawings(letters)
+    network = DemoNet(include_top=False, weights="demo", pooling="avg")
+    features = network.predict(preprocess_input(distort(images, np.random.default_rng(0))), verbose=0)
+    named = names[(features @ kernel + bias).argmax(axis=1)]
+    assert kernel.shape == (160, len(names))
+    assert (named == np.array(letters)[labels]).mean() > 0.6
 
 
 def test_on_a_hundred_digits_its_features_beat_raw_pixels_by_three_points():

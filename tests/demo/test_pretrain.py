@@ -23,3 +23,17 @@ def test_weights_saved_as_16_bit_floats_load_as_any_other(tmp_path):
     loaded.load_weights(tmp_path / "half.weights.h5")
     assert loaded.weights[0].dtype == "float32"
     assert np.array_equal(np.asarray(saved.weights[0]).astype("float16"), np.asarray(loaded.weights[0]))
+
+
+def test_the_classifier_alone_is_trained_on_the_shipped_network(tmp_path):
+    images, labels = drawings(["A", "b"])
+    shipped = pretrain.DemoNet(include_top=False, weights="demo", pooling="avg")
+    backbone, reader = pretrain.train(images, labels, steps=3, seed=0, weights="demo")
+    for ours, theirs in zip(backbone.weights, shipped.weights, strict=True):
+        assert np.array_equal(ours, theirs)
+    pretrain.save_classifier(reader, ["A", "b"], tmp_path / "classifier.npz")
+    with np.load(tmp_path / "classifier.npz") as saved:
+        assert saved["names"].tolist() == ["A", "b"]
+        kernel, bias = reader.get_layer(pretrain.CLASSIFIER).get_weights()
+        assert np.array_equal(saved["kernel"], kernel.astype("float16"))
+        assert np.array_equal(saved["bias"], bias.astype("float16"))
