@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from kerastune_recipes import catalog
-from kerastune_recipes.forecast import feature_count, forecast
+from kerastune_recipes.forecast import feature_count, forecast, head_by_size
 from kerastune_recipes.plan import resolve
 
 # Share of the multiply-adds that lie in the last stage: its weights at 4x4 positions, the others at 16x16 and 8x8.
@@ -71,3 +73,22 @@ def test_trained_batch_norm_adds_its_weights_but_not_its_statistics(plan, data_f
     fit = forecast(plan.model_copy(update={"phases": (trained,)}), data_facts, backbone_facts).phases[0]
     assert fit.trainable_parameters == 114 + 300 + 2 * 32
     assert fit.batch_norm == "2 frozen, 1 trained"
+
+
+def test_fresh_batch_norm_is_counted_as_trained_and_moves_the_boundary(plan, data_facts, backbone_facts):
+    changes = {"reinitialize": ("backbone/last_stage",), "l2_sp": 0.01, "class_balance": "sampling"}
+    fresh = plan.phases[1].model_copy(update={"fit": plan.phases[1].fit.model_copy(update=changes)})
+    fit = forecast(plan.model_copy(update={"phases": (fresh,)}), data_facts, backbone_facts).phases[0]
+    assert fit.trainable_parameters == 114 + 300 + 2 * 32
+    assert fit.batch_norm == "2 frozen, 1 trained"
+    # An epoch of drawn images is as long, and what pulls the weights passes no image through the network.
+    assert fit.forward_passes == forecast(plan, data_facts, backbone_facts).phases[1].forward_passes
+
+
+def test_heads_on_all_positions_by_image_size(plan, data_facts, backbone_facts):
+    flat = plan.model_copy(update={"head": plan.head.model_copy(update={"pooling": "flatten"})})
+    smaller = replace(backbone_facts, image_size=16, taps=tuple(
+        replace(tap, shape=(tap.shape[0] // 2, tap.shape[1] // 2, tap.shape[2])) for tap in backbone_facts.taps
+    ))  # fmt: skip
+    known = replace(backbone_facts, elsewhere=(smaller,))
+    assert head_by_size(flat, data_facts, known) == {16: (896 + 1) * 2, 32: (3584 + 1) * 2}

@@ -31,3 +31,27 @@ def test_groups_are_clipped_by_one_norm(fit_plan):
     # The norm is 5, so both gradients are divided by 5, then scaled by their rates 0.1 and 0.05.
     assert float(fast[0]) == pytest.approx(-0.06)
     assert float(slow[0]) == pytest.approx(-0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("sgd", {"momentum": 0.5, "nesterov": True}),
+        ("adagrad", {"initial_accumulator_value": 0.5, "epsilon": 0.25}),
+        ("rmsprop", {"momentum": 0.5, "rho": 0.75, "centered": True, "epsilon": 0.25}),
+        ("adam", {"beta_1": 0.5, "beta_2": 0.75, "amsgrad": True, "epsilon": 0.25}),
+        ("adamw", {"beta_1": 0.5, "beta_2": 0.75, "amsgrad": True, "epsilon": 0.25, "weight_decay": 0.125}),
+    ],
+)
+def test_every_argument_reaches_its_optimizer(name, arguments, fit_plan):
+    optimizer = optimizers.build(fit_plan(optimizer={"name": name, **arguments}), {"a": 1.0})
+    assert {key: getattr(optimizer, key) for key in arguments} == arguments
+
+
+def test_what_adamw_decays_unasked_spares_biases_too(fit_plan):
+    optimizer = optimizers.build(fit_plan(optimizer={"name": "adamw"}), {"a": 1.0})
+    kernel, bias = keras.Variable(np.ones(1), name="kernel"), keras.Variable(np.ones(1), name="bias")
+    optimizer.apply([keras.ops.zeros(1), keras.ops.zeros(1)], [kernel, bias])
+    # Keras's own 0.004 at a learning rate of 0.1.
+    assert float(kernel[0]) == pytest.approx(1 - 0.1 * 0.004)
+    assert float(bias[0]) == 1

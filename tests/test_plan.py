@@ -6,7 +6,7 @@ from kerastune_recipes import catalog, yaml_files
 from kerastune_recipes import plan as plans
 from kerastune_recipes.errors import DataError, RecipeError
 from kerastune_recipes.plan import Plan, resolve
-from kerastune_recipes.rules import STRENGTHS
+from kerastune_recipes.rules import FOCAL_GAMMA, HUBER_DELTA, STRENGTHS
 
 
 def changed(data_facts, backbone_facts, **overrides):
@@ -129,3 +129,76 @@ def test_views_that_are_asked_for(asked, views, data_facts, backbone_facts):
 def test_views_that_make_no_sense(changes, message, data_facts, backbone_facts):
     with pytest.raises(RecipeError, match=message):
         changed(data_facts, backbone_facts, **changes)
+
+
+def options(data_facts, backbone_facts, **changes):
+    overrides = {f"phases.fine_tuning.fit.{key}": value for key, value in changes.items()}
+    return changed(data_facts, backbone_facts, **overrides).phases[1].fit
+
+
+ALL_LAYERS = [["head", 1.0], ["backbone", 1.0]]
+
+
+def test_rates_that_decay_are_rules_of_the_plan(data_facts, backbone_facts):
+    fit = options(data_facts, backbone_facts, trainable=ALL_LAYERS, stage_decay=0.4)
+    assert fit.trainable == (
+        ("head", 1.0), ("backbone/stage2", 1.0), ("backbone/stage1", 0.4), ("backbone/stem", 0.16),
+    )  # fmt: skip
+    assert "stage_decay" not in fit.to_data()
+
+
+def test_rates_decay_within_the_part_in_use(data_facts, backbone_facts):
+    overrides = {"features.taps": ["stage1"], TRAINABLE: ALL_LAYERS, "phases.fine_tuning.fit.stage_decay": 0.5}
+    fit = changed(data_facts, backbone_facts, **overrides).phases[1].fit
+    assert fit.trainable == (("head", 1.0), ("backbone/stage1", 1.0), ("backbone/stem", 0.5))
+
+
+def test_what_a_loss_leaves_out_is_filled_in(data_facts, backbone_facts):
+    assert options(data_facts, backbone_facts, loss="focal").loss.gamma == FOCAL_GAMMA
+    assert options(data_facts, backbone_facts, loss="huber").loss.delta == HUBER_DELTA
+    assert options(data_facts, backbone_facts, loss={"name": "focal", "gamma": 1.0}).loss.gamma == 1
+
+
+def test_the_plan_says_what_is_done_about_unequal_classes(data_facts, backbone_facts):
+    few = replace(data_facts, train=(40, 4))
+    assert options(few, backbone_facts, class_balance="auto").class_balance == "weights"
+    assert options(few, backbone_facts).class_balance == "none"
+
+
+def test_fresh_batch_norm_gets_a_momentum_that_fits_the_run(data_facts, backbone_facts):
+    fit = options(data_facts, backbone_facts, reinitialize=["backbone/last_stage"])
+    assert (fit.batch_norm, fit.batch_norm_momentum) == ("frozen", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"reinitialize": ["backbone/stage9"]},
+            'phases.fine_tuning.fit.reinitialize: the pattern "backbone/stage9" matches no layer of the backbone.',
+        ),
+        (
+            {"reinitialize": ["backbone/last_2_stages"]},
+            "reinitialize: 2 of the layers that get fresh weights are frozen in this phase, the first being "
+            "stage1_conv, and would stay random; give them a multiplier in trainable.",
+        ),
+        ({"stage_decay": 0.4}, "phases.fine_tuning.fit.stage_decay: no rule in trainable gives a whole stage before"),
+    ],
+)
+def test_layers_that_do_not_go_with_an_option(changes, message, data_facts, backbone_facts):
+    with pytest.raises(RecipeError, match=message):
+        options(data_facts, backbone_facts, **changes)
+
+
+def test_an_edited_plan_smooths_no_labels_of_a_loss_that_has_none(data_facts, backbone_facts):
+    data = changed(data_facts, backbone_facts).to_data()
+    data["phases"][1]["fit"] |= {"loss": "squared_error", "label_smoothing": 0.1}
+    with pytest.raises(RecipeError, match="phases.fine_tuning.fit: label_smoothing: squared_error has none"):
+        Plan.from_data(data, "plan.yaml")
+
+
+def test_a_plan_from_before_these_options_still_reads(data_facts, backbone_facts):
+    data = changed(data_facts, backbone_facts).to_data()
+    for key in ("loss", "class_balance", "reinitialize", "l2_sp"):
+        data["phases"][1]["fit"].pop(key, None)
+    assert Plan.from_data(data, "plan.yaml") == changed(data_facts, backbone_facts)

@@ -64,3 +64,11 @@ def test_views_pay_where_they_save_enough_and_there_is_room():
     assert rules.views_pay(fresh=15.0, behind=10.0, room=2**30)
     assert not rules.views_pay(fresh=14.9, behind=10.0, room=2**30)
     assert not rules.views_pay(fresh=100.0, behind=10.0, room=2**34)
+
+
+@pytest.mark.parametrize(
+    ("train", "done"),
+    [((30, 20), "none"), ((30, 11), "none"), ((30, 10), "weights"), ((30, 3), "weights"), ((31, 3), "sampling")],
+)
+def test_what_is_done_about_classes_follows_their_ratio(train, done, data_facts):
+    assert rules.class_balance(replace(data_facts, train=train)) == done

@@ -261,3 +261,34 @@ def test_a_batch_smaller_than_the_replicas_is_refused(monkeypatch):
     monkeypatch.setattr(distribution, "replicas", lambda strategy: 16)
     with pytest.raises(RequestError, match="a global batch of 8 cannot be shared by 16 replicas; give at least 16"):
         Recipe.from_name("small_similar", **QUICK).run(stripes(), verbose=False)
+
+
+def test_the_report_says_what_was_done_about_unequal_classes(tmp_path):
+    images, labels = stripes(60)
+    kept = np.flatnonzero((labels != 2) | (np.arange(60) < 12))
+    ds = {"train": (images[kept], labels[kept]), "validation": stripes(6, seed=1)}
+    recipe = Recipe.from_name("small_similar", **QUICK, **{"phases.fine_tuning.fit.class_balance": "auto"})
+    report = recipe.run(ds, verbose=False)
+    assert report.plan.phases[1].fit.class_balance == "weights"
+    assert report.record["phases"][1]["class_balance"] == "weights"
+    assert "; classes unbalanced, 5 to 1: weighted" in str(report)
+    assert "classes           unbalanced, 5 to 1: weighted" in report.plan_text
+    report.to_html(tmp_path / "report.html")
+    assert "class balance weights, imbalance 5" in (tmp_path / "report.html").read_text()
+
+
+def test_frozen_work_of_the_old_network_is_not_used_for_the_fresh_one(cache):
+    """A head is solved again behind layers that got fresh weights."""
+    fit = {"trainable": [["head", 1.0], ["backbone", 1.0]], "reinitialize": ["backbone"], "duration": "1 steps"}
+    phases = [{"name": "before", "solve": {}}, {"name": "anew", "fit": fit}, {"name": "after", "solve": {}}]
+    report = Recipe.from_name("small_similar", **{**SOLVED, "phases": phases}).run(stripes(), verbose=False)
+    assert [phase.get("features_computed") for phase in report.record["phases"]] == [30, None, 30]
+
+
+def test_a_flatten_head_is_told_by_image_size():
+    changes = {"head.pooling": "flatten", "features.taps": "last", "backbone.image_size": 32}
+    text = Recipe.from_name("small_similar", **QUICK, **changes).describe(stripes())
+    # The last stage divides height and width by eight, and has 160 channels.
+    heads = {size: (size // 8 * (size // 8) * 160 + 1) * 3 for size in (32, 160, 224)}
+    shown = "; ".join(f"at {size}: {parameters:,}" for size, parameters in heads.items())
+    assert f"{shown}; avg or max pooling would need 483 at any size" in " ".join(text.split())

@@ -184,3 +184,52 @@ def test_what_is_switched_off_stays_off_when_written():
     spec = read(GOOD.replace("learning_rate: 1e-3", "clip_norm: null"))
     assert spec.phases[1].fit.clip_norm is None
     assert RecipeSpec.from_data(yaml_files.parse(yaml_files.dump(spec.to_data()), "x"), "x") == spec
+
+
+def fit(line: str):
+    return read(f"{GOOD}      {line}\n").phases[1].fit
+
+
+@pytest.mark.parametrize("line", ["loss: focal", "loss: {name: focal}"])
+def test_a_loss_by_its_name_or_with_its_arguments(line):
+    assert fit(line).loss.name == "focal"
+    assert fit("loss: {name: focal, gamma: 1.0}").loss.gamma == 1
+    assert fit("batch_norm: frozen").loss.name == "crossentropy"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "loss: hubre",
+            'loss: expected "crossentropy" or "focal" or "squared_error" or "huber"; received "hubre". Did',
+        ),
+        ("loss: {name: huber, gamma: 1.0}", "loss: huber has no gamma; it takes delta."),
+        ("loss: {name: squared_error, delta: 0.5}", "loss: squared_error has no delta; it takes nothing."),
+        ("loss: {name: huber, delta: 1.0}", "loss.delta: expected less than 1; received 1.0."),
+        ("loss: 3", "loss: expected "),
+        (
+            "{loss: huber, label_smoothing: 0.1}",
+            "phases.fine_tuning.fit: label_smoothing: huber has none; leave label_smoothing out, or take crossentropy",
+        ),
+        ("class_balance: weigths", '"none" or "weights" or "sampling" or "auto"; received "weigths". Did you mean'),
+        ("stage_decay: 1.0", "stage_decay: expected less than 1; received 1.0."),
+        ("stage_decay: 0.0", "stage_decay: expected greater than 0; received 0.0."),
+        ("l2_sp: -1.0", "l2_sp: expected greater than 0; received -1.0."),
+        ("reinitialize: backbone/stage2", "reinitialize: expected a list; received"),
+        (
+            "optimizer: {name: adagrad, centered: true}",
+            "adagrad has no centered; it takes epsilon, initial_accumulator",
+        ),
+    ],
+)
+def test_options_that_make_no_sense(line, said):
+    lines = line.strip("{}").split(", ") if line.startswith("{") else [line]
+    with pytest.raises(RecipeError, match=re.escape(said)):
+        read(GOOD + "".join(f"      {each}\n" for each in lines))
+
+
+def test_a_loss_is_written_in_full():
+    spec = read(GOOD + "      loss: focal\n")
+    assert spec.phases[1].fit.loss.to_data() == {"name": "focal"}
+    assert RecipeSpec.from_data(yaml_files.parse(yaml_files.dump(spec.to_data()), "x"), "x") == spec

@@ -101,3 +101,13 @@ def test_dropout_rests_only_behind_frozen_layers_and_only_for_a_while(own):
     trained = trainable.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     with still_dropout(network.backbone, trained):
         assert drop.rate == 0.5
+
+
+def test_fresh_batch_norm_is_trained_where_all_other_is_frozen(assembled):
+    _, facts, network = assembled()
+    groups = trainable.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    fresh = trainable.named(["backbone/last_stage"], facts, "reinitialize")
+    freeze(network, groups, "frozen", momentum=0.8, fresh=fresh)
+    norms = [layer for layer in network.backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {norm.name for norm in norms if norm.trainable} == {name for name in fresh if name.endswith("_bn")}
+    assert {norm.momentum for norm in norms if norm.trainable} == {0.8}
