@@ -61,7 +61,7 @@ def main() -> None:
             "",
             f"`small_similar` without its fine-tuning, MobileNetV2 at {options.image_size} px: whole runs with an",
             f"empty store, a hold-out against {options.folds} folds and a head on all images in the end. Features are",
-            f"extracted once for all folds. Medians, lowest and highest in",
+            "extracted once for all folds. Medians, lowest and highest in",
             f"brackets. {machine()}; {versions()}. Made by:",
             "",
             f"    python benchmarks/folds.py {names} --folds {options.folds} --repeats {options.repeats}",
