@@ -15,7 +15,7 @@ PACKAGE = Path(kerastune_recipes.__file__).parent
 LAYERS = [
     {"errors", "durations", "sizes"},
     {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations", "views"},
-    {"catalog", "rules", "trainable", "costs", "plan", "forecast"},
+    {"catalog", "rules", "source_classes", "trainable", "costs", "plan", "forecast"},
     {
         "data",
         "model",
