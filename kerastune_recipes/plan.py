@@ -468,7 +468,7 @@ def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str
             f"{where}.strengths: choosing among {len(solve.strengths)} takes cross-validation; "
             "give one strength, or 2 folds or more."
         )
-    elif solve.folds > min(data.train):
+    elif solve.folds > min(data.train) and not plan.folds:  # of which it has been said
         problems.append(
             f"{where}.folds: {solve.folds} folds are more than the smallest class has training "
             f"images ({min(data.train)}); give fewer folds."
