@@ -1,5 +1,6 @@
 """Convex heads solved on frozen features, and folded into the weights of one dense layer."""
 
 from kerastune_recipes.solvers.solving import PROTOCOL, Solved, probabilities, solve
+from kerastune_recipes.solvers.source import Start, start
 
-__all__ = ["PROTOCOL", "Solved", "probabilities", "solve"]
+__all__ = ["PROTOCOL", "Solved", "Start", "probabilities", "solve", "start"]
