@@ -15,7 +15,7 @@ from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
-from kerastune_recipes.solvers import Solved
+from kerastune_recipes.solvers import Solved, Start
 from kerastune_recipes.store import Space
 from kerastune_recipes.views import WHOLE, View
 
@@ -110,16 +110,16 @@ class Frozen:
         self.space.measured(seconds)
         return seconds
 
-    def recall(self, plan: SolvePlan, seed: int) -> Solved | None:
+    def recall(self, plan: SolvePlan, seed: int, start: Start | None = None) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        found = self.space.recall(self._name(plan, seed))
+        found = self.space.recall(self._name(plan, seed, start))
         return None if found is None else _from_parts(*found)
 
-    def solve(self, plan: SolvePlan, seed: int) -> Solved:
+    def solve(self, plan: SolvePlan, seed: int, start: Start | None = None) -> Solved:
         """Solve a head on the features of the training images, and keep it."""
         rows, labels = self.features(TRAIN).rows, self.images[TRAIN].labels
-        solved = solvers.solve(plan, rows, labels, seed, widths=self.widths)
-        self.space.remember(self._name(plan, seed), *_parts(solved))
+        solved = solvers.solve(plan, rows, labels, seed, widths=self.widths, start=start)
+        self.space.remember(self._name(plan, seed, start), *_parts(solved))
         return solved
 
     def _views(self, split: str) -> Sequence[View]:
@@ -130,12 +130,14 @@ class Frozen:
             self._keys[split] = features.digests(self.images[split].samples, self._views(split))
         return self._keys[split]
 
-    def _name(self, plan: SolvePlan, seed: int) -> str:
+    def _name(self, plan: SolvePlan, seed: int, start: Start | None) -> str:
         """Return the digest of all that decides what is solved."""
         found = hashlib.blake2b(digest_size=16)
         found.update(json.dumps([solvers.PROTOCOL, plan.to_data(), seed, len(self.views), self.widths]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
         found.update(self.images[TRAIN].labels.tobytes())
+        if start is not None:
+            found.update(start.kernel.tobytes() + start.bias.tobytes())
         return found.hexdigest()
 
 

@@ -20,11 +20,12 @@ from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.model.assemble import Network, assemble
 from kerastune_recipes.model.fingerprint import fingerprint
+from kerastune_recipes.model.source import Source
 from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.preparation import Prepared
 from kerastune_recipes.progress import Display, EpochLines, Ticks
 from kerastune_recipes.report import Cost, Report, Split
-from kerastune_recipes.solvers import Solved
+from kerastune_recipes.solvers import Solved, Start
 from kerastune_recipes.store import Store
 from kerastune_recipes.views import views
 
@@ -42,6 +43,7 @@ class Bench:
         seed: Of shuffling, folds and augmentation.
         display: Where progress is shown.
         callbacks: The user's own Keras callbacks.
+        source: The classifier that the backbone was pretrained with, where the plan uses it.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class Bench:
     seed: int
     display: Display
     callbacks: tuple[keras.callbacks.Callback, ...]
+    source: Source | None = None
     _frozen: list[Frozen] = field(default_factory=list)
 
     def frozen(self) -> Frozen:
@@ -118,6 +121,7 @@ def run(
             seed=seed,
             display=display,
             callbacks=tuple(callbacks),
+            source=prepared.source,
         )
         pristine = bench.frozen()
         outcomes, chosen, probabilities = _phases(bench, book, begin)
@@ -218,13 +222,14 @@ def _phases(bench: Bench, book: Journal, begin: Callable[[], None]) -> tuple[lis
 def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
     began = time.perf_counter()
     network, frozen = bench.network, bench.frozen()
-    solved = frozen.recall(plan, bench.seed)
+    start = _start(bench, plan)
+    solved = frozen.recall(plan, bench.seed, start)
     needed = [split for split in bench.images if split != TRAIN or solved is None]
     # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
     elsewhere = _look(frozen, [split for split in needed if split != TEST or not _fits(bench.plan)])
     if solved is None:
         with bench.display.bar(f"{name}: solving", 1):
-            solved = frozen.solve(plan, bench.seed)
+            solved = frozen.solve(plan, bench.seed, start)
     network.put_head(solved.kernel, solved.bias)
     probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
     seconds = time.perf_counter() - began - elsewhere
@@ -245,10 +250,28 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
             "judged_by": solved.judged_by,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
             **_tap(solved, bench.plan.features.taps),
+            **_source_classes(bench, plan),
             "features_computed": frozen.computed,
         },
         rows=(),
     ), probabilities
+
+
+def _start(bench: Bench, plan: SolvePlan) -> Start | None:
+    """Return the columns of the source classifier that a head starts from, where it does."""
+    if plan.source_classes is None:
+        return None
+    assert bench.source is not None  # it is loaded where a plan uses it
+    wanted = [plan.source_classes.get(name, ()) for name in bench.plan.class_names]
+    return solvers.start(bench.source.kernel, bench.source.bias, wanted)
+
+
+def _source_classes(bench: Bench, plan: SolvePlan) -> dict[str, Any]:
+    """Say which source classes each class of the data was taken from, where they were."""
+    if plan.source_classes is None:
+        return {}
+    called = bench.facts.source.called
+    return {"source_classes": {name: list(map(called, found)) for name, found in plan.source_classes.items()}}
 
 
 def _tap(solved: Solved, taps: Sequence[str]) -> dict[str, Any]:
