@@ -9,9 +9,10 @@ import numpy as np
 from kerastune_recipes import distribution
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.forecast import feature_counts
-from kerastune_recipes.frozen import TRAIN, UNLABELED, VALIDATION, Frozen, Images, Source
+from kerastune_recipes.frozen import TRAIN, UNLABELED, VALIDATION, Extractor, Frozen, Images
 from kerastune_recipes.model.assemble import Member, Network
 from kerastune_recipes.model.fingerprint import fingerprint
+from kerastune_recipes.model.source import Source
 from kerastune_recipes.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.store import Store
@@ -32,6 +33,7 @@ class Bench:
         seed: Of shuffling, folds and augmentation.
         display: Where progress is shown.
         callbacks: The user's own Keras callbacks.
+        source: The classifier that the backbone was pretrained with, where the plan uses it.
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class Bench:
     seed: int
     display: Display
     callbacks: tuple[keras.callbacks.Callback, ...]
+    source: Source | None = None
     _frozen: list[Frozen] = field(default_factory=list)
 
     def frozen(self) -> Frozen:
@@ -49,8 +52,8 @@ class Bench:
         if not self._frozen:
             pooling = self.plan.head.pooling
             found = Frozen(
-                sources=[
-                    Source(member.extractor, self.store.space(fingerprint(member, pooling), _about(member)))
+                extractors=[
+                    Extractor(member.extractor, self.store.space(fingerprint(member, pooling), _about(member)))
                     for member in self.network.members
                 ],
                 size=self.plan.backbone.image_size,

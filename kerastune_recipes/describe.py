@@ -1,7 +1,7 @@
 """A plan in words, for people: what will be trained, how, and what it costs, before anything is."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -9,7 +9,7 @@ from rich.table import Table
 from kerastune_recipes import sizes
 from kerastune_recipes.data import memory
 from kerastune_recipes.errors import listed
-from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, Scaling
+from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, Scaling, SourceFacts
 from kerastune_recipes.forecast import (
     Forecast,
     GroupForecast,
@@ -29,6 +29,7 @@ HEADS = {
     "linear_svm": ("linear SVM", "L2 strength"),
     "naive_bayes": ("Gaussian naive Bayes", "variance smoothing"),
     "lda": ("linear discriminant analysis", "shrinkage"),
+    "source_classifier": ("logistic regression from the source classifier on", "L2 strength"),
 }
 _CONVENTIONS = {
     "identity": "pixels 0..255 as they are; the network rescales them itself",
@@ -147,7 +148,7 @@ def _pooling(plan: Plan) -> str:
 def _phase_rows(
     phase: PhasePlan, plan: Plan, cost: PhaseForecast, data: DatasetFacts, backbone: BackboneFacts
 ) -> list[tuple[str, str]]:
-    rows = _solve_rows(phase.solve, plan) if phase.solve else []
+    rows = _solve_rows(phase.solve, plan, backbone.source) if phase.solve else []
     rows += _fit_rows(phase.fit, cost, data, backbone) if phase.fit else []
     fresh = f" ({cost.fresh_passes:.1f} if every epoch augmented anew)" if cost.stored else ""
     return [
@@ -158,7 +159,7 @@ def _phase_rows(
     ]
 
 
-def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
+def _solve_rows(solve: SolvePlan, plan: Plan, source: SourceFacts) -> list[tuple[str, str]]:
     name, strength = HEADS[solve.head]
     strongest, weakest = solve.strengths[0], solve.strengths[-1]
     choice = f"{strongest:g}" if strongest == weakest else f"from {strongest:g} down to {weakest:g}"
@@ -170,8 +171,15 @@ def _solve_rows(solve: SolvePlan, plan: Plan) -> list[tuple[str, str]]:
         ("head", f"{name}, {strength} {choice}, {by}"),
         *([("taps", alone)] if solve.taps == "best" else []),
         *([("class balance", "each class weighs the same")] if solve.class_balance == "weights" else []),
+        *([("source classes", _source_classes(solve.source_classes, plan, source))] if solve.source_classes else []),
         ("views", _views(plan)),
     ]
+
+
+def _source_classes(taken: Mapping[str, Sequence[int]], plan: Plan, source: SourceFacts) -> str:
+    words = [f"{name} from {listed(map(source.called, indices), most=3)}" for name, indices in taken.items()]
+    others = [name for name in plan.class_names if name not in taken]
+    return "; ".join([*words, *([f"from means of their features: {listed(others)}"] if others else [])])
 
 
 def _views(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from kerastune_recipes.data.samples import Pictures, Samples
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
-from kerastune_recipes.solvers import Solved
+from kerastune_recipes.solvers import Solved, Start
 from kerastune_recipes.store import Space
 from kerastune_recipes.views import WHOLE, View
 
@@ -53,15 +53,15 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Source:
+class Extractor:
     """A backbone, its weights as they are.
 
     Args:
-        extractor: Resized images (b, s, s, 3) to features (b, d).
+        network: Resized images (b, s, s, 3) to features (b, d).
         space: Where its features are kept.
     """
 
-    extractor: keras.Model
+    network: keras.Model
     space: Space
 
 
@@ -70,7 +70,7 @@ class Frozen:
     """What backbones make of the images of a run: their features, side by side.
 
     Args:
-        sources: The backbones.
+        extractors: The backbones.
         size: Height and width of their input, pixels.
         views: Of each training image; of the others the image itself is enough.
         images: By split.
@@ -79,7 +79,7 @@ class Frozen:
         widths: Features of each tap.
     """
 
-    sources: Sequence[Source]
+    extractors: Sequence[Extractor]
     size: int
     views: Sequence[View]
     images: Mapping[str, Images]
@@ -97,16 +97,18 @@ class Frozen:
         """
         if split not in self._extracted:
             keys = self._keys_of(split)
-            self._extracted[split] = _side_by_side([self._extract(source, split, keys) for source in self.sources])
+            self._extracted[split] = _side_by_side(
+                [self._extract(extractor, split, keys) for extractor in self.extractors]
+            )
         return self._extracted[split]
 
-    def _extract(self, source: Source, split: str, keys: list[bytes]) -> Extracted:
+    def _extract(self, extractor: Extractor, split: str, keys: list[bytes]) -> Extracted:
         with self.display.bar(f"features of {split} images", len(keys)) as tick:
             found = features.extract(
-                source.extractor,
+                extractor.network,
                 self.images[split].samples,
                 self.size,
-                source.space,
+                extractor.space,
                 self._views(split),
                 keys,
                 self.images[split].pixels,
@@ -114,13 +116,13 @@ class Frozen:
                 tick,
             )
         if found.seconds_a_row:
-            source.space.measured(found.seconds_a_row)
+            extractor.space.measured(found.seconds_a_row)
         return found
 
     @property
     def backbone_widths(self) -> tuple[int, ...]:
         """How many features each backbone gives."""
-        return tuple(source.extractor.output_shape[-1] for source in self.sources)
+        return tuple(extractor.network.output_shape[-1] for extractor in self.extractors)
 
     def has(self, split: str) -> bool:
         """Say whether the features of a split are there already."""
@@ -138,7 +140,7 @@ class Frozen:
         """
         measured = [found for found in self._extracted.values() if found.seconds_a_row]
         if not measured:
-            known = [source.space.seconds_an_image for source in self.sources]
+            known = [extractor.space.seconds_an_image for extractor in self.extractors]
             return sum(filter(None, known)) if all(known) else None
         seconds = max(measured, key=lambda found: found.computed).seconds_a_row
         assert seconds is not None  # chosen above
@@ -146,15 +148,17 @@ class Frozen:
 
     def measured(self, seconds: float) -> None:
         """Keep what an image takes on its way through the network, where there is only one."""
-        if len(self.sources) == 1:
-            self.sources[0].space.measured(seconds)
+        if len(self.extractors) == 1:
+            self.extractors[0].space.measured(seconds)
 
-    def recall(self, plan: SolvePlan, seed: int, every_image: bool = False) -> Solved | None:
+    def recall(
+        self, plan: SolvePlan, seed: int, every_image: bool = False, start: Start | None = None
+    ) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        found = self.sources[0].space.recall(self._name(plan, seed, every_image))
+        found = self.extractors[0].space.recall(self._name(plan, seed, every_image, start))
         return None if found is None else _from_parts(*found)
 
-    def solve(self, plan: SolvePlan, seed: int, every_image: bool = False) -> Solved:
+    def solve(self, plan: SolvePlan, seed: int, every_image: bool = False, start: Start | None = None) -> Solved:
         """Solve a head on the features of the training images, and of the unlabelled ones if it asks for them.
 
         It is kept. With `every_image`, each of the training images is held out once, see `solvers.solve`.
@@ -168,13 +172,14 @@ class Frozen:
             groups=train.groups,
             widths=self.widths,
             every_image=every_image or plan.pseudo_labels is not None,
+            start=start,
         )
         if plan.pseudo_labels:
             unlabelled = self.features(UNLABELED).rows[0]
             solved = solvers.with_pseudo_labels(
                 solved, plan, rows[0], train.labels, unlabelled, seed, groups=train.groups, widths=self.backbone_widths
             )
-        self.sources[0].space.remember(self._name(plan, seed, every_image), *_parts(solved))
+        self.extractors[0].space.remember(self._name(plan, seed, every_image, start), *_parts(solved))
         return solved
 
     def _views(self, split: str) -> Sequence[View]:
@@ -185,17 +190,19 @@ class Frozen:
             self._keys[split] = features.digests(self.images[split].samples, self._views(split))
         return self._keys[split]
 
-    def _name(self, plan: SolvePlan, seed: int, every_image: bool) -> str:
+    def _name(self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None) -> str:
         """Return the digest of all that decides what is solved."""
         found = hashlib.blake2b(digest_size=16)
         stated = [solvers.PROTOCOL, plan.to_data(), seed, len(self.views), self.widths, every_image]
         found.update(json.dumps(stated).encode())
-        found.update("".join(source.space.folder.name for source in self.sources[1:]).encode())
+        found.update("".join(extractor.space.folder.name for extractor in self.extractors[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
         train = self.images[TRAIN]
         found.update(train.labels.tobytes() + (b"" if train.groups is None else train.groups.tobytes()))
         if plan.pseudo_labels:
             found.update(b"".join(self._keys_of(UNLABELED)))
+        if start is not None:
+            found.update(start.kernel.tobytes() + start.bias.tobytes())
         return found.hexdigest()
 
 

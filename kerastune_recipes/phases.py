@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import features, metrics, training
+from kerastune_recipes import features, metrics, solvers, training
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
 from kerastune_recipes.progress import EpochLines, Ticks
-from kerastune_recipes.solvers import Solved
+from kerastune_recipes.solvers import Solved, Start
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,14 @@ def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
 def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
     began = time.perf_counter()
     network, frozen = bench.network, bench.frozen()
-    solved = frozen.recall(plan, bench.seed, bench.every_image)
+    start = _start(bench, plan)
+    solved = frozen.recall(plan, bench.seed, bench.every_image, start)
     needed = [split for split in bench.images if split != TRAIN or solved is None]
     # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
     elsewhere = _look(frozen, [split for split in needed if split != TEST or not bench.plan.fits])
     if solved is None:
         with bench.display.bar(f"{name}: solving", 1):
-            solved = frozen.solve(plan, bench.seed, bench.every_image)
+            solved = frozen.solve(plan, bench.seed, bench.every_image, start)
     network.put_head(solved.kernel, solved.bias)
     if VALIDATION in bench.images:
         probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
@@ -115,10 +116,28 @@ def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarra
             "judged_by": solved.judged_by,
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
             **_tap(solved, bench.taps),
+            **_source_classes(bench, plan),
             "features_computed": frozen.computed,
         },
         rows=(),
     ), probabilities
+
+
+def _start(bench: Bench, plan: SolvePlan) -> Start | None:
+    """Return the columns of the source classifier that a head starts from, where it does."""
+    if plan.source_classes is None:
+        return None
+    assert bench.source is not None  # it is loaded where a plan uses it
+    wanted = [plan.source_classes.get(name, ()) for name in bench.plan.class_names]
+    return solvers.start(bench.source.kernel, bench.source.bias, wanted)
+
+
+def _source_classes(bench: Bench, plan: SolvePlan) -> dict[str, Any]:
+    """Say which source classes each class of the data was taken from, where they were."""
+    if plan.source_classes is None:
+        return {}
+    called = bench.facts.source.called
+    return {"source_classes": {name: list(map(called, found)) for name, found in plan.source_classes.items()}}
 
 
 def _tap(solved: Solved, taps: Sequence[str]) -> dict[str, Any]:

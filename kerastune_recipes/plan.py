@@ -429,7 +429,8 @@ def _problems(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> list[s
 def _source_problems(plan: Plan, solve: SolvePlan, backbone: BackboneFacts, where: str) -> list[str]:
     """Say what keeps a head from being made of the classifier that the backbone was pretrained with."""
     if solve.head != "source_classifier":
-        return []
+        needless = f"{where}.source_classes: they go with head: source_classifier; this one is {solve.head}."
+        return [needless] if solve.source_classes else []
     problems = [f"{where}.head: {backbone.source.lacking}"] if backbone.source.lacking else []
     if [tap.layer for tap in map(backbone.tap, plan.features.taps) if tap] != [backbone.taps[-1].layer]:
         problems.append(

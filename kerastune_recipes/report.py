@@ -16,7 +16,7 @@ import numpy as np
 from kerastune_recipes import evaluation, html, metrics, yaml_files
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.describe import HEADS, balance, describe
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import OutputError, listed
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.journal import Outcome
 from kerastune_recipes.plan import Plan
@@ -223,7 +223,9 @@ def _why(phase: Mapping[str, Any]) -> str:
     tap = f" of {phase['tap']} alone" if "tap" in phase else ""
     weights = ", each class weighing the same" if phase["class_balance"] == "weights" else ""
     name, strength = HEADS[phase["head"]]
-    return f"; {name}{tap}{weights}, {strength} {phase['strength']:g} by {phase['judged_by']}; {computed}"
+    taken = [f"{target} from {listed(found, most=3)}" for target, found in phase.get("source_classes", {}).items()]
+    source = f" ({'; '.join(taken)})" if taken else ""
+    return f"; {name}{source}{tap}{weights}, {strength} {phase['strength']:g} by {phase['judged_by']}; {computed}"
 
 
 def _phase(outcome: Outcome) -> dict[str, Any]:

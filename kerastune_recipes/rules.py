@@ -23,6 +23,8 @@ UNKNOWN_SIZE = 224
 # - Linear SVM: the best were 300 to 10,000.
 # - Naive Bayes: the best were 0.03 to 1000. Without smoothing (scikit-learn: 1e-9) a feature that never changes within
 #   a class outvotes all others.
+# - Source classifier: those of logistic regression; the best were 0.1 to 3162, the strongest where the classes are
+#   ImageNet's (benchmarks/reuse_head.md).
 # - LDA: the best were 0.05 to 0.9, where Ledoit-Wolf says 0.03 to 0.4, and is worse by up to 0.1 nats.
 def _half_decades(strong: int, weak: int) -> tuple[float, ...]:
     return tuple(round(10 ** (half / 2), 6) for half in range(strong, weak, -1))
@@ -33,10 +35,17 @@ STRENGTHS = {
     "linear_svm": _half_decades(9, 1),
     "naive_bayes": _half_decades(6, -5),
     "lda": (0.97, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02),
+    "source_classifier": _half_decades(7, -3),
 }
 # Used where a class is too small to cross-validate. C=0.01: the value that field trials found good on four sets. The
 # others: the middle of the best on four sets.
-DEFAULT_STRENGTHS = {"logistic_regression": 100.0, "linear_svm": 1000.0, "naive_bayes": 1.0, "lda": 0.5}
+DEFAULT_STRENGTHS = {
+    "logistic_regression": 100.0,
+    "linear_svm": 1000.0,
+    "naive_bayes": 1.0,
+    "lda": 0.5,
+    "source_classifier": 100.0,
+}
 # The largest class has at most so many times the images of the smallest before classes are made to weigh the same.
 IMBALANCED = 3.0
 # Beyond a few images 3 folds lose at most 0.004 nats to 5, at 0.60 to 0.75 of the cost (benchmarks/solver.md).

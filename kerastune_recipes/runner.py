@@ -64,6 +64,7 @@ def run(
             seed=seed,
             display=display,
             callbacks=tuple(callbacks),
+            source=prepared.source,
         )
         pristine = bench.frozen()
         judged = folds.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, book, begin)

@@ -7,7 +7,7 @@ import pytest
 
 from kerastune_recipes import store as stores
 from kerastune_recipes.data.sources.arrays import read_arrays
-from kerastune_recipes.frozen import TRAIN, VALIDATION, Frozen, Images, Source
+from kerastune_recipes.frozen import TRAIN, VALIDATION, Extractor, Frozen, Images
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.views import WHOLE, View
@@ -28,8 +28,8 @@ def make(assembled, pictures, tmp_path, monkeypatch):
     with stores.opened() as store:
 
         def run(views=(WHOLE,), plan=PLAN, **changes):
-            source = Source(extractor, store.space("net", "A network"))
-            frozen = Frozen([source], 32, views, {**images, **changes}, Display(False))
+            opened = Extractor(extractor, store.space("net", "A network"))
+            frozen = Frozen([opened], 32, views, {**images, **changes}, Display(False))
             return frozen, frozen.recall(plan, seed=0)
 
         yield run

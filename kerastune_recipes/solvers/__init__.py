@@ -2,5 +2,6 @@
 
 from kerastune_recipes.solvers.pseudolabels import with_pseudo_labels
 from kerastune_recipes.solvers.solving import PROTOCOL, Solved, probabilities, solve
+from kerastune_recipes.solvers.source import Start, start
 
-__all__ = ["PROTOCOL", "Solved", "probabilities", "solve", "with_pseudo_labels"]
+__all__ = ["PROTOCOL", "Solved", "Start", "probabilities", "solve", "start", "with_pseudo_labels"]

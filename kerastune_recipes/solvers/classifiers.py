@@ -44,13 +44,13 @@ class Classifier:
     Args:
         learn: From the rows to learn from to what solves at a strength.
         closed: True where a solution takes no steps, and so costs little.
-        squares: True where it looks at the squares of features too; then their axes matter.
+        axes: True where the axes of the features matter, as they do to what looks at their squares too.
         offsets: True where its probabilities need an offset for each class.
     """
 
     learn: Callable[[Rows], Solution]
     closed: bool = False
-    squares: bool = False
+    axes: bool = False
     offsets: bool = False
 
 
@@ -175,6 +175,6 @@ def _lda(rows: Rows) -> Solution:
 CLASSIFIERS: Mapping[str, Classifier] = {
     "logistic_regression": Classifier(_logistic_regression),
     "linear_svm": Classifier(_linear_svm),
-    "naive_bayes": Classifier(_naive_bayes, closed=True, squares=True, offsets=True),
+    "naive_bayes": Classifier(_naive_bayes, closed=True, axes=True, offsets=True),
     "lda": Classifier(_lda, closed=True),
 }

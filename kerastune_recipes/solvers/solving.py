@@ -20,6 +20,7 @@ from kerastune_recipes.solvers.choosing import Choice, Tried
 from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Classifier, Head, logits
 from kerastune_recipes.solvers.folds import MANY_IMAGES, Cut, cut
 from kerastune_recipes.solvers.rows import Rows, Scale, row_space, standardised
+from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
 PROTOCOL = 2
@@ -81,6 +82,7 @@ def solve(
     groups: np.ndarray | None = None,
     widths: Sequence[int] | None = None,
     every_image: bool = False,
+    start: Start | None = None,
 ) -> Solved:
     """Solve a head on standardised features.
 
@@ -98,6 +100,7 @@ def solve(
         groups: int (n,), the group of each image, or None; images of a group stay in one fold.
         widths: Features of each tap, adding up to d; needed where one tap is to be chosen.
         every_image: Hold out every image, also where they are many and the choice needs a sample only.
+        start: What "source_classifier" is drawn to, see `source.start`.
 
     Returns:
         The head. Protocol after Kornblith et al. 2019: L-BFGS, warm-started along the path.
@@ -121,7 +124,8 @@ def solve(
         warnings.simplefilter("ignore", LinAlgWarning)
         features, scale = standardised(views, parts.order)
         rows = Rows(features, labels[parts.order], weights[parts.order].astype(np.float32), features.shape[2])
-        work = _Work(plan, CLASSIFIERS[plan.head], rows, parts, threads)
+        classifier = CLASSIFIERS[plan.head] if start is None else drawn_to(start, scale)
+        work = _Work(plan, classifier, rows, parts, threads)
         options = [work.option(one) for one in columns]
         best = min(options, key=lambda option: option.log_loss)
         choice = work.choice(best)
@@ -199,7 +203,7 @@ class _Work:
     def option(self, columns: slice) -> _Option:
         """Try strengths on some of the features."""
         features = np.ascontiguousarray(self.rows.features[:, :, columns])
-        found, basis = (features, None) if self.classifier.squares else row_space(features)
+        found, basis = (features, None) if self.classifier.axes else row_space(features)
         rows = replace(self.rows, features=found, width=features.shape[2])
         if not self.plan.folds:
             return _Option(columns, rows, basis, {})
