@@ -224,6 +224,56 @@ def test_a_preset_without_keras_hub(told, data, monkeypatch):
     assert problem.startswith("hub:resnet_18_imagenet takes KerasHub, which cannot be imported here (")
 
 
+SOURCE_CLASSES = "phases.feature_extraction.solve.source_classes"
+LETTERS = ("--set", "backbone=DemoNet", "--set", "backbone.weights=demo")
+
+
+def test_class_names_that_match_nothing(told, data):
+    assert told(*data, recipe="reuse_head", network=LETTERS) == [
+        f"{SOURCE_CLASSES}: no class of the data (ants, bees) has the name of one that the backbone was pretrained on; "
+        "say which of those stand for it, as in source_classes: {bees: bee, ants: 310}, or take another head than "
+        "source_classifier."
+    ]
+    assert not Path("out").exists()
+
+
+def test_a_mapping_to_unknown_source_classes(told, data):
+    mapping = ("--set", f"{SOURCE_CLASSES}={{ants: AA, bees: [B, 804], wasps: C}}")
+    assert told(*data, *mapping, recipe="reuse_head", network=LETTERS) == [
+        f'{SOURCE_CLASSES}.wasps: the data has no class "wasps". Classes: ants, bees.',
+        f'{SOURCE_CLASSES}.ants: there is no source class "AA". Did you mean "A"? '
+        "Give a name or an index from 0 to 803.",
+        f"{SOURCE_CLASSES}.bees: there is no source class 804. Give a name or an index from 0 to 803.",
+    ]
+
+
+def test_a_network_without_a_source_classifier(told, data):
+    assert told(*data, recipe="reuse_head") == [
+        'phases.feature_extraction.solve.head: no classifier comes with DemoNet and its weights "none"; write weights: '
+        "demo, or take another head."
+    ]
+
+
+def test_features_that_the_source_classifier_does_not_see(told, data):
+    mapping = ("--set", f"{SOURCE_CLASSES}.ants=A", "--set", "features.taps=all", "--set", "head.pooling=max")
+    taps, pooling = told(*data, *mapping, recipe="reuse_head", network=LETTERS)
+    assert taps == (
+        "features.taps: the source classifier sees the last stage and nothing else; received stem, stage1, stage2, "
+        "stage3; write taps: last, or another head than source_classifier."
+    )
+    assert pooling == (
+        "head.pooling: the source classifier sees averages over all positions; received max; write pooling: avg, or "
+        "another head than source_classifier."
+    )
+
+
+def test_a_mapping_for_another_head(told, data):
+    assert told(*data, "--set", f"{SOURCE_CLASSES}.ants=310") == [
+        "small_similar: phases.feature_extraction.solve: source_classes go with head: source_classifier; this one is "
+        "logistic_regression."
+    ]
+
+
 def test_memory_that_is_no_size(told, data, monkeypatch):
     monkeypatch.setenv("KERASTUNE_MEMORY", "plenty")
     assert told(*data) == ['KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "plenty".']

@@ -4,7 +4,7 @@ import pytest
 
 from kerastune_recipes import catalog
 from kerastune_recipes.describe import describe
-from kerastune_recipes.facts import Scaling
+from kerastune_recipes.facts import Scaling, SourceFacts
 from kerastune_recipes.plan import resolve
 
 
@@ -94,3 +94,15 @@ def test_views_say_what_they_take_and_save(data_facts, backbone_facts):
     fresh = described(data_facts, backbone_facts, **{"phases.fine_tuning.fit.views": "fresh"})
     assert "expected cost 23.8 forward passes" in fresh
     assert "computed once" not in fresh
+
+
+def test_source_classes_are_named(data_facts, backbone_facts):
+    spec = catalog.load("reuse_head", {"phases.feature_extraction.solve.source_classes": {"bees": [1, 2], "ants": []}})
+    for names, said in (
+        (("ant", "bee", "wasp"), "source classes bees from bee (1), wasp (2); from means of their features: ants"),
+        ((), "source classes bees from 1, 2; from means of their features: ants"),
+    ):
+        backbone = replace(backbone_facts, source=SourceFacts(classes=3, names=names))
+        text = " ".join(describe(resolve("reuse_head", spec, data_facts, backbone), data_facts, backbone).split())
+        assert "logistic regression from the source classifier on, L2 strength from 3162.28 down to 0.1" in text
+        assert said in text

@@ -10,6 +10,7 @@ from kerastune_recipes.data.sources.arrays import read_arrays
 from kerastune_recipes.frozen import TRAIN, VALIDATION, Extractor, Frozen, Images
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
+from kerastune_recipes.solvers import Start
 from kerastune_recipes.views import WHOLE, View
 
 PLAN = SolvePlan(head="logistic_regression", strengths=(100.0, 1.0), folds=2)
@@ -56,6 +57,15 @@ def test_another_seed_plan_view_or_label_is_another_head(make, pictures):
     pixels, labels = pictures(18)
     relabelled = Images(read_arrays(pixels[:12], (labels[:12] + 1) % 3).parts["train"].samples)
     assert make(**{TRAIN: relabelled})[1] is None
+
+
+def test_another_start_is_another_head(make):
+    plan = PLAN.model_copy(update={"head": "source_classifier"})
+    begin = [Start(np.full((160, 3), value, np.float32), np.zeros(3, np.float32)) for value in (0.0, 1.0)]
+    make()[0].solve(plan, 0, begin[0])
+    frozen, _ = make()
+    assert frozen.recall(plan, 0, begin[0]) is not None
+    assert frozen.recall(plan, 0, begin[1]) is None
 
 
 def test_only_training_images_have_views(make):

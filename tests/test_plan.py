@@ -5,6 +5,7 @@ import pytest
 from kerastune_recipes import catalog, yaml_files
 from kerastune_recipes import plan as plans
 from kerastune_recipes.errors import DataError, RecipeError
+from kerastune_recipes.facts import SourceFacts
 from kerastune_recipes.plan import Plan, resolve
 from kerastune_recipes.rules import FOCAL_GAMMA, HUBER_DELTA, STRENGTHS
 
@@ -86,6 +87,62 @@ def test_an_edited_plan_is_checked(edit, message, data_facts, backbone_facts):
     data["phases"][0]["solve"] |= edit
     with pytest.raises(RecipeError, match=message):
         plans.check(Plan.from_data(data, "plan.yaml"), data_facts, backbone_facts)
+
+
+LETTERS = SourceFacts(classes=4, names=("ant", "bee", "wasp", "fly"))
+SOURCE_CLASSES = "phases.feature_extraction.solve.source_classes"
+
+
+def reused(data_facts, backbone_facts, source=LETTERS, **overrides):
+    backbone = replace(backbone_facts, source=source)
+    return resolve("reuse_head", catalog.load("reuse_head", overrides), data_facts, backbone)
+
+
+def test_source_classes_are_settled_in_the_plan(data_facts, backbone_facts):
+    assert reused(data_facts, backbone_facts).phases[0].solve.source_classes == {"ants": (0,), "bees": (1,)}
+    plan = reused(data_facts, backbone_facts, **{SOURCE_CLASSES: {"bees": ["wasp", 3], "ants": []}})
+    assert plan.phases[0].solve.source_classes == {"bees": (2, 3)}
+    text = yaml_files.dump(plan.to_data())
+    assert Plan.from_data(yaml_files.parse(text, "plan"), "plan") == plan
+
+
+def test_other_heads_have_no_source_classes(data_facts, backbone_facts):
+    assert "source_classes" not in yaml_files.dump(changed(data_facts, backbone_facts).to_data())
+
+
+def test_what_keeps_the_source_classifier_from_being_used_is_told_at_once(data_facts, backbone_facts):
+    with pytest.raises(RecipeError) as raised:
+        reused(
+            data_facts,
+            backbone_facts,
+            **{SOURCE_CLASSES: {"bees": "bea"}, "features.taps": ["stage1"], "head.pooling": "flatten"},
+        )
+    assert [problem.partition(": ")[0] for problem in raised.value.problems] == [
+        f"{SOURCE_CLASSES}.bees",
+        "features.taps",
+        "head.pooling",
+    ]
+
+
+def test_a_backbone_without_a_classifier_of_use(data_facts, backbone_facts):
+    with pytest.raises(RecipeError, match=r"^phases.feature_extraction.solve.head: it has none\.$"):
+        reused(data_facts, backbone_facts, SourceFacts("it has none."))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"source_classes": {"ants": [4]}}, "source_classes.ants: there is no source class 4. Give a name or an index"),
+        ({"source_classes": {"wasps": [1]}}, 'source_classes.wasps: the data has no class "wasps"'),
+        ({"source_classes": {}}, r"source_classes: no class of the data \(ants, bees\) has"),
+        ({"head": "lda", "strengths": [0.5]}, "source_classes: they go with head: source_classifier; this one is lda."),
+    ],
+)
+def test_edited_source_classes_are_checked(edit, message, data_facts, backbone_facts):
+    data = reused(data_facts, backbone_facts).to_data()
+    data["phases"][0]["solve"] |= edit
+    with pytest.raises(RecipeError, match=message):
+        plans.check(Plan.from_data(data, "plan.yaml"), data_facts, replace(backbone_facts, source=LETTERS))
 
 
 VIEWS, TRAINABLE = "phases.fine_tuning.fit.views", "phases.fine_tuning.fit.trainable"

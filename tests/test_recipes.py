@@ -12,6 +12,14 @@ from kerastune_recipes.plan import Plan
 
 CLASSES = ("plain", "rows", "columns")
 
+# What a recipe needs besides images, where it needs anything.
+NEEDS = {
+    "reuse_head": {
+        "backbone.weights": "demo",
+        "phases.feature_extraction.solve.source_classes": {"rows": "E", "columns": ["H", "N"]},
+    }
+}
+
 # Loads and predicts where the package cannot be imported.
 ELSEWHERE = """
 import sys; sys.modules["kerastune_recipes"] = None
@@ -36,7 +44,7 @@ def short(name: str, **changes) -> Recipe:
     quick |= {f"phases.{phase}.fit.batch_size": 6 for phase in phases}
     if catalog.load(name).ensemble:
         quick["ensemble"] = [{"name": "MobileNet_0.25", "weights": "none"}]
-    return Recipe.from_name(name, **{"backbone.weights": "none", **quick, **changes})
+    return Recipe.from_name(name, **{"backbone.weights": "none", **quick, **NEEDS.get(name, {}), **changes})
 
 
 @pytest.mark.parametrize("name", catalog.names())

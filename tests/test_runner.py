@@ -8,6 +8,7 @@ import pytest
 
 from kerastune_recipes import Recipe, features
 from kerastune_recipes.errors import DataError, OutputError, RequestError
+from kerastune_recipes.model.source import load_source, source_facts
 
 QUICK = {
     "backbone.name": "DemoNet",
@@ -54,6 +55,27 @@ def test_the_report_has_what_others_rely_on(run):
     assert cost["forward_equivalents"] == pytest.approx(
         sum(phase["seconds"] for phase in record["phases"]) / cost["seconds_one_forward_pass"]
     )
+
+
+def test_a_head_starts_from_the_classifier_of_the_pretraining():
+    letters = {
+        "backbone.name": "DemoNet",
+        "backbone.weights": "demo",
+        "phases.feature_extraction.solve.source_classes": {"1": "E", "2": ["H", "N"]},
+        "phases.feature_extraction.solve.regularization": 1e9,
+        "phases.fine_tuning.fit.duration": "1 steps",
+        "phases.fine_tuning.fit.learning_rate": 1e-9,
+    }
+    report = Recipe.from_name("reuse_head", **letters).run(stripes(), verbose=False)
+    solve = report.record["phases"][0]
+    source = load_source("DemoNet")
+    facts = source_facts("DemoNet", "demo")
+    e, h, n = (facts.names.index(letter) for letter in "EHN")
+    assert solve["source_classes"] == {"1": [f"E ({e})"], "2": [f"H ({h})", f"N ({n})"]}
+    assert f"(1 from E ({e}); 2 from H ({h}), N ({n}))" in str(report)
+    kernel, _ = report.model.get_layer("head").get_weights()
+    taken = np.stack([source.kernel[:, e], source.kernel[:, [h, n]].mean(axis=1)], axis=1)
+    np.testing.assert_allclose(kernel[:, 1:] * solve["temperature"], taken, atol=1e-3)
 
 
 def test_the_better_phase_on_validation_is_kept(run):
