@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kerastune_recipes.model.alexnet import AlexNet
     from kerastune_recipes.plan import Plan
     from kerastune_recipes.report import Report
+    from kerastune_recipes.tuning import Tuned
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "RecipeError",
     "Report",
     "RequestError",
+    "Tuned",
     "WorkError",
     "compare",
 ]
@@ -45,6 +47,7 @@ _LATE = {
     "Comparison": "kerastune_recipes.comparison",
     "Plan": "kerastune_recipes.plan",
     "Report": "kerastune_recipes.report",
+    "Tuned": "kerastune_recipes.tuning",
     "compare": "kerastune_recipes.comparing",
 }
 

@@ -58,7 +58,7 @@ def _start_keras() -> None:
 
 
 def _how_to_go_on(options: argparse.Namespace) -> str:
-    if options.command is _compare and options.out and options.out.is_dir():
+    if options.command in (_compare, _tune) and options.out and options.out.is_dir():
         return f" The same command goes on from {options.out}."
     if options.command is not _run:
         return ""
@@ -131,6 +131,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_work(compare)
     _add_json(compare)
+
+    tune = _command(commands, "tune", _tune, "search what a recipe leaves to auto, by the validation images")
+    _add_request(tune)
+    tune.add_argument("--group-by", metavar="WHAT", help="keep images together that belong together, as for run")
+    tune.add_argument("--unlabeled", metavar="DIR", help="folder of images without labels, as for run")
+    tune.add_argument(
+        "--trials", type=int, default=10, metavar="N", help="trials, the rules' choice first (default: 10)"
+    )
+    tune.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the recipe that is found, or to go on in"
+    )
+    _add_work(tune)
+    _add_json(tune)
     return parser
 
 
@@ -397,3 +410,26 @@ def _compare(options: argparse.Namespace) -> None:
     if comparison.failures:
         failed = [failure.recipe for failure in comparison.failures]
         raise WorkError(f"{listed(failed)}: failed; the table says why.")
+
+
+def _tune(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+    _start_keras()
+    tuned = recipe.tune(
+        options.data,
+        trials=options.trials,
+        seed=options.seed,
+        out=options.out,
+        strategy=options.strategy,
+        cache=not options.no_cache,
+        group_by=options.group_by,
+        unlabeled=options.unlabeled,
+    )
+    if options.json:
+        print(json.dumps(tuned.record))
+        return
+    from kerastune_recipes import tuning
+
+    print(tuned)
+    found = options.out / tuning.RECIPE
+    print(f"written to {options.out}; what was found: kerastune run {found} --data {options.data}")

@@ -1,6 +1,5 @@
 """Comparing recipes: the same images, the same seeds, frozen work shared, every run once."""
 
-import hashlib
 import io
 import json
 import re
@@ -12,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import journal, store, yaml_files
+from kerastune_recipes import journal, output, store, yaml_files
 from kerastune_recipes.comparison import By, Comparison, Failure, Judged
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
-from kerastune_recipes.errors import KerastuneError, OutputError, RecipeError, RequestError, WorkError, listed
+from kerastune_recipes.errors import KerastuneError, RecipeError, RequestError, WorkError, listed
 from kerastune_recipes.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.recipe import Recipe
 
-# What the folder of a comparison is known by.
-REQUEST = "request.json"
 # In the folder of a run, what it is judged by; written last, so that a run without it is not finished.
 _JUDGED = "judged.npz"
 _SCRATCH = "from_scratch"
@@ -96,9 +93,11 @@ def compare(
     )
     dataset = work.open(seed=0)
     request = _request(work.recipes, dataset, options)
-    _check_folder(work.folder, request)
+    if work.folder:
+        output.check_same(work.folder, "comparison", request)
     work.plan()
-    _begin(work.folder, request)
+    if work.folder:
+        output.write_request(work.folder, request)
     with store.shared(cache):
         for seed in range(seeds):
             work.round(seed, seeds)
@@ -198,50 +197,13 @@ def _from_scratch(recipes: Sequence[Recipe]) -> list[Recipe]:
     ]
 
 
-def _check_folder(folder: Path | None, request: Mapping[str, Any]) -> None:
-    """See that a comparison may be written to a folder; nothing is made yet.
-
-    Raises:
-        OutputError: The folder holds something else, or another comparison.
-    """
-    if folder is None:
-        return
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: this is a file; name a folder.")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    try:
-        known = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise OutputError(
-            f"{folder}: this folder exists, is not empty and holds no comparison; name another."
-        ) from None
-    differing = [key for key in request if known.get(key) != request[key]]
-    if differing:
-        raise OutputError(
-            f"{folder}: the comparison in this folder was made with other {' and other '.join(differing)} (its recipes "
-            f"are {listed(known.get('recipes', ()))}); give the same to go on with it, or name another folder."
-        )
-
-
-def _begin(folder: Path | None, request: Mapping[str, Any]) -> None:
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / REQUEST).write_text(json.dumps(request, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}.") from None
-
-
 def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a comparison this one; more seeds go on with it."""
-    digests = {
-        label: hashlib.sha256(yaml_files.dump(recipe.content.to_data()).encode()).hexdigest()
-        for label, recipe in recipes.items()
+    return {
+        "recipes": {label: output.digest(recipe.content) for label, recipe in recipes.items()},
+        "images": journal.mark_of(dataset),
+        "options": output.plain(options),
     }
-    plain = {key: str(value) if isinstance(value, str | int | Path) else "" for key, value in options.items()}
-    return {"recipes": digests, "images": journal.mark_of(dataset), "options": plain}
 
 
 @dataclass(frozen=True)
@@ -327,16 +289,17 @@ class _Work:
             self.display.line("  finished before, taken from the folder")
             return found
         going_on = bool(folder and (folder / journal.FOLDER).is_dir())
-        report = recipe.run(
-            self.ds,
-            out=folder,
-            strategy=self.strategy,
-            seed=seed,
-            resume=going_on,
-            overwrite=not going_on,
-            verbose=not self.display.console.quiet,
-            **self.options,
-        )
+        with recipe.weights_kept():
+            report = recipe.run(
+                self.ds,
+                out=folder,
+                strategy=self.strategy,
+                seed=seed,
+                resume=going_on,
+                overwrite=not going_on,
+                verbose=not self.display.console.quiet,
+                **self.options,
+            )
         by: By = "test" if "test" in report.splits else "out-of-fold" if "folds" in self.options else "validation"
         split = report.splits["test" if by == "test" else "validation"]
         # Each seed may hold out images of its own; test images, and all images in folds, are the same for all seeds.

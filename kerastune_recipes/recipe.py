@@ -1,7 +1,8 @@
 """The public face: a recipe by name or file, planned for data, run on it."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from kerastune_recipes.preparation import Prepared
     from kerastune_recipes.report import Report
+    from kerastune_recipes.tuning import Tuned
 
 
 @dataclass(frozen=True)
@@ -224,3 +226,55 @@ class Recipe:
         if folder:
             report.save(folder)
         return report
+
+    @contextmanager
+    def weights_kept(self) -> Iterator[None]:
+        """Put back, when the block ends, the weights of a network of the user's own, which a run trains in place."""
+        weights = None if self.network is None else self.network.get_weights()
+        try:
+            yield
+        finally:
+            if self.network is not None:
+                self.network.set_weights(weights)
+
+    def tune(
+        self,
+        ds: Any,
+        trials: int = 10,
+        seed: int = 0,
+        out: str | Path | None = None,
+        strategy: Any = None,
+        cache: bool = True,
+        verbose: bool = True,
+        group_by: str | None = None,
+        unlabeled: Any = None,
+    ) -> "Tuned":
+        """Search what this recipe leaves to `auto`, and nothing else, over its whole schedule.
+
+        Each trial runs all phases and is judged by the log loss of the model it keeps on the validation images. The
+        first is what the rules choose, so what is found is never worse than that, on these images. Test images are not
+        even predicted. Features are shared between the trials. Needs KerasTuner: kerastune-recipes[tune].
+
+        Args:
+            ds: The images, in any form that `run` takes.
+            trials: How many, at least 2.
+            seed: Of the hold-out, of what is proposed, and of everything random in each trial.
+            out: Folder for the recipe that is found, a table of the trials and their runs, or None. A search in it goes
+                on where it was interrupted, or with more trials.
+            strategy: As for `run`.
+            cache: As for `run`; in any case the trials share what is frozen.
+            verbose: Show progress.
+            group_by: As for `run`.
+            unlabeled: As for `run`.
+
+        Raises:
+            RequestError: There is nothing to search, or something else about the request is wrong.
+
+        Example:
+            >>> tuned = Recipe.from_name("small_similar").tune("photos/", trials=10)
+            >>> report = tuned.recipe.run("photos/")
+        """
+        from kerastune_recipes.tuning import tune
+
+        further = {"strategy": strategy, "cache": cache, "verbose": verbose}
+        return tune(self, ds, trials, seed, out, group_by=group_by, unlabeled=unlabeled, **further)

@@ -479,3 +479,19 @@ def test_an_interrupted_comparison_says_how_to_go_on(shell, ants_and_bees, monke
     interrupted = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
     assert interrupted.status == 1
     assert interrupted.err.endswith("kerastune: interrupted. The same command goes on from out.\n")
+
+
+# Tuning
+
+
+def test_tune_writes_the_recipe_that_it_finds(shell, ants_and_bees):
+    pytest.importorskip("keras_tuner", reason="KerasTuner is not installed")
+    tune = ("tune", *QUICK, "--set", "backbone.image_size=32", "--data", ants_and_bees, "--trials", "2", "--out", "out")
+    tuned = shell(*tune)
+    assert tuned.status == 0
+    assert tuned.out.startswith("small_similar_tuned on photos\n")
+    assert tuned.out.endswith("written to out; what was found: kerastune run out/recipe.yaml --data photos\n")
+    assert shell("validate", "out/recipe.yaml").status == 0
+    again = json.loads(shell(*tune, "--json").out)
+    assert [trial["number"] for trial in again["trials"]] == [1, 2]
+    assert again["recipe"]["backbone"]["name"] == "DemoNet"

@@ -162,6 +162,20 @@ def test_a_network_of_ones_own_has_no_twin():
         compare([own], stripes(), scratch=True)
 
 
+def test_every_run_starts_from_the_weights_that_a_network_of_ones_own_has(ds, ran):
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image), name="mine")
+    before = network.get_weights()
+    fit = {"trainable": [["head", 1.0], ["backbone", 1.0]], "duration": "2 steps", "augmentation": "none"}
+    phases = [{"name": "fit", "fit": fit | {"learning_rate": 0.1}}, {"name": "head", "solve": {}}]
+    changes = {"backbone.image_size": 32, "phases": phases, "keep": "last"}
+    recipes = [Recipe.from_name(name, backbone=network, **changes) for name in ("small_similar", "large_similar")]
+    first, second = compare(recipes, ds, seeds=1, verbose=False).results
+    assert first.log_loss == pytest.approx(second.log_loss, rel=1e-4)
+    for weight, now in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, now)
+
+
 # The folder
 
 
@@ -210,7 +224,7 @@ def test_a_folder_with_another_comparison_is_refused(recipes, ds, tmp_path):
         (recipes, ds | {"test": stripes(9, seed=1)}, "images"),
         ([recipes[0], other], stripes(), "recipes and other images"),
     ):
-        with pytest.raises(OutputError, match=f"with other {what} .its recipes are small_similar, large_similar.; "):
+        with pytest.raises(OutputError, match=f"the comparison in this folder was made with other {what}; give"):
             compare(named, images, seeds=1, out=out, verbose=False)
     assert (out / "request.json").read_text() == before
 

@@ -15,7 +15,7 @@ PACKAGE = Path(kerastune_recipes.__file__).parent
 LAYERS = [
     {"errors", "durations", "sizes"},
     {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations", "views"},
-    {"catalog", "rules", "source_classes", "trainable", "costs", "plan", "forecast"},
+    {"catalog", "rules", "source_classes", "trainable", "costs", "plan", "forecast", "search_space"},
     {
         "data",
         "model",
@@ -46,10 +46,11 @@ LAYERS = [
         "preparation",
         "runner",
         "comparison",
+        "search",
     },
-    {"recipe", "comparing", "cli", "__init__", "__main__"},
+    {"recipe", "comparing", "tuning", "cli", "__init__", "__main__"},
 ]
-HEAVY = {"keras", "tensorflow", "keras_cv", "tensorflow_datasets", "sklearn", "matplotlib", "pandas"}
+HEAVY = {"keras", "tensorflow", "keras_cv", "tensorflow_datasets", "sklearn", "matplotlib", "pandas", "keras_tuner"}
 LIGHT_LAYERS = 3
 
 

@@ -41,6 +41,25 @@ def test_beginning_removes_what_an_older_run_wrote_and_nothing_else(tmp_path):
     assert catalog.parse(yaml_files.read(tmp_path / "recipe.yaml"), "recipe.yaml") == RECIPE
 
 
+def test_work_of_several_runs_goes_on_in_a_folder_with_the_same_request(tmp_path):
+    request = {"recipes": {"one": "digest"}, "images": "digest"}
+    for _ in range(2):
+        output.check_same(tmp_path / "out", "comparison", request)
+        output.write_request(tmp_path / "out", request)
+    with pytest.raises(OutputError, match="out: the comparison in this folder was made with other images; give the"):
+        output.check_same(tmp_path / "out", "comparison", {**request, "images": "other"})
+
+
+def test_work_of_several_runs_takes_no_folder_of_something_else(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(OutputError, match="this folder exists, is not empty and holds no search; name another"):
+        output.check_same(tmp_path, "search", {})
+    with pytest.raises(OutputError, match=r"notes\.txt: this is a file; name a folder"):
+        output.check_same(tmp_path / "notes.txt", "search", {})
+    with pytest.raises(OutputError, match="the folder cannot be written"):
+        output.write_request(tmp_path / "notes.txt" / "out", {})
+
+
 def test_a_finished_run_is_read_back(finished):
     saved = output.load(finished)
     assert saved.class_names == ("ants", "bees")
