@@ -92,11 +92,13 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = _command(commands, "plan", _plan, "say what a run would do and cost, before anything trains")
     _add_request(plan)
+    _add_folds(plan)
     plan.add_argument("--save", type=Path, metavar="FILE", help="write the plan as YAML; it can be edited and run")
     _add_json(plan)
 
     run = _command(commands, "run", _run, "train a model")
     _add_request(run)
+    _add_folds(run)
     run.add_argument("--out", type=Path, metavar="DIR", help="folder to write model, report and plan to")
     _add_work(run)
     again = run.add_mutually_exclusive_group()
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = _command(commands, "compare", _compare, "run recipes on the same images with the same seeds, and compare")
     compare.add_argument("recipe", nargs="+", help=_RECIPE)
     _add_data(compare)
+    _add_folds(compare)
     compare.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
     compare.add_argument(
         "--scratch", action="store_true", help="add each recipe on random weights, and from_scratch on its backbone"
@@ -134,8 +137,6 @@ def _parser() -> argparse.ArgumentParser:
 
     tune = _command(commands, "tune", _tune, "search what a recipe leaves to auto, by the validation images")
     _add_request(tune)
-    tune.add_argument("--group-by", metavar="WHAT", help="keep images together that belong together, as for run")
-    tune.add_argument("--unlabeled", metavar="DIR", help="folder of images without labels, as for run")
     tune.add_argument(
         "--trials", type=int, default=10, metavar="N", help="trials, the rules' choice first (default: 10)"
     )
@@ -171,6 +172,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="images without labels, for recipes that learn from them: a folder with images at any depth, or a CSV "
         "file with a column path",
     )  # fmt: skip
+
+
+def _add_folds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds", type=int, metavar="K", help="judge by K-fold cross-validation, not by a hold-out, and refit on all"
     )

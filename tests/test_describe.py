@@ -24,7 +24,7 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         "resized to 32x32; pixels scaled to -1..1",
         "stem 16x16x8; stage1 8x8x16; stage2 4x4x32",
         "56 features, 114 parameters",
-        "L2 strength from 3162.28 down to 0.1 by 5-fold cross-validation",
+        "L2 strength from 3162.28 down to 0.1, by 5-fold cross-validation",
         "batch norm 3 frozen, 0 trained",
         "cosine, peak 0.003, 4 steps of warmup, 40 steps = 20 epochs of batch 32",
         "backbone/last_stage 2 428 0.003",

@@ -62,10 +62,10 @@ def test_another_seed_plan_view_or_label_is_another_head(make, pictures):
 def test_another_start_is_another_head(make):
     plan = PLAN.model_copy(update={"head": "source_classifier"})
     begin = [Start(np.full((160, 3), value, np.float32), np.zeros(3, np.float32)) for value in (0.0, 1.0)]
-    make()[0].solve(plan, 0, begin[0])
+    make()[0].solve(plan, 0, start=begin[0])
     frozen, _ = make()
-    assert frozen.recall(plan, 0, begin[0]) is not None
-    assert frozen.recall(plan, 0, begin[1]) is None
+    assert frozen.recall(plan, 0, start=begin[0]) is not None
+    assert frozen.recall(plan, 0, start=begin[1]) is None
 
 
 def test_only_training_images_have_views(make):

@@ -42,9 +42,10 @@ EXPECTED = [
     'r.yaml: backbone.image_size: expected a valid integer or "auto"; received 2.5.',
     'r.yaml: backbone.nme: there is no key "nme" here. Did you mean "name"? '
     "Known: name, weights, image_size, convention.",
-    'r.yaml: features.taps: name at least one stage or layer, or write "all" or "last".',
+    'r.yaml: features.taps: name at least one stage or layer, or write "all", "early" or "last".',
     "r.yaml: features.views: expected less than or equal to 64; received 65.",
-    'r.yaml: phases.a.solve.head: expected "logistic_regression"; received "logistic_regresion". '
+    'r.yaml: phases.a.solve.head: expected "logistic_regression" or "linear_svm" or "naive_bayes" or "lda" or '
+    '"source_classifier"; received "logistic_regresion". '
     'Did you mean "logistic_regression"?',
     'r.yaml: phases.a.solve.regularization: expected greater than 0 or "auto"; received -1.',
     'r.yaml: phases.b.fit.trainable.1.1: expected a valid number or "frozen"; received "frosen". '
@@ -56,7 +57,7 @@ EXPECTED = [
     "r.yaml: phases.c: a phase is either solve or fit; give exactly one of them.",
     'r.yaml: keep: expected "best_on_validation" or "last"; received "best".',
     'r.yaml: heads: there is no key "heads" here. Did you mean "head"? '
-    "Known: summary, backbone, features, head, phases, keep, ensemble.",
+    "Known: summary, backbone, features, head, phases, keep, ensemble, folds.",
 ]
 
 
