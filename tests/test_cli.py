@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from kerastune_recipes import Recipe, cli, training
+from kerastune_recipes import Recipe, catalog, cli, training
 from kerastune_recipes.errors import WorkError
 
 # A small network and two steps: seconds.
@@ -55,10 +55,8 @@ def finished(tmp_path_factory):
 def test_ls_lists_the_shipped_recipes(shell):
     listed = shell("ls")
     assert listed.status == 0
-    assert listed.out.splitlines()[-1] == (
-        "small_similar     Few images, like those the backbone was pretrained on; a solved linear head, "
-        "then the last stage."
-    )
+    width = max(map(len, catalog.names()))
+    assert listed.out.splitlines() == [f"{name:{width}}  {catalog.load(name).summary}" for name in catalog.names()]
 
 
 def test_ls_as_json(shell):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune_recipes import Recipe, catalog, compare, comparing, runner
+from kerastune_recipes import Recipe, catalog, compare, comparing, phases
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
 
 DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
@@ -198,16 +198,16 @@ def test_an_interrupted_comparison_goes_on(recipes, ds, ran, tmp_path, monkeypat
     fitting = {"phases": [{"name": "fine_tuning", "fit": {"trainable": [["head", 1.0], ["backbone", 1.0]]}}]}
     fitting["phases"][0]["fit"]["duration"] = "1 epochs"
     both = [recipes[0], Recipe.from_name("large_similar", **(DEMO | {"features.taps": "last"} | fitting))]
-    genuine = runner._fit
+    genuine = phases._fit
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_fit", interrupt)
+    monkeypatch.setattr(phases, "_fit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
     assert (tmp_path / "out" / "large_similar" / "seed_0" / "journal").is_dir()
-    monkeypatch.setattr(runner, "_fit", genuine)
+    monkeypatch.setattr(phases, "_fit", genuine)
     ran.clear()
     comparison = compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
     assert [name for name, _, _ in ran] == ["large_similar"]
@@ -288,7 +288,7 @@ def test_one_recipe_is_no_comparison():
         compare(["small_similar"], stripes())
 
 
-def test_folds_and_the_like_are_handed_on_when_given_and_only_then(recipes, ds, monkeypatch):
+def test_folds_and_the_like_are_handed_on_when_given_and_only_then(recipes, ds, pictures, monkeypatch):
     handed = []
 
     def run(recipe, ds, **options):
@@ -296,7 +296,7 @@ def test_folds_and_the_like_are_handed_on_when_given_and_only_then(recipes, ds, 
         raise WorkError("Seen.")
 
     monkeypatch.setattr(Recipe, "run", run)
-    for options in ({}, {"folds": 3}, {"unlabeled": "more/"}):
+    for options in ({}, {"folds": 3}, {"unlabeled": pictures(4, seed=9)[0]}):
         with pytest.raises(WorkError):
             compare(recipes[:2], ds, seeds=1, verbose=False, **options)
         assert handed.pop() == handed.pop() == set(options)

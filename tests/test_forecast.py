@@ -91,4 +91,4 @@ def test_heads_on_all_positions_by_image_size(plan, data_facts, backbone_facts):
         replace(tap, shape=(tap.shape[0] // 2, tap.shape[1] // 2, tap.shape[2])) for tap in backbone_facts.taps
     ))  # fmt: skip
     known = replace(backbone_facts, elsewhere=(smaller,))
-    assert head_by_size(flat, data_facts, known) == {16: (896 + 1) * 2, 32: (3584 + 1) * 2}
+    assert head_by_size(flat, known) == {16: (896 + 1) * 2, 32: (3584 + 1) * 2}
