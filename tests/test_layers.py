@@ -1,6 +1,7 @@
 """Imports point down only: the package's modules are layers, and this holds them to it."""
 
 import ast
+import configparser
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,12 @@ def test_tensorflow_is_imported_only_within_functions():
     for path in modules():
         names = {name.split(".")[0] for name in imported(path, everywhere=False)}
         assert not {"tensorflow", "tensorflow_datasets", "keras_cv"} & names, path
+
+
+def test_every_folder_is_installed():
+    """An editable install finds what setup.cfg forgets; a real one does not."""
+    listed = configparser.ConfigParser()
+    listed.read(PACKAGE.parent / "setup.cfg")
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
+    named = {".".join(folder.parts) for folder in folders} | {"kerastune_recipes.shipped"}
+    assert set(listed["options"]["packages"].split()) == named
