@@ -126,6 +126,6 @@ def test_every_folder_is_installed():
     """An editable install finds what setup.cfg forgets; a real one does not."""
     listed = configparser.ConfigParser()
     listed.read(PACKAGE.parent / "setup.cfg")
-    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py")}
     named = {".".join(folder.parts) for folder in folders} | {"kerastune_recipes.shipped"}
     assert set(listed["options"]["packages"].split()) == named
