@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -283,7 +283,7 @@ class _Work:
                 self.runs.setdefault(label, {})[seed] = run
 
     def _run(self, label: str, recipe: Recipe, seed: int) -> Judged:
-        folder = self.folder / _slug(label) / f"seed_{seed}" if self.folder else None
+        folder = self.folder / _folders(self.recipes)[label] / f"seed_{seed}" if self.folder else None
         found = _finished(folder) if folder else None
         if found:
             self.display.line("  finished before, taken from the folder")
@@ -310,8 +310,14 @@ class _Work:
         return run
 
 
-def _slug(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_")
+def _folders(labels: Iterable[str]) -> dict[str, str]:
+    """Return a name for the folder of each recipe, without what a shell would want quoted; no two alike."""
+    plain = {label: re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_") for label in labels}
+    taken = list(plain.values())
+    return {
+        label: name if name not in taken[:index] else f"{name}_{index + 1}"
+        for index, (label, name) in enumerate(plain.items())
+    }
 
 
 def _finished(folder: Path) -> Judged | None:

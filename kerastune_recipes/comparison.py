@@ -55,29 +55,45 @@ class Judged:
         return self.probabilities.argmax(axis=1) == self.labels
 
     @property
-    def passes_found(self) -> float:
-        """Forward passes that the run was spared because the features had been computed before, by another run."""
-        data = self.record["data"]
-        backbones = 1 + len(self.plan.to_data().get("ensemble", ()))
-        needed = backbones * (self.plan.features.views * data["train"] + data["validation"])
-        spared, fresh = 0, True
-        for phase in self.record["phases"]:
-            # The heads of solve phases in a row are solved on the same features; a fit phase leaves another network.
-            if phase["kind"] == "solve" and fresh:
-                spared += max(0, needed - phase.get("features_computed", needed))
-            fresh = phase["kind"] == "fit"
-        return spared / backbones / (data["train"] + data["validation"])
+    def cost(self) -> "Cost":
+        """What the run took, as if it had been alone."""
+        return cost_alone(self.record, self.plan)
 
-    @property
-    def forward_passes(self) -> float:
-        """What the phases cost, features that were found counted as if they had been computed here."""
-        return self.record["cost"]["forward_equivalents"] + self.passes_found
 
-    @property
-    def seconds(self) -> float:
-        """The same in seconds."""
-        cost = self.record["cost"]
-        return cost["seconds_in_phases"] + self.passes_found * cost["seconds_one_forward_pass"]
+@dataclass(frozen=True)
+class Cost:
+    """What the phases of a run took.
+
+    Args:
+        seconds: Wall time.
+        forward_passes: The same as a multiple of one forward pass of the training and validation images.
+    """
+
+    seconds: float
+    forward_passes: float
+
+
+def cost_alone(record: Mapping[str, Any], plan: Plan) -> Cost:
+    """Return what a run took, features that it found because another had computed them counted as if it had not.
+
+    Args:
+        record: Its figures, as report.json holds them.
+        plan: What it did.
+    """
+    data, cost = record["data"], record["cost"]
+    backbones = 1 + len(plan.to_data().get("ensemble", ()))
+    needed = backbones * (plan.features.views * data["train"] + data["validation"])
+    spared, fresh = 0, True
+    for phase in record["phases"]:
+        # The heads of solve phases in a row are solved on the same features; a fit phase leaves another network.
+        if phase["kind"] == "solve" and fresh:
+            spared += max(0, needed - phase.get("features_computed", needed))
+        fresh = phase["kind"] == "fit"
+    passes = spared / backbones / (data["train"] + data["validation"])
+    return Cost(
+        seconds=cost["seconds_in_phases"] + passes * cost["seconds_one_forward_pass"],
+        forward_passes=cost["forward_equivalents"] + passes,
+    )
 
 
 @dataclass(frozen=True)
@@ -298,8 +314,8 @@ def _result(
         accuracy_by_seed=tuple(score["accuracy"] for score in scores),
         balanced_accuracy=_mean(score["balanced_accuracy"] for score in scores),
         log_loss=_mean(score["log_loss"] for score in scores),
-        seconds=_mean(run.seconds for run in runs),
-        forward_passes=_mean(run.forward_passes for run in runs),
+        seconds=_mean(run.cost.seconds for run in runs),
+        forward_passes=_mean(run.cost.forward_passes for run in runs),
         seconds_spent=_mean(run.record["cost"]["seconds_total"] for run in runs),
         trainable_parameters=max(phase["trainable_parameters"] for run in runs for phase in run.record["phases"]),
         against_first=against,

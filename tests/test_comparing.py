@@ -97,6 +97,13 @@ def test_recipes_of_one_name_are_told_apart():
     ]  # fmt: skip
 
 
+def test_folders_of_recipes_want_no_quoting_and_are_never_shared():
+    labels = ["lore/half_frozen", "lore_half_frozen", "small_similar (random weights)"]
+    assert list(comparing._folders(labels).values()) == [
+        "lore_half_frozen", "lore_half_frozen_2", "small_similar_random_weights",
+    ]  # fmt: skip
+
+
 # With and without pretraining
 
 

@@ -83,10 +83,9 @@ def test_images_in_another_order_cannot_be_compared(judged):
 def test_features_that_another_run_computed_are_counted_as_if_computed(judged):
     """10 training images in 2 views and 4 validation images are 24 rows; a forward pass is of 14."""
     alone, sharing = judged([1], computed=24, seconds=5.0), judged([1], computed=0, seconds=2.6)
-    assert alone.seconds == 5.0
-    assert sharing.passes_found == pytest.approx(24 / 14)
-    assert sharing.seconds == pytest.approx(alone.seconds)
-    assert sharing.forward_passes == pytest.approx(alone.forward_passes)
+    assert alone.cost.seconds == 5.0
+    assert sharing.cost.seconds == pytest.approx(2.6 + 24 / 14 * 1.4)
+    assert sharing.cost.forward_passes == pytest.approx(alone.cost.forward_passes)
 
 
 def test_p_values_are_corrected_for_their_number(judged):
