@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerastune_recipes import Recipe, runner, tuning, yaml_files
+from kerastune_recipes import Recipe, phases, tuning, yaml_files
 from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
 from kerastune_recipes.search_space import Trial
@@ -148,7 +148,7 @@ def test_an_interrupted_trial_goes_on(search, recipe, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_fit", interrupt)
+        patched.setattr(phases, "_fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             recipe.tune(stripes(), trials=4, out=out, verbose=False)
     assert (out / "trials" / "004" / "journal" / "phase_1.json").is_file()
