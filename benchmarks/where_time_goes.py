@@ -33,11 +33,10 @@ STEPS: list[tuple[Any, str, str]] = [
     (runner, "assemble", "assembling the model"),
     (features, "digests", "digests of the images"),
     (features._Timed, "__next__", "decoding and resizing"),
-    (features, "_graph", "tracing the graph"),
     (store.Space, "find", "finding features in the store"),
     (store.Space, "add", "keeping features in the store"),
     (solvers, "solve", "solving the head"),
-    (features, "extract", "forward pass"),
+    (features, "extract", "forward pass, tracing included"),
 ]
 REST = "the rest"
 
