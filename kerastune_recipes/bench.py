@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes import distribution
+from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.forecast import feature_counts
 from kerastune_recipes.frozen import TRAIN, UNLABELED, VALIDATION, Extractor, Frozen, Images
@@ -34,6 +35,7 @@ class Bench:
         display: Where progress is shown.
         callbacks: The user's own Keras callbacks.
         source: The classifier that the backbone was pretrained with, where the plan uses it.
+        team: Who shares the work.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class Bench:
     display: Display
     callbacks: tuple[keras.callbacks.Callback, ...]
     source: Source | None = None
+    team: Team = ALONE
     _frozen: list[Frozen] = field(default_factory=list)
 
     def frozen(self) -> Frozen:
@@ -62,6 +65,7 @@ class Bench:
                 display=self.display,
                 ahead=int(distribution.accelerated()),
                 widths=feature_counts(self.plan, self.facts),
+                team=self.team,
             )
             self._frozen.append(found)
         return self._frozen[0]

@@ -34,14 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             # The source line that Python prints tells a user of the shell nothing.
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            options.command(options)
+            return options.command(options) or 0
     except KerastuneError as error:
         print(f"kerastune: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"kerastune: interrupted.{_how_to_go_on(options)}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _start_keras() -> None:
@@ -105,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
     again.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     _add_json(run)
+
+    launch = _command(commands, "launch", _launch, "run as several workers on this machine, to try them out")
+    launch.add_argument("--workers", type=int, default=2, metavar="N", help="how many processes (default: 2)")
+    launch.add_argument("words", nargs=argparse.REMAINDER, metavar="-- run ...", help="what each of them does")
 
     evaluate = _command(commands, "evaluate", _evaluate, "measure a trained model on labelled images")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
@@ -193,7 +196,7 @@ def _group_by(text: str) -> int | str:
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--strategy", default="auto", help="auto, none or mirrored (default: auto)")
+    parser.add_argument("--strategy", default="auto", help="auto, none, mirrored, multi_worker or tpu (default: auto)")
     parser.add_argument(
         "--no-cache", action="store_true", help="neither take frozen work from the cache nor keep it there"
     )
@@ -328,12 +331,34 @@ def _run(options: argparse.Namespace) -> None:
         cache=not options.no_cache,
         **_data(options),
     )
+    from kerastune_recipes import distribution
+
+    if not distribution.reports(options.strategy):
+        return
     if options.json:
         print(json.dumps(report.record))
         return
     print(report)
     if options.out:
         print(f"  written to {options.out}: report.html, model.keras and the rest")
+
+
+def _launch(options: argparse.Namespace) -> int:
+    from kerastune_recipes.distribution.launch import launch
+
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    problems = []
+    if options.workers < 2:
+        problems.append(f"--workers: several are at least 2; received {options.workers}.")
+    if words[:1] != ["run"]:
+        received = f"received {words[0]}" if words else "nothing was given"
+        problems.append(
+            f"launch: several workers do one run; write it behind --, as in -- run small_similar; {received}."
+        )
+    if problems:
+        raise RequestError(*problems)
+    _parser().parse_args(words)  # told once what is wrong with them, rather than by each worker
+    return launch([sys.executable, "-m", "kerastune_recipes", *words], options.workers)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

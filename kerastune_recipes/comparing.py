@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import journal, output, store, yaml_files
+from kerastune_recipes import distribution, journal, output, store, yaml_files
 from kerastune_recipes.comparison import By, Comparison, Failure, Judged
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
@@ -74,6 +74,7 @@ def compare(
         >>> comparison = compare(["small_similar", "large_similar"], "photos/", seeds=3)
         >>> print(comparison)
     """
+    distribution.check_alone(strategy, "a comparison")
     asked = _all_taken(recipes)
     if len(asked) < 2 and not scratch:
         raise RequestError("there is nothing to compare with: name two recipes or more, or ask for scratch.")

@@ -202,7 +202,7 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
         (
             "schedule",
             f"{fit.schedule}, peak {fit.learning_rate:g}, {fit.warmup_steps} steps of warmup, "
-            f"{fit.steps} steps = {cost.epochs:.3g} epochs of batch {fit.batch_size}",
+            f"{fit.steps} steps = {cost.epochs:.3g} epochs of global batch {fit.batch_size}",
         ),
         ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
         *([("views", _kept_views(fit, cost, backbone))] if fit.views else []),

@@ -1,7 +1,6 @@
 """The frozen part of the model, computed once for each image and view, ever: what the store holds is not done again."""
 
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +13,11 @@ import numpy as np
 
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.distribution import ALONE, Team
+from kerastune_recipes.model.forward import BATCH, forward
 from kerastune_recipes.store import DIGEST_BYTES, Space
 from kerastune_recipes.views import WHOLE, View
 
-BATCH = 32
 # Images timed to learn what one forward pass costs, where none is made: a few batches settle the median.
 SAMPLE = 3 * BATCH
 
@@ -27,8 +27,9 @@ _KEPT_SECONDS = 30
 # Half precision is taken where its rounding is noise of less than this share of every feature's deviation; on four
 # data sets it is 1% at most, and the solved heads are as good as from single precision (benchmarks/features.md).
 _ROUNDING = 0.02
-# With several replicas, images are handed out this many batches at a time: `predict` takes seconds to close.
-_BATCHES_FOR_REPLICAS = 32
+# Several workers tell each other their rows so many of each at a time: often enough that little is lost when one of
+# them is, seldom enough that the telling, which takes a moment, costs nothing beside the pass.
+_TOLD_AT_ONCE = 128 * BATCH
 
 Tick = Callable[[int], None]
 
@@ -73,10 +74,12 @@ def extract(
     pixels: Any | None = None,
     ahead: int = 0,
     tick: Tick | None = None,
+    team: Team = ALONE,
 ) -> Extracted:
     """Return the features of images: from the store where it has them, through the network where not.
 
-    What is computed goes to the store every few seconds, so that an interrupted pass goes on from there.
+    What is computed goes to the store every few seconds, so that an interrupted pass goes on from there. Several
+    workers each compute a part of what the chief's store has not, and all of them are given all rows.
 
     Args:
         extractor: Resized images (b, s, s, 3) to features (b, d).
@@ -88,43 +91,82 @@ def extract(
         pixels: uint8 (n, s, s, 3), the images as they were decoded before; then only crops are read again.
         ahead: See `decoding.stream`.
         tick: Told how many rows are done.
+        team: Who shares the work; `samples` are the same for all.
 
     Raises:
         DataError: Images that cannot be decoded, all of them.
     """
     keys = digests(samples, views) if keys is None else keys
     rows = _Rows(len(keys))
-    for places, found in space.find(keys):
-        rows.put(places, found)
+    _find(rows, space, keys, team)
     todo = np.flatnonzero(rows.missing)
-    done = len(keys) - len(todo)
-    forward, at_once = _forward(extractor)
-    reading = _Timed(_rebatched(_read(samples, _wanted(todo, views), size, pixels, ahead), at_once))
-    keeper = _Keeper(space, keys, rows)
-    tracing = 0.0
-    seconds: list[float] = []
-    try:
-        for batch in reading:
-            if not keeper.given:
-                # The first call may trace the graph, which is no part of the pass.
-                tracing = _seconds(partial(forward, batch[:1]))
-            began = time.perf_counter()
-            computed = forward(batch)
-            if len(batch) >= BATCH:  # a few images take longer each
-                seconds.append((time.perf_counter() - began) / len(batch))
-            keeper.take(todo[keeper.given : keeper.given + len(batch)], computed)
-            if tick:
-                tick(done + keeper.given)
-    finally:
-        keeper.hand_over()
+    work = _Pass(extractor)
+
+    def compute(places: np.ndarray) -> None:
+        done = len(keys) - int(rows.missing.sum())
+        images = _read(samples, _wanted(places, views), size, pixels, ahead)
+        work.over(images, places, _Keeper(space, keys, rows), lambda given: tick(done + given) if tick else None)
+
+    def compute_share(part: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
+        compute(team.share(part))
+        return {"rows": rows.array[team.share(part)]}, None
+
+    if team.size == 1:
+        compute(todo)
+    else:
+        for part in np.split(todo, range(_TOLD_AT_ONCE * team.size, len(todo), _TOLD_AT_ONCE * team.size)):
+            for index, (found, _) in enumerate(team.gathered(partial(compute_share, part))):
+                places = team.share(part, index)
+                if index != team.index and len(places):
+                    rows.put(places, found["rows"])
+                    space.add([keys[place] for place in places], found["rows"])
     if tick:
         tick(len(keys))
     return Extracted(
         rows=rows.array.reshape(len(samples), len(views), -1).swapaxes(0, 1),
         computed=len(todo),
-        seconds_a_row=float(np.median(seconds)) if seconds else None,
-        seconds_aside=reading.seconds + tracing,
+        seconds_a_row=float(np.median(work.seconds)) if work.seconds else None,
+        seconds_aside=work.aside,
     )
+
+
+def _find(rows: "_Rows", space: Space, keys: Sequence[bytes], team: Team) -> None:
+    """Fill in what the store has; with several workers the chief's store, so that they agree on what is missing."""
+    if team.chief:
+        for places, found in space.find(keys):
+            rows.put(places, found)
+    if team.size > 1:
+        there = np.flatnonzero(~rows.missing)
+        told, _ = team.told(lambda: ({"places": there, "rows": rows.array[there]}, None))
+        if not team.chief and len(told["places"]):
+            rows.put(told["places"], told["rows"])
+
+
+class _Pass:
+    """Passes images through a network, and takes the time of it."""
+
+    def __init__(self, network: keras.Model):
+        self.forward, self.at_once = forward(network)
+        self.seconds: list[float] = []
+        self.aside = 0.0
+
+    def over(self, chunks: Iterator[np.ndarray], places: np.ndarray, keeper: "_Keeper", tick: Tick) -> None:
+        """Pass the rows of some places, and let them be kept."""
+        reading = _Timed(_rebatched(chunks, self.at_once))
+        try:
+            for batch in reading:
+                if not self.seconds and not keeper.given:
+                    # The first call may trace the graph, which is no part of the pass.
+                    self.aside += _seconds(partial(self.forward, batch[:1]))
+                began = time.perf_counter()
+                computed = self.forward(batch)
+                if len(batch) >= BATCH:  # a few images take longer each
+                    self.seconds.append((time.perf_counter() - began) / len(batch))
+                keeper.take(places[keeper.given : keeper.given + len(batch)], computed)
+                tick(keeper.given)
+        finally:
+            keeper.hand_over()
+            self.aside += reading.seconds
 
 
 def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: int) -> float:
@@ -138,69 +180,34 @@ def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: 
     Returns:
         Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
     """
-    forward, _ = _forward(extractor)
+    pass_on, _ = forward(extractor)
     sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, min(SAMPLE, len(pixels)), BATCH)]
     # The first call may trace the graph, which is no part of the pass.
-    forward(sample[0][:1])
-    return float(np.median([_seconds(partial(forward, batch)) / len(batch) for batch in sample])) * count
+    pass_on(sample[0][:1])
+    return float(np.median([_seconds(partial(pass_on, batch)) / len(batch) for batch in sample])) * count
 
 
-def predict(network: keras.Model, pixels: Any, tick: Tick | None = None) -> np.ndarray:
-    """Pass decoded images through a network that is not kept.
+def predict(network: keras.Model, pixels: Any, tick: Tick | None = None, team: Team = ALONE) -> np.ndarray:
+    """Pass decoded images through a network that is not kept; several workers each pass a part.
 
     Args:
         network: Resized images (b, s, s, 3) to anything (b, d).
         pixels: uint8 (n, s, s, 3).
         tick: Told how many images are done.
+        team: Who shares the work; `pixels` are the same for all.
 
     Returns:
-        float32 (n, d).
+        float32 (n, d), the same on every worker.
     """
-    forward, at_once = _forward(network)
-    found = []
-    for start in range(0, len(pixels), at_once):
-        found.append(forward(np.asarray(pixels[start : start + at_once])))
+    pass_on, at_once = forward(network)
+    mine = team.share(np.arange(len(pixels)))
+    found = [np.empty((0, network.output_shape[-1]), np.float32)]
+    for start in range(0, len(mine), at_once):
+        found.append(pass_on(np.asarray(pixels[mine[start : start + at_once]])))
         if tick:
-            tick(min(start + at_once, len(pixels)))
-    return np.concatenate(found)
-
-
-def _forward(network: keras.Model) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """Return how to pass uint8 images through a network, and how many at once."""
-    strategy = getattr(network, "distribute_strategy", None)
-    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-    if replicas > 1:  # only predict shares a batch among replicas
-        shared = BATCH * replicas
-        return lambda batch: network.predict(batch, batch_size=shared, verbose=0), shared * _BATCHES_FOR_REPLICAS
-    if keras.backend.backend() == "tensorflow":
-        graph = _graph(network)
-        return lambda batch: graph(batch).numpy(), BATCH
-    return lambda batch: _filled_up(network, batch), BATCH
-
-
-# One graph for each network, gone when the network is.
-_GRAPHS: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
-
-
-def _graph(network: keras.Model) -> Any:
-    """Return the network as a TensorFlow function of any number of images.
-
-    `predict` would put tf.data in between, whose iterator takes up to five seconds to close, and `predict_on_batch`
-    would trace a graph for each number of images.
-    """
-    import tensorflow as tf
-
-    if network not in _GRAPHS:
-        seen: Callable[[], Any] = weakref.ref(network)
-        images = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
-        _GRAPHS[network] = tf.function(lambda batch: seen()(batch, training=False), input_signature=[images])
-    return _GRAPHS[network]
-
-
-def _filled_up(network: keras.Model, batch: np.ndarray) -> np.ndarray:
-    """Pass images through a network, filled up to a whole batch, so that one graph of one shape serves for all."""
-    filling = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
-    return np.asarray(network.predict_on_batch(np.concatenate([batch, filling])))[: len(batch)]
+            tick(min(start + at_once, len(mine)) * team.size)
+    parts = team.gathered(lambda: ({"rows": np.concatenate(found)}, None))
+    return np.concatenate([part["rows"] for part, _ in parts])
 
 
 def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:

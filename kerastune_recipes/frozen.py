@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import numpy as np
 from kerastune_recipes import features, solvers
 from kerastune_recipes.data.arrays import Selected
 from kerastune_recipes.data.samples import Pictures, Samples
+from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
@@ -77,6 +79,7 @@ class Frozen:
         display: Where progress is shown.
         ahead: See `decoding.stream`.
         widths: Features of each tap.
+        team: Who shares the work.
     """
 
     extractors: Sequence[Extractor]
@@ -86,6 +89,7 @@ class Frozen:
     display: Display
     ahead: int = 0
     widths: tuple[int, ...] = ()
+    team: Team = ALONE
     _keys: dict[str, list[bytes]] = field(default_factory=dict)
     _extracted: dict[str, Extracted] = field(default_factory=dict)
 
@@ -114,6 +118,7 @@ class Frozen:
                 self.images[split].pixels,
                 self.ahead,
                 tick,
+                self.team,
             )
         if found.seconds_a_row:
             extractor.space.measured(found.seconds_a_row)
@@ -155,14 +160,28 @@ class Frozen:
         self, plan: SolvePlan, seed: int, every_image: bool = False, start: Start | None = None
     ) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        found = self.extractors[0].space.recall(self._name(plan, seed, every_image, start))
-        return None if found is None else _from_parts(*found)
+        name = self._name(plan, seed, every_image, start)
+        found = self.team.told(lambda: self.extractors[0].space.recall(name) or ({}, None))
+        return None if found[1] is None else _from_parts(*found)
 
     def solve(self, plan: SolvePlan, seed: int, every_image: bool = False, start: Start | None = None) -> Solved:
         """Solve a head on the features of the training images, and of the unlabelled ones if it asks for them.
 
-        It is kept. With `every_image`, each of the training images is held out once, see `solvers.solve`.
+        It is kept. With `every_image`, each of the training images is held out once, see `solvers.solve`. With several
+        workers the chief solves it and tells the others, so that all of them have just the same.
         """
+        for split in (TRAIN, *([UNLABELED] if plan.pseudo_labels else [])):
+            self.features(split)
+        name = self._name(plan, seed, every_image, start)
+
+        def solve() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+            parts = _parts(self._solve(plan, seed, every_image, start))
+            self.extractors[0].space.remember(name, *parts)
+            return parts
+
+        return _from_parts(*self.team.told(solve))
+
+    def _solve(self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None) -> Solved:
         train, rows = self.images[TRAIN], self.features(TRAIN).rows
         solved = solvers.solve(
             plan,
@@ -179,7 +198,6 @@ class Frozen:
             solved = solvers.with_pseudo_labels(
                 solved, plan, rows[0], train.labels, unlabelled, seed, groups=train.groups, widths=self.backbone_widths
             )
-        self.extractors[0].space.remember(self._name(plan, seed, every_image, start), *_parts(solved))
         return solved
 
     def _views(self, split: str) -> Sequence[View]:
@@ -187,7 +205,8 @@ class Frozen:
 
     def _keys_of(self, split: str) -> list[bytes]:
         if split not in self._keys:
-            self._keys[split] = features.digests(self.images[split].samples, self._views(split))
+            digests = partial(features.digests, self.images[split].samples, self._views(split))
+            self._keys[split] = self.team.together(digests)
         return self._keys[split]
 
     def _name(self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None) -> str:

@@ -3,15 +3,20 @@
 import hashlib
 import json
 import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 
 from kerastune_recipes import yaml_files
 from kerastune_recipes.data.samples import Dataset
+from kerastune_recipes.distribution import Team
+from kerastune_recipes.distribution.team import Told
 from kerastune_recipes.errors import OutputError
 from kerastune_recipes.plan import Plan
 
@@ -44,6 +49,15 @@ class Outcome:
     validation: dict[str, Any]
     choices: dict[str, Any]
     rows: tuple[dict[str, float], ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Self:
+        """Return what `to_data` gave."""
+        return cls(**{**data, "rows": tuple(data["rows"])})
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,7 @@ class Journal:
         outcomes: list[Outcome] = []
         while self.going_on and self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
             data = json.loads((self.folder / f"phase_{len(outcomes) + 1}.json").read_text())
-            outcomes.append(Outcome(**{**data, "rows": tuple(data["rows"])}))
+            outcomes.append(Outcome.from_data(data))
         return outcomes
 
     def keep(self, position: int, outcome: Outcome, model: keras.Model, probabilities: np.ndarray) -> None:
@@ -91,7 +105,7 @@ class Journal:
         model.save_weights(self.folder / f"phase_{position}.weights.h5")
         np.save(self.folder / f"phase_{position}.npy", probabilities)
         part = self.folder / f"phase_{position}.part"
-        part.write_text(json.dumps(asdict(outcome)))
+        part.write_text(json.dumps(outcome.to_data()))
         part.replace(self.folder / f"phase_{position}.json")
         shutil.rmtree(self.folder / f"phase_{position}_epochs", ignore_errors=True)
 
@@ -108,6 +122,13 @@ class Journal:
     def epochs(self, position: int) -> Path | None:
         """Return the folder for a phase's checkpoints of each epoch."""
         return self.folder / f"phase_{position}_epochs" if self.folder else None
+
+    def content(self) -> dict[str, np.ndarray]:
+        """Return the bytes of all files that it goes on from, uint8 each, by their paths."""
+        if self.folder is None or not self.going_on:
+            return {}
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return {path.relative_to(self.folder).as_posix(): np.fromfile(path, np.uint8) for path in files}
 
     def close(self) -> None:
         """Remove the journal of a run that is done."""
@@ -140,6 +161,39 @@ def find(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: bool
             "resume with the same, or start anew in another folder (or with --overwrite)."
         )
     return Journal(out / FOLDER, mark, going_on=True)
+
+
+@contextmanager
+def shared(team: Team, look: Callable[[], Journal]) -> Iterator[Journal]:
+    """Give every worker a journal to go on from: the chief's lasts, each of the others has a passing copy of it.
+
+    Args:
+        team: Who shares the work.
+        look: Finds the chief's journal, see `find`.
+
+    Raises:
+        OutputError: As for `find`; on every worker.
+    """
+    if team.size == 1:
+        yield look()
+        return
+    found: list[Journal] = []
+
+    def tell() -> Told:
+        found.append(look())
+        book = found[0]
+        return book.content(), {"mark": book.mark, "going_on": book.going_on, "kept": book.folder is not None}
+
+    content, about = team.told(tell)
+    if team.chief:
+        yield found[0]
+        return
+    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as passing:
+        folder = Path(passing) / FOLDER
+        for name, each in content.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(each.tobytes())
+        yield Journal(folder if about["kept"] else None, about["mark"], about["going_on"])
 
 
 def _mark(plan: Plan, dataset: Dataset, seed: int) -> str:

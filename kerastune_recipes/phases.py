@@ -10,6 +10,7 @@ import numpy as np
 
 from kerastune_recipes import features, metrics, solvers, training
 from kerastune_recipes.bench import Bench
+from kerastune_recipes.distribution import Team
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
 from kerastune_recipes.journal import Journal, Outcome
@@ -60,6 +61,7 @@ def run(bench: Bench, phases: Sequence[PhasePlan], book: Journal, begin: Callabl
             assert phase.fit is not None  # a phase is one or the other
             begin()
             outcome, probabilities = _fit(bench, phase.name, phase.fit, book.epochs(position))
+        outcome, probabilities = _chiefs(bench.team, outcome, probabilities)
         book.keep(position, outcome, bench.network.model, probabilities)
         done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
         if outcome.validation:
@@ -68,6 +70,12 @@ def run(bench: Bench, phases: Sequence[PhasePlan], book: Journal, begin: Callabl
                 f"log loss {outcome.validation['log_loss']:.3f}, {outcome.seconds:.1f} s"
             )
     return done
+
+
+def _chiefs(team: Team, outcome: Outcome, probabilities: np.ndarray) -> tuple[Outcome, np.ndarray]:
+    """Return what the chief found: figures by which a phase is chosen may differ in the last digit between workers."""
+    arrays, value = team.told(lambda: ({"probabilities": probabilities}, outcome.to_data()))
+    return Outcome.from_data(value), arrays["probabilities"]
 
 
 def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
@@ -186,6 +194,7 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[O
             callbacks=[Ticks(lambda done: tick(before + done)), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
             progress=tick,
+            team=bench.team,
         )
     bench.weights_moved()
     probabilities = predict(bench, VALIDATION) if validation else np.empty((0, bench.network.head.units), np.float32)
@@ -220,4 +229,4 @@ def predict(bench: Bench, split: str) -> np.ndarray:
     """Return the probabilities float32 (n, k) that the model as it is gives the images of a split."""
     pixels = bench.images[split].pixels
     with bench.display.bar(f"predicting {split} images", len(pixels)) as tick:
-        return features.predict(bench.network.core, pixels, tick)
+        return features.predict(bench.network.core, pixels, tick, bench.team)

@@ -6,16 +6,19 @@ from typing import Any
 
 import keras
 
-from kerastune_recipes import backbones, rules
+from kerastune_recipes import __version__, backbones, rules
 from kerastune_recipes import plan as plans
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.errors import RecipeError, listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.journal import mark_of
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.model import hub
 from kerastune_recipes.model.source import Source, load_source, source_facts
+from kerastune_recipes.output import digest
 from kerastune_recipes.plan import BackbonePlan, Plan
 from kerastune_recipes.spec import GIVEN, BackboneSpec, RecipeSpec
 
@@ -49,6 +52,7 @@ def prepare(
     dry: bool = False,
     group_by: Any = None,
     unlabeled: Any = None,
+    team: Team = ALONE,
 ) -> Prepared:
     """Open the data, build the network and resolve the plan.
 
@@ -61,8 +65,10 @@ def prepare(
         dry: Leave the network's weights random: nothing is read, nothing but the plan may be used.
         group_by: As for `open_dataset`.
         unlabeled: As for `open_dataset`.
+        team: Who shares the work; see that all of them were asked for the same before anything is built.
 
     Raises:
+        RequestError: A worker has other data, another recipe, another seed or other versions than the chief.
         DataError: The images cannot be used.
         RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
         BackboneError: The network is unknown or cannot be built, or the classifier it was pretrained with not be had.
@@ -70,7 +76,16 @@ def prepare(
     if not dry:
         # Before the network is built, whose weights may be random.
         keras.utils.set_random_seed(seed)
-    dataset = open_dataset(ds, seed=seed, group_by=group_by, unlabeled=unlabeled)
+    dataset = team.together(lambda: open_dataset(ds, seed=seed, group_by=group_by, unlabeled=unlabeled))
+    team.agree(
+        lambda: {
+            "data": mark_of(dataset),
+            "recipe": digest(content),
+            "seed": str(seed),
+            "version of this package": __version__,
+            "version of Keras": keras.__version__,
+        }
+    )
     if content.folds:
         dataset = dataset.pooled()
     data = dataset.facts()

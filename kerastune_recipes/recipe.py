@@ -163,7 +163,8 @@ class Recipe:
                 a dictionary of these by split, or "demo:digits". Without validation images a stratified fifth of the
                 training images is held out.
             out: Folder to write the run to, or None.
-            strategy: "auto", "none", "mirrored" or a tf.distribute.Strategy.
+            strategy: "auto", "none", "mirrored", "multi_worker", "tpu" or a tf.distribute.Strategy. Auto takes what is
+                there: several workers, several GPUs, or one device.
             seed: Of everything random.
             resume: Go on with the interrupted run in `out`.
             callbacks: Keras callbacks for the phases that fit.
@@ -196,35 +197,49 @@ class Recipe:
         from kerastune_recipes.preparation import prepare
         from kerastune_recipes.progress import Display
 
-        folder = output.prepare(out, resume=resume, overwrite=overwrite)
         strategy = distribution.choose(strategy)
-        content = self._judged_by(folds)
-        with distribution.scope(strategy):
-            prepared = prepare(
-                self.name, content, ds, seed=seed, own=self.network, group_by=group_by, unlabeled=unlabeled
-            )
-        display = Display(verbose)
-        runner.check(prepared.plan, strategy)
-        book = journal.find(folder, prepared.plan, prepared.dataset, seed, resume)
+        team = distribution.team_of(strategy)
+        # Only the chief writes.
+        out = out if team.chief else None
+        with team.bound():
+            folder = team.together(lambda: output.prepare(out, resume=resume and team.chief, overwrite=overwrite))
+            content = self._judged_by(folds)
+            with distribution.scope(strategy):
+                prepared = prepare(
+                    self.name,
+                    content,
+                    ds,
+                    seed=seed,
+                    own=self.network,
+                    group_by=group_by,
+                    unlabeled=unlabeled,
+                    team=team,
+                )
+            runner.check(prepared.plan, strategy)
 
-        @functools.cache
-        def begin() -> None:
-            book.begin()
-            if folder:
-                output.write_recipe(folder, content)
+            def find() -> journal.Journal:
+                return journal.find(folder, prepared.plan, prepared.dataset, seed, resume)
 
-        report = runner.run(
-            prepared,
-            book,
-            begin,
-            strategy=strategy,
-            seed=seed,
-            cache=cache,
-            display=display,
-            callbacks=callbacks,
-        )
-        if folder:
-            report.save(folder)
+            with journal.shared(team, find) as book:
+
+                @functools.cache
+                def begin() -> None:
+                    book.begin()
+                    if folder:
+                        output.write_recipe(folder, content)
+
+                report = runner.run(
+                    prepared,
+                    book,
+                    begin,
+                    strategy=strategy,
+                    seed=seed,
+                    cache=cache,
+                    display=Display(verbose and team.chief),
+                    callbacks=callbacks,
+                    team=team,
+                )
+            team.together(lambda: report.save(folder) if folder else None)
         return report
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The straight line at work: images decoded once, each phase run in turn, one of them chosen, the report written."""
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,16 +9,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, features, folds, phases, rules, solvers
+from kerastune_recipes import distribution, features, folds, phases, rules, solvers, yaml_files
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
+from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.folds import Judged
 from kerastune_recipes.frozen import TEST, TRAIN, UNLABELED, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal
-from kerastune_recipes.model.assemble import Network, assemble
+from kerastune_recipes.model.assemble import assemble
+from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.plan import Plan
 from kerastune_recipes.preparation import Prepared
 from kerastune_recipes.progress import Display
@@ -34,6 +37,7 @@ def run(
     cache: bool = True,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    team: Team = ALONE,
 ) -> Report:
     """Run a plan.
 
@@ -46,34 +50,46 @@ def run(
         cache: Keep frozen work for later runs, and take it from earlier ones.
         display: Where progress is shown.
         callbacks: Keras callbacks for the fit phases.
+        team: Who shares the work; every worker calls this, and has the report in the end.
 
     Raises:
+        RequestError: A worker has other images, another plan or other weights than the chief.
         DataError: Images that cannot be decoded; all of them are named, and nothing was written.
         WorkError: Training diverged.
     """
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
-    with stores.opened(cache) as store, distribution.scope(strategy):
+    # The chief's store serves all, so that they agree on what is in it.
+    with stores.opened(cache and team.chief) as store, distribution.scope(strategy):
         network = assemble(plan, prepared.facts, *prepared.networks)
         bench = Bench(
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
             network=network,
-            images=_images(dataset, plan, display),
+            images=team.together(lambda: _images(dataset, plan, display)),
             store=store,
             seed=seed,
             display=display,
             callbacks=tuple(callbacks),
             source=prepared.source,
+            team=team,
         )
+        team.agree(lambda: _marks(bench))
         pristine = bench.frozen()
         judged = folds.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, book, begin)
         test = _test(bench)
         one_pass = _one_forward_pass(bench, pristine)
-        _compile_for_the_user(network, dataset.one_hot_labels)
+        if team.size == 1:
+            model = network.model
+            _compile_for_the_user(model, dataset.one_hot_labels)
+    if team.size > 1:
+        # What was made for several workers needs all of them for each prediction.
+        model = keras.Model.from_config(network.model.get_config())
+        model.set_weights(network.model.get_weights())
+        _compile_for_the_user(model, dataset.one_hot_labels)
     book.close()
     return Report.of_run(
-        model=network.model,
+        model=model,
         plan=plan,
         dataset=dataset,
         facts=prepared.facts,
@@ -166,11 +182,23 @@ def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
     return seconds
 
 
-def _compile_for_the_user(network: Network, one_hot_labels: bool) -> None:
+def _marks(bench: Bench) -> dict[str, str]:
+    """Return the digests of all that decides what a worker makes of the run."""
+    images = hashlib.blake2b(digest_size=16)
+    for split in bench.images.values():
+        images.update(b"".join(split.samples.digests()))
+    return {
+        "plan": yaml_files.dump(bench.plan.to_data()),
+        "weights": " ".join(fingerprint(member, bench.plan.head.pooling) for member in bench.network.members),
+        "images": images.hexdigest(),
+    }
+
+
+def _compile_for_the_user(model: keras.Model, one_hot_labels: bool) -> None:
     """Compile the whole model plainly, so that evaluate and fit go on working and any Keras can load it."""
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
     # Without momentum, whose variables would double the file and take a moment to make.
     optimizer = keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"])
-    network.model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"])
+    model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"])
     # Built, so that the saved file holds its variables and loads without a warning.
-    network.model.optimizer.build(network.model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)

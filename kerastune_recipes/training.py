@@ -9,15 +9,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerastune_recipes import losses, optimizers, trainable
+from kerastune_recipes import distribution, losses, optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
+from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
-from kerastune_recipes.model.freeze import freeze, still_dropout
+from kerastune_recipes.model.freeze import batch_norms, freeze, still_dropout
 from kerastune_recipes.model.reinitialize import reinitialize
 from kerastune_recipes.plan import FitPlan, steps_per_epoch
 
@@ -53,6 +54,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     backup: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    team: Team = ALONE,
 ) -> Fitted:
     """Train the layers that a phase names.
 
@@ -72,6 +74,7 @@ def fit(
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
         progress: Told how many of the `passes` before the training are done.
+        team: Who shares the work; all that is given is the same for all of them.
 
     Raises:
         WorkError: The loss is no longer a number, or the disk has no room for the views.
@@ -82,26 +85,30 @@ def fit(
     reinitialize(network.backbone, fresh, seed)
     multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum, fresh)
     per_epoch = steps_per_epoch(len(train[1]), plan.batch_size)
-    augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], train[0].shape[1], seed)
+    # Each worker augments its own share of a batch, and by its own lot.
+    lot = seed + (team.index << 32)
+    augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], train[0].shape[1], lot)
     batches: Batches = LabelledBatches(
         *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
     )
     held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
     recorder = _Recorder(optimizers.schedule(plan), backup)
-    with still_dropout(network.backbone, groups), losses.pulled(network, plan.l2_sp, fresh):
+    norms = distribution.synchronized(batch_norms(network.backbone))
+    with still_dropout(network.backbone, groups), losses.pulled(network, plan.l2_sp, fresh), norms:
         model = network.core
         if plan.views is not None:
-            model, batches, held = _behind(network, plan.views, batches, held, progress)
+            model, batches, held = _behind(network, plan.views, batches, held, progress, team)
         # Behind the frozen part too: there every image is passed through it, and drawn only afterwards.
         batches.balance(plan.class_balance, train[1])
+        model, fed, watched = distribution.spread(model, batches, held)
         model.compile(
             optimizer=optimizers.build(plan, multipliers),
             loss=losses.build(plan),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         )
         model.fit(
-            batches,
-            validation_data=held,
+            fed,
+            validation_data=watched,
             epochs=-(-plan.steps // per_epoch),
             verbose=0,
             # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
@@ -137,7 +144,12 @@ def passes(plan: FitPlan, train: int, validation: int) -> int:
 
 
 def _behind(
-    network: Network, views: int, train: LabelledBatches, held: LabelledBatches | None, progress: Callable[[int], None]
+    network: Network,
+    views: int,
+    train: LabelledBatches,
+    held: LabelledBatches | None,
+    progress: Callable[[int], None],
+    team: Team,
 ) -> tuple[keras.Model, LabelledViews, LabelledViews | None]:
     """Return the rest of the network behind what is fixed, and what it is given for the images."""
     halves = boundary.split(network)
@@ -148,8 +160,8 @@ def _behind(
 
     return (
         halves.rest,
-        boundary.compute(halves.fixed, train, views, advance),
-        boundary.compute(halves.fixed, held, 1, advance) if held else None,
+        boundary.compute(halves.fixed, train, views, advance, team=team),
+        boundary.compute(halves.fixed, held, 1, advance, team=team) if held else None,
     )
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kerastune_recipes import journal, output, search_space, store, yaml_files
+from kerastune_recipes import distribution, journal, output, search_space, store, yaml_files
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, listed
@@ -155,6 +155,7 @@ def tune(
             f"trials: a search takes a whole number of trials, 2 or more, the first being what the rules choose; "
             f"received {trials!r}."
         )
+    distribution.check_alone(strategy, "a search")
     search = _keras_tuner()
     # Only what was asked for, so that a run without it is a run as ever.
     grouped: dict[str, Any] = {} if group_by is None else {"group_by": group_by}

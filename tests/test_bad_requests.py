@@ -307,9 +307,39 @@ def test_augmentations_of_all_phases_are_told_together(told, data):
 
 def test_unknown_strategy(told, data):
     assert told(*data, "--strategy", "miror") == [
-        'strategy: there is no "miror". Did you mean "mirrored"? Give one of auto, none, mirrored or a '
-        "tf.distribute.Strategy."
+        'strategy: there is no "miror". Did you mean "mirrored"? Give one of auto, none, mirrored, multi_worker, tpu '
+        "or a tf.distribute.Strategy."
     ]
+
+
+def test_workers_that_nobody_names(told, data):
+    assert told(*data, "--strategy", "multi_worker") == [
+        'strategy: "multi_worker" needs to know the workers: set TF_CONFIG on each, start them with srun, or try it on '
+        "this machine with kerastune launch --workers 2 -- run ..."
+    ]
+
+
+def test_a_malformed_tf_config(told, data, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}')
+    assert told(*data) == [
+        "TF_CONFIG: task.index: give this worker's place in cluster.worker, from 0 to 1; received 2."
+    ]
+
+
+def test_several_workers_do_runs_only(shell, data, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
+    done = shell("compare", "small_similar", "from_scratch", *data)
+    assert done.status == 2
+    assert "strategy: several workers do one run, not a comparison; do it on one machine" in done.err
+
+
+def test_what_cannot_be_launched(shell):
+    done = shell("launch", "--workers", "1", "--", "plan", "small_similar")
+    assert done.status == 2
+    assert "--workers: several are at least 2; received 1." in done.err
+    assert (
+        "launch: several workers do one run; write it behind --, as in -- run small_similar; received plan." in done.err
+    )
 
 
 def test_a_plan_for_other_classes(told, data, photos, shell):

@@ -26,7 +26,7 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         "56 features, 114 parameters",
         "L2 strength from 3162.28 down to 0.1, by 5-fold cross-validation",
         "batch norm 3 frozen, 0 trained",
-        "cosine, peak 0.003, 4 steps of warmup, 40 steps = 20 epochs of batch 32",
+        "cosine, peak 0.003, 4 steps of warmup, 40 steps = 20 epochs of global batch 32",
         "backbone/last_stage 2 428 0.003",
         "backbone 4 396 frozen",
         "sgd, momentum 0.9, nesterov True, gradient clipped to norm 1",

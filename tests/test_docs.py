@@ -13,7 +13,7 @@ from kerastune_recipes.spec import FitSpec
 
 ROOT = Path(__file__).parent.parent
 README, CONTRIBUTING, FORMAT = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "recipe-format.md"
-PAGES = [README, CONTRIBUTING, FORMAT, ROOT / "docs" / "compare.md", ROOT / "docs" / "tune.md"]
+PAGES = [README, CONTRIBUTING, FORMAT, *(ROOT / "docs" / f"{page}.md" for page in ("compare", "distribution", "tune"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:

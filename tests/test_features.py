@@ -69,9 +69,9 @@ def test_ten_new_images_cost_ten_passes(network, pictures, space, monkeypatch):
     samples = samples_of(pixels)
     counted = replace(samples, read=lambda index, at_least=None: decoded.append(index) or samples.read(index))
     passed = []
-    forward, at_once = features._forward(network.extractor)
+    forward, at_once = features.forward(network.extractor)
     counted_forward = (lambda batch: passed.append(len(batch)) or forward(batch)), at_once
-    monkeypatch.setattr(features, "_forward", lambda model: counted_forward)
+    monkeypatch.setattr(features, "forward", lambda model: counted_forward)
     keys = features.digests(samples, (WHOLE,))
     assert features.extract(network.extractor, counted, 32, space, keys=keys).computed == 10
     assert sorted(decoded) == list(range(50, 60))

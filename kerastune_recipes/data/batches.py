@@ -62,6 +62,17 @@ class _Shuffled(keras.utils.PyDataset):
         """Shuffle for the next epoch."""
         self.start(self.epoch + 1)
 
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self.part(index, 0, 1)
+
+    def part(self, index: int, piece: int, pieces: int) -> tuple[Any, ...]:
+        """Return every `pieces`-th image of a batch, from the `piece`-th on; there may be none."""
+        return self.of(self.chosen(index)[piece::pieces])
+
+    def of(self, chosen: np.ndarray) -> tuple[Any, ...]:
+        """Return the images of these numbers as Keras takes them."""
+        raise NotImplementedError
+
     def chosen(self, index: int) -> np.ndarray:
         """Return the numbers of the images in a batch."""
         # Sorted within the batch: a file is then read forwards.
@@ -111,10 +122,14 @@ class LabelledBatches(_Shuffled):
         self.labels = np.eye(classes, dtype=np.float32)[labels]
         self.augment = augment
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        chosen = self.chosen(index)
+    def of(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         images, labels = self.images[chosen], self.labels[chosen]
-        return self.weighted(*(self.augment(images, labels) if self.augment else (images, labels)))
+        return self.weighted(*(self.augment(images, labels) if self.augment and len(chosen) else (images, labels)))
+
+    def example(self) -> tuple[np.ndarray, ...]:
+        """Return a batch of one image, of the type that all have; nothing is drawn for it."""
+        images = self.images[np.arange(1)]
+        return self.weighted(images.astype(np.float32) if self.augment else images, self.labels[:1])
 
 
 class LabelledViews(_Shuffled):
@@ -142,8 +157,12 @@ class LabelledViews(_Shuffled):
         self.ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         self.labels = labels
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        view, chosen = self.epoch % len(self.values), self.chosen(index)
+    def of(self, chosen: np.ndarray) -> tuple[Any, ...]:
+        view = self.epoch % len(self.values)
         tensors = np.split(self.values[view, chosen], self.ends, axis=1)
         shaped = (tensor.reshape(-1, *shape) for tensor, shape in zip(tensors, self.shapes, strict=True))
         return self.weighted(tuple(shaped), self.labels[view, chosen])
+
+    def example(self) -> tuple[Any, ...]:
+        """Return a batch of one image."""
+        return self.of(np.arange(1))

@@ -37,7 +37,7 @@ def freeze(
     for layer in network.backbone.layers:
         multiplier = multipliers.get(layer.name)
         layer.trainable = multiplier is not None
-        for norm in _batch_norms(layer):
+        for norm in batch_norms(layer):
             if batch_norm == "frozen" and layer.name not in fresh:
                 # Only this keeps it in inference mode during fit; calling the backbone with training=False does not
                 # (keras-team/keras#20285).
@@ -49,8 +49,8 @@ def freeze(
     return by_variable | {variable.path: head or 0.0 for variable in network.head.trainable_variables}
 
 
-def _batch_norms(layer: keras.layers.Layer) -> Iterator[keras.layers.BatchNormalization]:
-    """Yield the layer, and those inside a layer that is made of others, where they are BatchNormalization."""
+def batch_norms(layer: keras.layers.Layer) -> Iterator[keras.layers.BatchNormalization]:
+    """Yield the layer, and those inside a layer or model that is made of others, where they are BatchNormalization."""
     # Keras has no public way to the layers inside a layer.
     yield from (each for each in layer._flatten_layers() if isinstance(each, keras.layers.BatchNormalization))
 

@@ -1,0 +1,31 @@
+"""Where the work runs: on one device, on several of one machine, on several machines."""
+
+from kerastune_recipes.distribution.replicated import spread, synchronized
+from kerastune_recipes.distribution.strategies import (
+    STRATEGIES,
+    accelerated,
+    check_alone,
+    choose,
+    local_replicas,
+    replicas,
+    reports,
+    scope,
+    team_of,
+)
+from kerastune_recipes.distribution.team import ALONE, Team
+
+__all__ = [
+    "ALONE",
+    "STRATEGIES",
+    "Team",
+    "accelerated",
+    "check_alone",
+    "choose",
+    "local_replicas",
+    "replicas",
+    "reports",
+    "scope",
+    "spread",
+    "synchronized",
+    "team_of",
+]

@@ -1,0 +1,77 @@
+"""Passing images through a network that is not trained: by one graph, and by all replicas of this machine."""
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastune_recipes.distribution import local_replicas
+
+BATCH = 32
+
+# The graphs of each network by the type of its input, None for all replicas; gone when the network is.
+_GRAPHS: weakref.WeakKeyDictionary[keras.Model, dict[str | None, Any]] = weakref.WeakKeyDictionary()
+
+
+def forward(network: keras.Model, dtype: str = "uint8") -> tuple[Callable[[np.ndarray], Any], int]:
+    """Return how to pass images through a network, and how many at once.
+
+    Args:
+        network: Images (b, s, s, 3), at least one, to a tensor or a list of them.
+        dtype: Of the images.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return partial(_filled_up, network.predict_on_batch, BATCH), BATCH
+    strategy = network.distribute_strategy
+    replicas = local_replicas(strategy)
+    if replicas > 1:
+        whole = BATCH * replicas
+        return partial(_filled_up, partial(_by_replicas, strategy, replicas, _graph(network, None)), whole), whole
+    graph = _graph(network, dtype)
+    return lambda batch: keras.tree.map_structure(np.asarray, graph(batch)), BATCH
+
+
+def _graph(network: keras.Model, dtype: str | None) -> Any:
+    """Return the network as a TensorFlow function of any number of images, or with None of what all replicas are given.
+
+    `predict` would put tf.data in between, whose iterator takes up to five seconds to close, and `predict_on_batch`
+    would trace a graph for each number of images.
+    """
+    import tensorflow as tf
+
+    graphs = _GRAPHS.setdefault(network, {})
+    if dtype not in graphs:
+        seen: Callable[[], Any] = weakref.ref(network)
+
+        def call(batch: Any) -> Any:
+            return seen()(batch, training=False)
+
+        if dtype is None:
+            graphs[dtype] = tf.function(lambda shares: seen().distribute_strategy.run(call, args=(shares,)))
+        else:
+            images = tf.TensorSpec((None, *network.input_shape[1:]), dtype)
+            graphs[dtype] = tf.function(call, input_signature=[images])
+    return graphs[dtype]
+
+
+def _by_replicas(strategy: Any, replicas: int, graph: Callable[[Any], Any], batch: np.ndarray) -> Any:
+    """Divide a batch among the replicas of this machine; `predict` would have every worker take part."""
+    import tensorflow as tf
+
+    parts = np.split(batch, replicas)
+    shares = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(parts[context.replica_id_in_sync_group % replicas])
+    )
+    return keras.tree.map_structure(
+        lambda one: np.concatenate([part.numpy() for part in strategy.experimental_local_results(one)]), graph(shares)
+    )
+
+
+def _filled_up(pass_on: Callable[[np.ndarray], Any], whole: int, batch: np.ndarray) -> Any:
+    """Pass images on, filled up to a whole batch, so that one graph of one shape serves for all."""
+    filling = np.zeros((whole - len(batch), *batch.shape[1:]), batch.dtype)
+    found = pass_on(np.concatenate([batch, filling]))
+    return keras.tree.map_structure(lambda one: np.asarray(one)[: len(batch)], found)
