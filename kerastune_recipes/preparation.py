@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kerastune_recipes import __version__, backbones, rules
+from kerastune_recipes import __version__, backbones, distribution, rules
 from kerastune_recipes import plan as plans
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.samples import Dataset
@@ -168,7 +168,7 @@ def _network(
         if size == "auto":
             size = own.input_shape[1] or rules.UNKNOWN_SIZE
         convention = "identity" if asked.convention == "auto" else asked.convention
-        network = networks.build(own, asked.weights, size)
+        network = networks.build(distribution.made_here(own), asked.weights, size)
         return network, networks.inspect(network, asked.name, asked.weights, convention, size)
     if asked.name.startswith(backbones.HUB):
         preset = hub.load(asked.name, asked.weights, asked.convention, dry)

@@ -197,13 +197,13 @@ class Recipe:
         from kerastune_recipes.preparation import prepare
         from kerastune_recipes.progress import Display
 
-        strategy = distribution.choose(strategy)
+        content = self._judged_by(folds)
+        strategy = distribution.choose(strategy, tell=Display(verbose).line)
         team = distribution.team_of(strategy)
         # Only the chief writes.
         out = out if team.chief else None
         with team.bound():
             folder = team.together(lambda: output.prepare(out, resume=resume and team.chief, overwrite=overwrite))
-            content = self._judged_by(folds)
             with distribution.scope(strategy):
                 prepared = prepare(
                     self.name,

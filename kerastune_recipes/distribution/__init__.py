@@ -1,6 +1,6 @@
 """Where the work runs: on one device, on several of one machine, on several machines."""
 
-from kerastune_recipes.distribution.replicated import spread, synchronized
+from kerastune_recipes.distribution.replicated import made_here, spread, synchronized
 from kerastune_recipes.distribution.strategies import (
     STRATEGIES,
     accelerated,
@@ -22,6 +22,7 @@ __all__ = [
     "check_alone",
     "choose",
     "local_replicas",
+    "made_here",
     "replicas",
     "reports",
     "scope",

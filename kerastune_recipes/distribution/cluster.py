@@ -6,16 +6,17 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
-from kerastune_recipes.errors import RequestError
+from kerastune_recipes.errors import RequestError, listed
 
 # How long workers wait for one another, seconds: enough for a cluster that still fetches its images.
 PATIENCE = 600.0
 _PAUSE = 0.2
+_A_WHILE = 5.0
 _WAIT = "KERASTUNE_WAIT"
 _FORM = 'write {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 _ADDRESS = re.compile(r"^(.+):(\d{1,5})$")
@@ -77,16 +78,16 @@ def _of_tf_config(text: str) -> Cluster | None:
 def _problems(cluster: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:
     kinds = ("chief", "worker")
     addresses: list[str] = []
-    for kind, listed in cluster.items():
+    for kind, given in cluster.items():
         if kind not in kinds:
             yield f'TF_CONFIG: cluster.{kind}: all replicas work alike here; name none but "chief" and "worker".'
-        elif not isinstance(listed, list) or not listed:
-            yield f'TF_CONFIG: cluster.{kind}: give a list of "host:port"; received {json.dumps(listed)}.'
+        elif not isinstance(given, list) or not given:
+            yield f'TF_CONFIG: cluster.{kind}: give a list of "host:port"; received {json.dumps(given)}.'
         else:
-            addresses += map(str, listed)
+            addresses += map(str, given)
             yield from (
                 f'TF_CONFIG: cluster.{kind}: "{one}" is no address; write "host:port" with a port up to 65535.'
-                for one in map(str, listed)
+                for one in map(str, given)
                 if not (found := _ADDRESS.match(one)) or not 0 < int(found[2]) < 2**16
             )
     twice = sorted({one for one in addresses if addresses.count(one) > 1})
@@ -123,18 +124,20 @@ def _of_slurm(tasks: str) -> Cluster:
     return Cluster(tuple(addresses), index, "SLURM")
 
 
-def wait(cluster: Cluster, seconds: float | None = None) -> None:
+def wait(cluster: Cluster, seconds: float | None = None, tell: Callable[[str], None] = lambda text: None) -> None:
     """Wait until every worker has come; without it TensorFlow would wait for an hour and not say for whom.
 
     Args:
         cluster: The workers. The port of this one is held open meanwhile, so that the others see it.
         seconds: At most; by default the environment variable KERASTUNE_WAIT, or ten minutes.
+        tell: Told whom it waits for, once it takes a while.
 
     Raises:
         RequestError: The port is in use, or a worker has not come in time; all of them are named.
     """
     seconds = patience() if seconds is None else seconds
-    until = time.monotonic() + seconds
+    began = time.monotonic()
+    told = False
     _, port = _parts(cluster.addresses[cluster.index])
     missing = {index: "" for index in range(len(cluster.addresses)) if index != cluster.index}
     with ExitStack() as held:
@@ -148,8 +151,12 @@ def wait(cluster: Cluster, seconds: float | None = None) -> None:
                     missing[index] = error.strerror or str(error)
             if not missing:
                 return
-            if time.monotonic() > until:
+            waited = time.monotonic() - began
+            if waited > seconds:
                 break
+            if waited > _A_WHILE and not told:
+                tell(f"waiting for {listed(map(cluster.name, missing))}, for {seconds:g} s at most")
+                told = True
             time.sleep(_PAUSE)
     raise RequestError(
         *(

@@ -44,6 +44,19 @@ def strategy_in_force() -> Any | None:
     return strategy if strategy.num_replicas_in_sync > 1 else None
 
 
+def made_here(model: keras.Model) -> keras.Model:
+    """Return a model whose variables every replica has: a copy, where it was made outside the strategy in force."""
+    if strategy_in_force() is None:
+        return model
+    import tensorflow as tf
+
+    if all(isinstance(weight.value, tf.distribute.DistributedValues) for weight in model.weights):
+        return model
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def spread(model: keras.Model, *batches: Batches | None) -> tuple[Any, ...]:
     """Return what is to be compiled, fitted and fed in place of a model and its batches, so that all replicas work.
 

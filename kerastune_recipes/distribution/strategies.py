@@ -1,6 +1,6 @@
 """Where the work runs: one device, or several through tf.distribute."""
 
-import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,14 +13,19 @@ from kerastune_recipes.errors import RequestError, did_you_mean, reason
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 
+# TensorFlow's server cannot be started twice in a process, and the sums of two strategies of the same devices are taken
+# for one another.
+_MADE: dict[Any, Any] = {}
 
-def choose(strategy: Any) -> Any | None:
+
+def choose(strategy: Any, tell: Callable[[str], None] = lambda text: None) -> Any | None:
     """Return the tf.distribute.Strategy to use, or None for Keras's own placement on one device.
 
     Args:
         strategy: "auto" (multi_worker where TF_CONFIG or SLURM names several workers, else mirrored where there are
             two GPUs or more), "none", "mirrored" (the GPUs of this machine), "multi_worker", "tpu", None (as "auto"),
             or a tf.distribute.Strategy.
+        tell: Told for whom it waits, where workers do not come at once.
 
     Raises:
         RequestError: The name is unknown, what it stands for is not there, or tf.distribute is asked for under another
@@ -47,21 +52,25 @@ def choose(strategy: Any) -> Any | None:
         case "tpu":
             return _tpu()
         case "multi_worker":
-            return _multi_worker(_cluster_asked_for())
+            return _multi_worker(_cluster_asked_for(), tell)
     cluster = clusters.find() if name == "auto" else None
     if cluster and len(cluster.addresses) > 1:
-        return _multi_worker(cluster)
+        return _multi_worker(cluster, tell)
     import tensorflow as tf
 
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto" and len(gpus) < 2:
         return None
-    return tf.distribute.MirroredStrategy([device.name for device in gpus] or _cpus(tf))
+    # Without a GPU, mirror over the logical CPU devices; there is one unless the user configured more.
+    devices = tuple(device.name for device in gpus or tf.config.list_logical_devices("CPU"))
+    return _once(devices, lambda: tf.distribute.MirroredStrategy(devices))
 
 
-def _cpus(tf: Any) -> list[str]:
-    """Without a GPU, mirror over the logical CPU devices; there is one unless the user configured more."""
-    return [device.name for device in tf.config.list_logical_devices("CPU")]
+def _once(key: Any, make: Callable[[], Any]) -> Any:
+    """Make a strategy once in a process; a second one of the same devices would get into the way of the first."""
+    if key not in _MADE:
+        _MADE[key] = make()
+    return _MADE[key]
 
 
 def _cluster_asked_for() -> Cluster:
@@ -74,12 +83,17 @@ def _cluster_asked_for() -> Cluster:
     return cluster
 
 
-# Once in a process: TensorFlow's server cannot be started twice.
-@functools.cache
-def _multi_worker(cluster: Cluster) -> Any:
+def _multi_worker(cluster: Cluster, tell: Callable[[str], None]) -> Any:
+    def start() -> Any:
+        clusters.wait(cluster, tell=tell)
+        return _bound(cluster)
+
+    return _once(cluster, start)
+
+
+def _bound(cluster: Cluster) -> Any:
     import tensorflow as tf
 
-    clusters.wait(cluster)
     # Not by TensorFlow's own reading of TF_CONFIG: SLURM has none, and a chief is the first of the workers here.
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),

@@ -138,7 +138,10 @@ class Team:
 
         try:
             yield
-        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        except tf.errors.OpError as error:
+            gone_for_good = isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
+            if not gone_for_good and "Collective ops is aborted" not in str(error):
+                raise
             gone = sorted({int(task) for task in re.findall(r"/task:(\d+)", str(error))} - {self.index})
             names = listed(self.cluster.name(index) for index in gone if index < self.size) or "a worker"
             raise WorkError(

@@ -96,6 +96,15 @@ def test_a_worker_that_does_not_come(ports):
         clusters.wait(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), seconds=0.1)
 
 
+def test_whom_one_waits_for_is_told(ports, monkeypatch):
+    mine, other = ports
+    monkeypatch.setattr(clusters, "_A_WHILE", 0.0)
+    lines = []
+    with pytest.raises(RequestError):
+        clusters.wait(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), seconds=0.5, tell=lines.append)
+    assert lines == [f"waiting for worker 1 (127.0.0.1:{other}), for 0.5 s at most"]
+
+
 def test_a_port_in_use(ports):
     mine, other = ports
     told = rf"port {mine}, where worker 0 \(127.0.0.1:{mine}\) is to listen, is in use on this machine; end what"

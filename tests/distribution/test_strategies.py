@@ -14,9 +14,9 @@ from kerastune_recipes import Recipe
 random = np.random.default_rng(0)
 ds = (random.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.arange(30) % 3)
 steps = {"phases.fine_tuning.fit.duration": "3 steps", "phases.fine_tuning.fit.batch_size": 10, "keep": "last"}
-steps["phases.fine_tuning.fit.views"] = VIEWS
-steps |= {f"phases.fine_tuning.fit.{key}": value for key, value in OPTIONS.items()}
-recipe = Recipe.from_name("small_similar", **{"backbone.name": "DemoNet", "backbone.weights": "none"}, **steps)
+options = {f"phases.fine_tuning.fit.{key}": value for key, value in {"views": VIEWS, **OPTIONS}.items()}
+demo = {"backbone.name": "DemoNet", "backbone.weights": "none"}
+recipe = Recipe.from_name("small_similar", **demo, **steps, **options)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 report = recipe.run(ds, strategy=strategy, verbose=False)
@@ -25,6 +25,13 @@ mirrored = [weight.value for weight in report.model.weights]
 assert all(isinstance(value, tf.distribute.DistributedValues) for value in mirrored), type(mirrored[0])
 assert report.model.evaluate(ds[0], ds[1], verbose=0)
 report.model.save("model.keras")
+import keras
+image = keras.Input((32, 32, 3))
+own = keras.Model(image, keras.layers.Conv2D(8, 3, strides=2)(image), name="own")
+before = own.get_weights()
+again = Recipe.from_name("small_similar", backbone=own, **steps).run(ds, strategy=strategy, verbose=False)
+assert again.model.evaluate(ds[0], ds[1], verbose=0)
+assert all((one == other).all() for one, other in zip(before, own.get_weights()))
 print("steps", report.history[-1]["step"], "loss", report.history[-1]["loss"])
 """
 
@@ -51,6 +58,8 @@ def test_one_device_needs_no_strategy():
 def test_mirrored_by_name():
     strategy = distribution.choose("mirrored")
     assert distribution.replicas(strategy) == 1
+    # Two of the same devices in one process would take each other's sums.
+    assert distribution.choose("mirrored") is strategy
     with distribution.scope(strategy):
         pass
 
