@@ -177,7 +177,7 @@ def _fit(
     ) + (head if any(group.head and group.multiplier is not None for group in groups) else 0)
     epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
     end = boundary(plan, fit, backbone)
-    # Each fold trains for as many epochs, and so does the refit.
+    # Each fold trains for as many steps, and so does the refit.
     runs = 1 + (plan.folds or int(plan.refit == "all"))
     fresh = costs.fresh(epochs, end.share, data)
     return PhaseForecast(

@@ -42,10 +42,14 @@ def run(
 
 
 def _with_refit(judged: Outcome, refitted: Outcome) -> Outcome:
+    if judged.kind == "fit":
+        choices = refitted.choices | judged.choices
+    else:  # the strength is that of the head that is kept; its features were computed before
+        computed = {name: found for name, found in judged.choices.items() if name == "features_computed"}
+        choices = judged.choices | refitted.choices | computed
     return replace(
         refitted,
         seconds=judged.seconds + refitted.seconds,
         validation=judged.validation,
-        # A solved head tells of itself, and so does a phase that fits of what was judged.
-        choices=judged.choices | refitted.choices if judged.kind == "solve" else refitted.choices | judged.choices,
+        choices=choices,
     )
