@@ -90,6 +90,12 @@ class Bench:
         members = self.network.members
         return tuple(tap if len(members) == 1 else f"{one.plan.name}/{tap}" for one in members for tap in one.taps)
 
+    def on_all(self) -> "Bench":
+        """Return a bench to train on all images, those too that were held out."""
+        train, held = self.images[TRAIN], self.images[VALIDATION]
+        images = {split: images for split, images in self.images.items() if split != VALIDATION}
+        return replace(self, images=images | {TRAIN: train.joined(held)}, _frozen=[])
+
     def on(self, train: np.ndarray, validation: np.ndarray) -> "Bench":
         """Return a bench to train on some of the training images and to judge by others of them.
 

@@ -77,7 +77,8 @@ def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
         judged = f"all of them judged by {plan.folds}-fold cross-validation and trained on in the end"
     else:
         whole = ", groups whole" if data.groups else ""
-        held = f" (held out of the training images, stratified{whole})" if data.held_out else ""
+        again = {"none": "", "heads": "; a solved head is refitted on all", "all": "; what is kept is refitted on all"}
+        held = f" (held out of the training images, stratified{whole}{again[plan.refit]})" if data.held_out else ""
         judged = f"{data.validation_images} validation{held}"
     more = f", {data.unlabeled} unlabelled" if data.unlabeled else ""
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))

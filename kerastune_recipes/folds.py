@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean, geometric_mean
 
 import numpy as np
 
-from kerastune_recipes import metrics, phases
+from kerastune_recipes import metrics, phases, refit
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import splits
 from kerastune_recipes.frozen import TRAIN
@@ -21,11 +22,13 @@ class Judged:
         outcomes: Of all phases.
         chosen: Position of the one whose weights the network has.
         probabilities: float32 (n, k), of that one for the images it was judged by.
+        refitted: Whether it has then learnt from these images too.
     """
 
     outcomes: list[Outcome]
     chosen: int
     probabilities: np.ndarray
+    refitted: bool
 
 
 def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
@@ -55,13 +58,9 @@ def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
         for each, probabilities in zip(zip(*found, strict=True), out_of_fold, strict=True)
     ]
     chosen = phases.chosen(outcomes, plan.keep)
-    bench.display.line(f"{outcomes[chosen].name} is refitted on all {len(images.labels)} images")
     bench.network.model.set_weights(untouched)
-    bench.weights_moved()
-    refitted = phases.run(bench, plan.phases[: chosen + 1], book.part("refit"), begin)
-    for position, done in enumerate(refitted):
-        outcomes[position] = _with_refit(outcomes[position], done.outcome)
-    return Judged(outcomes, chosen, out_of_fold[chosen])
+    outcomes = refit.run(bench, outcomes, chosen, book, begin)
+    return Judged(outcomes, chosen, out_of_fold[chosen], refitted=True)
 
 
 def _out_of_fold(each: Sequence[Done], fold_of: np.ndarray) -> np.ndarray:
@@ -79,14 +78,15 @@ def _judged(each: Sequence[Done], probabilities: np.ndarray, labels: np.ndarray)
         outcomes[-1],
         seconds=sum(outcome.seconds for outcome in outcomes),
         validation=dict(metrics.summary(probabilities, labels)),
-        choices={"accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes]},
+        choices={"accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes], **_kept(outcomes)},
     )
 
 
-def _with_refit(judged: Outcome, refitted: Outcome) -> Outcome:
-    return replace(
-        refitted,
-        seconds=judged.seconds + refitted.seconds,
-        validation=judged.validation,
-        choices=refitted.choices | judged.choices,
-    )
+def _kept(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Return what is made of a phase that fits on all images: the mean of what the folds made of it."""
+    if outcomes[0].kind != "fit":
+        return {}
+    return {
+        "interpolation": fmean(outcome.choices["interpolation"] for outcome in outcomes),
+        "temperature": geometric_mean(outcome.choices["temperature"] for outcome in outcomes),
+    }

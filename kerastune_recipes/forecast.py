@@ -178,7 +178,7 @@ def _fit(
     epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
     end = boundary(plan, fit, backbone)
     # Each fold trains for as many steps, and so does the refit.
-    runs = 1 + (plan.folds or 0)
+    runs = 1 + (plan.folds or int(plan.refit == "all"))
     fresh = costs.fresh(epochs, end.share, data)
     return PhaseForecast(
         name=phase.name,

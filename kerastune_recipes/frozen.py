@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from kerastune_recipes import features, solvers
-from kerastune_recipes.data.arrays import Selected
-from kerastune_recipes.data.samples import Pictures, Samples
+from kerastune_recipes.data.arrays import Joined, Selected
+from kerastune_recipes.data.samples import Pictures, Samples, concatenate
 from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
@@ -48,6 +48,12 @@ class Images:
     def groups(self) -> np.ndarray | None:
         """Which of them belong together, if anything says so."""
         return self.samples.groups if isinstance(self.samples, Samples) else None
+
+    def joined(self, others: "Images") -> "Images":
+        """Return these images and others behind them; their pixels are not copied."""
+        assert isinstance(self.samples, Samples) and isinstance(others.samples, Samples)  # labelled ones
+        pixels = None if self.pixels is None else Joined(self.pixels, others.pixels)
+        return Images(concatenate([self.samples, others.samples]), pixels)
 
     def select(self, places: np.ndarray) -> "Images":
         """Return some of the images; their pixels are not copied."""

@@ -1,18 +1,19 @@
 """The phases of a plan, run one after the other."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import features, metrics, solvers, training
+from kerastune_recipes import features, gate, metrics, solvers, training
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.distribution import Team
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, WorkError
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
+from kerastune_recipes.gate import Kept
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
 from kerastune_recipes.progress import EpochLines, Ticks
@@ -34,7 +35,13 @@ class Done:
     probabilities: np.ndarray
 
 
-def run(bench: Bench, phases: Sequence[PhasePlan], book: Journal, begin: Callable[[], None]) -> list[Done]:
+def run(
+    bench: Bench,
+    phases: Sequence[PhasePlan],
+    book: Journal,
+    begin: Callable[[], None],
+    settled: Mapping[str, Kept] | None = None,
+) -> list[Done]:
     """Run what is not finished of some phases, and return them all.
 
     Args:
@@ -42,12 +49,13 @@ def run(bench: Bench, phases: Sequence[PhasePlan], book: Journal, begin: Callabl
         phases: To be run, in order.
         book: What is finished already, and where the rest is kept.
         begin: Called before anything is written, when every image has been decoded.
+        settled: What is made of the phases that fit, by name, where other runs of them have shown it.
 
     Raises:
         DataError: Images that cannot be decoded, all of them.
-        WorkError: Training diverged.
+        WorkError: Training diverged, and there is no model before it.
     """
-    done = []
+    done: list[Done] = []
     for position, outcome in enumerate(book.finished(), 1):
         probabilities = book.restore(position, bench.network.model)
         done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
@@ -60,11 +68,13 @@ def run(bench: Bench, phases: Sequence[PhasePlan], book: Journal, begin: Callabl
         else:
             assert phase.fit is not None  # a phase is one or the other
             begin()
-            outcome, probabilities = _fit(bench, phase.name, phase.fit, book.epochs(position))
+            earlier = done[-1].probabilities if done and bench.plan.keep == "best_on_validation" else None
+            kept = None if settled is None else settled[phase.name]
+            outcome, probabilities = _fit(bench, phase.name, phase.fit, book.epochs(position), earlier, kept)
         outcome, probabilities = _chiefs(bench.team, outcome, probabilities)
         book.keep(position, outcome, bench.network.model, probabilities)
         done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
-        if outcome.validation:
+        if outcome.validation and settled is None:
             bench.display.line(
                 f"{outcome.name}: validation accuracy {outcome.validation['accuracy']:.1%}, "
                 f"log loss {outcome.validation['log_loss']:.3f}, {outcome.seconds:.1f} s"
@@ -178,11 +188,25 @@ def _look(frozen: Frozen, splits: Sequence[str]) -> float:
     return elsewhere
 
 
-def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[Outcome, np.ndarray]:
+def _fit(
+    bench: Bench, name: str, plan: FitPlan, epochs: Path | None, earlier: np.ndarray | None, settled: Kept | None
+) -> tuple[Outcome, np.ndarray]:
+    """Train, and keep as much of it as held-out images speak for, or as is settled already.
+
+    Args:
+        bench: What to work with.
+        name: Of the phase.
+        plan: What to do.
+        epochs: Folder for checkpoints.
+        earlier: float32 (n, k), what the model before the phase makes of the held-out images; None where there is none
+            to go back to.
+        settled: What is made of the phase, where that is known.
+    """
     began = time.perf_counter()
     train, validation = bench.images[TRAIN], bench.images.get(VALIDATION)
-    before = training.passes(plan, len(train.labels), len(validation.labels) if validation else 0)
-    with bench.display.bar(name, before + plan.steps) as tick:
+    before = bench.network.model.get_weights()
+    ahead = training.passes(plan, len(train.labels), len(validation.labels) if validation else 0)
+    with bench.display.bar(name, ahead + plan.steps) as tick:
         fitted = training.fit(
             bench.network,
             bench.facts,
@@ -191,13 +215,25 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[O
             (train.pixels, train.labels),
             (validation.pixels, validation.labels) if validation else None,
             seed=bench.seed,
-            callbacks=[Ticks(lambda done: tick(before + done)), EpochLines(bench.display, name), *bench.callbacks],
+            callbacks=[Ticks(lambda done: tick(ahead + done)), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
             progress=tick,
             team=bench.team,
         )
     bench.weights_moved()
-    probabilities = predict(bench, VALIDATION) if validation else np.empty((0, bench.network.head.units), np.float32)
+    probabilities = np.empty((0, bench.network.head.units), np.float32)
+    choices: dict[str, Any] = {}
+    if fitted.diverged:
+        if earlier is None:
+            raise WorkError(fitted.diverged)
+        bench.display.line(f"{fitted.diverged} The model before it stays.")
+        _keep(bench, before, bench.network.model.get_weights(), Kept(0.0, 1.0))
+        probabilities, choices = earlier, {"interpolation": 0.0, "temperature": 1.0, "diverged": fitted.diverged}
+    elif settled:
+        _keep(bench, before, bench.network.model.get_weights(), settled)
+        choices = {"interpolation": settled.share, "temperature": settled.temperature}
+    elif validation:
+        probabilities, choices = _gate(bench, plan, before, earlier)
     seconds = time.perf_counter() - began
     return Outcome(
         name=name,
@@ -207,9 +243,45 @@ def _fit(bench: Bench, name: str, plan: FitPlan, epochs: Path | None) -> tuple[O
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
         validation=_scores(bench, probabilities),
-        choices=_balance(plan, train.labels),
+        choices=choices | _balance(plan, train.labels),
         rows=fitted.rows,
     ), probabilities
+
+
+def _gate(
+    bench: Bench, plan: FitPlan, before: list[np.ndarray], earlier: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Keep as much of a phase as held-out images speak for; return what it makes of them, and what was chosen."""
+    after = bench.network.model.get_weights()
+    candidates = {} if earlier is None else {0.0: earlier}
+    for share in _shares(plan) if candidates else (1.0,):
+        bench.network.model.set_weights(gate.between(before, after, share))
+        candidates[share] = predict(bench, VALIDATION)
+    verdict = gate.judge(candidates, bench.images[VALIDATION].labels)
+    # As the chief sees it: between machines the last digits of a loss may differ.
+    _, kept = bench.team.told(lambda: ({}, [verdict.kept.share, verdict.kept.temperature]))
+    _keep(bench, before, after, Kept(*kept))
+    return verdict.probabilities, {
+        "interpolation": verdict.kept.share,
+        "log_loss_by_interpolation": {f"{share:g}": loss for share, loss in verdict.log_losses.items()},
+        "temperature": verdict.kept.temperature,
+        "ece_before_temperature": verdict.ece,
+    }
+
+
+def _shares(plan: FitPlan) -> tuple[float, ...]:
+    """Return the shares of a phase to try besides none of it.
+
+    Between fresh weights and others there is no model, and between statistics of BatchNormalization none that are those
+    of the activations there.
+    """
+    return (1.0,) if plan.batch_norm_momentum is not None or plan.reinitialize else gate.SHARES[1:]
+
+
+def _keep(bench: Bench, before: list[np.ndarray], after: list[np.ndarray], kept: Kept) -> None:
+    bench.network.model.set_weights(gate.between(before, after, kept.share))
+    kernel, bias = bench.network.head.get_weights()
+    bench.network.put_head(kernel / kept.temperature, bias / kept.temperature)
 
 
 def _balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:

@@ -136,6 +136,8 @@ class Plan(Record):
         keep: Which phase's model is returned.
         ensemble: Further backbones, whose features stand beside those of the first; none where there is one.
         folds: Of the cross-validation that judges the phases on all images, in place of a hold-out; none without.
+        refit: What is trained once more, on the held-out images too, see `RecipeSpec`; "none" where the validation
+            images are the user's own, and with folds, which refit in any case.
     """
 
     plan: Literal[1]
@@ -149,11 +151,17 @@ class Plan(Record):
     keep: Literal["best_on_validation", "last"]
     ensemble: tuple[CompanionPlan, ...] | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
+    refit: Literal["none", "heads", "all"] = "none"
 
     @property
     def fits(self) -> bool:
         """Whether any phase trains by gradient."""
         return any(phase.fit for phase in self.phases)
+
+    def refitted(self, phases: int) -> bool:
+        """Return whether so many phases are run once more on all images."""
+        trained = any(phase.fit for phase in self.phases[:phases])
+        return self.refit == "all" or (self.refit == "heads" and not trained)
 
     @property
     def takes_unlabeled(self) -> bool:
@@ -214,6 +222,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         )
         or None,
         folds=spec.folds,
+        refit=spec.refit if data.held_out and not spec.folds else "none",
     )
     plan, problems = _with_source_classes(plan, spec, backbone.source)
     problems += _problems(plan, data, backbone)

@@ -86,6 +86,7 @@ class Report:
         seed: int,
         outcomes: Sequence[Outcome],
         chosen: int,
+        refitted: bool,
         validation: Split,
         test: Split | None,
         cost: Cost,
@@ -111,6 +112,7 @@ class Report:
             **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),
             "phases": [_phase(outcome) for outcome in outcomes],
             "chosen_phase": outcomes[chosen].name,
+            "refitted": refitted,
             "validation": metrics.summary(validation.probabilities, validation.labels),
             "test": metrics.summary(test.probabilities, test.labels) if test else None,
             "cost": {
@@ -134,6 +136,11 @@ class Report:
     def metrics(self) -> dict[str, Any]:
         """Accuracy, log loss and the rest by split; "test" is None where there was no test split."""
         return {"validation": self.record["validation"], "test": self.record["test"]}
+
+    @property
+    def _learnt_from(self) -> int:
+        """How many images a model has learnt from that was refitted."""
+        return self.record["data"]["train"] + self.record["data"]["validation"]
 
     def predict(self, images: Any) -> np.ndarray:
         """Predict class probabilities.
@@ -190,7 +197,7 @@ class Report:
     def __str__(self) -> str:
         cost, folds = self.record["cost"], self.plan.folds
         judged = f"{folds}-fold cross-validation" if folds else "validation"
-        refitted = f", refitted on all {self.record['data']['train']} images" if folds else ""
+        refitted = f", refitted on all {self._learnt_from} images" if self.record["refitted"] else ""
         lines = [
             f"{self.record['recipe']} on {self.record['data']['source']}: "
             f"{self.record['backbone']['name']}, {len(self.class_names)} classes, "
@@ -218,7 +225,7 @@ def _scores(scores: Mapping[str, float]) -> str:
 def _why(phase: Mapping[str, Any]) -> str:
     """Say what a solved head was chosen by and what it took, or what was done about classes of unequal size."""
     if phase["kind"] != "solve":
-        return f"; classes {balance(phase['class_balance'], phase['imbalance'])}" if "class_balance" in phase else ""
+        return _of_fit(phase)
     computed = f"{phase['features_computed']} features computed" if phase["features_computed"] else "all from the cache"
     tap = f" of {phase['tap']} alone" if "tap" in phase else ""
     weights = ", each class weighing the same" if phase["class_balance"] == "weights" else ""
@@ -226,6 +233,21 @@ def _why(phase: Mapping[str, Any]) -> str:
     taken = [f"{target} from {listed(found, most=3)}" for target, found in phase.get("source_classes", {}).items()]
     source = f" ({'; '.join(taken)})" if taken else ""
     return f"; {name}{source}{tap}{weights}, {strength} {phase['strength']:g} by {phase['judged_by']}; {computed}"
+
+
+def _of_fit(phase: Mapping[str, Any]) -> str:
+    """Say how much of a phase that fits was kept, and what was done about classes of unequal size."""
+    if "diverged" in phase:
+        kept = f"; nothing of it is kept: {phase['diverged']}"
+    elif phase.get("interpolation", 1.0) == 0:
+        kept = "; nothing of it is kept, for it was not better by one standard error"
+    elif phase.get("interpolation", 1.0) < 1:
+        kept = f"; weights {phase['interpolation']:.0%} of the way from those before it"
+    else:
+        kept = ""
+    if "class_balance" in phase:
+        return f"{kept}; classes {balance(phase['class_balance'], phase['imbalance'])}"
+    return kept
 
 
 def _phase(outcome: Outcome) -> dict[str, Any]:

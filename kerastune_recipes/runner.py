@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, features, folds, phases, rules, solvers, yaml_files
+from kerastune_recipes import distribution, features, folds, phases, refit, rules, solvers, yaml_files
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
@@ -76,7 +76,7 @@ def run(
         )
         team.agree(lambda: _marks(bench))
         pristine = bench.frozen()
-        judged = folds.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, book, begin)
+        judged = folds.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, dataset, book, begin)
         test = _test(bench)
         one_pass = _one_forward_pass(bench, pristine)
         if team.size == 1:
@@ -96,6 +96,7 @@ def run(
         seed=seed,
         outcomes=judged.outcomes,
         chosen=judged.chosen,
+        refitted=judged.refitted,
         validation=Split(judged.probabilities, bench.images[bench.judged].labels),
         test=test,
         cost=Cost(time.perf_counter() - began, one_pass, sum(outcome.seconds for outcome in judged.outcomes)),
@@ -143,13 +144,20 @@ def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]
     return found
 
 
-def _run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
-    """Run all phases, and leave the network with the weights of the one that is kept."""
-    done = phases.run(bench, bench.plan.phases, book, begin)
+def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None]) -> Judged:
+    """Run all phases, and leave the network with the weights of the one that is kept, refitted where that is wanted."""
+    plan, model = bench.plan, bench.network.model
+    untouched = model.get_weights()
+    done = phases.run(bench, plan.phases, book, begin)
     outcomes = [each.outcome for each in done]
-    chosen = phases.chosen(outcomes, bench.plan.keep)
-    bench.network.model.set_weights(done[chosen].weights)
-    return Judged(outcomes, chosen, done[chosen].probabilities)
+    chosen = phases.chosen(outcomes, plan.keep)
+    refitted = dataset.held_out and plan.refitted(chosen + 1)
+    if refitted:
+        model.set_weights(untouched)
+        outcomes = refit.run(bench.on_all(), outcomes, chosen, book, begin)
+    else:
+        model.set_weights(done[chosen].weights)
+    return Judged(outcomes, chosen, done[chosen].probabilities, refitted or plan.folds is not None)
 
 
 def _test(bench: Bench) -> Split | None:

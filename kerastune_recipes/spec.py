@@ -330,6 +330,9 @@ class RecipeSpec(Record):
         ensemble: Further backbones, whose features stand beside those of the first; then heads are only solved.
         folds: Judge the phases by cross-validation of so many folds of all images, in place of a hold-out, and refit
             the one that is kept on all of them.
+        refit: What is trained once more, on the images too that we held out, when they have shown what is kept:
+            "heads", a solved head, which takes no forward pass; "all", phases that fit as well, which doubles their
+            cost; or "none". Validation images of the user's own stay out.
     """
 
     summary: Annotated[str, Field(min_length=1)]
@@ -340,6 +343,7 @@ class RecipeSpec(Record):
     keep: Literal["best_on_validation", "last"] = "best_on_validation"
     ensemble: tuple[BackboneSpec, ...] = ()
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    refit: Literal["none", "heads", "all"] = "heads"
 
     @model_validator(mode="after")
     def _distinct_names(self) -> "RecipeSpec":

@@ -14,7 +14,6 @@ from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
 from kerastune_recipes.distribution import ALONE, Team
-from kerastune_recipes.errors import WorkError
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
@@ -35,12 +34,14 @@ class Fitted:
         steps: Optimizer updates made.
         trainable_parameters: Weights that were trained.
         frozen_parameters: All others.
+        diverged: What happened and what to do, in words, where the loss became no number; then training has stopped.
     """
 
     rows: tuple[dict[str, float], ...]
     steps: int
     trainable_parameters: int
     frozen_parameters: int
+    diverged: str = ""
 
 
 def fit(
@@ -77,7 +78,7 @@ def fit(
         team: Who shares the work; all that is given is the same for all of them.
 
     Raises:
-        WorkError: The loss is no longer a number, or the disk has no room for the views.
+        WorkError: The disk has no room for the views.
     """
     classes = network.head.units
     groups = trainable.groups(plan.trainable, facts, f"phases.{phase}.fit.trainable")
@@ -116,17 +117,22 @@ def fit(
             # The checkpoint is restored first, so that the others see how far the phase had come.
             callbacks=[*_backup(backup), _Course(batches), recorder, _StopAt(plan.steps), *callbacks],
         )
-    if recorder.rows and not np.isfinite(recorder.rows[-1]["loss"]):
-        raise WorkError(
-            f"Phase {phase}: the loss became {recorder.rows[-1]['loss']} in epoch {recorder.rows[-1]['epoch']} at a "
-            f"peak learning rate of {plan.learning_rate:g}; run again with a smaller one: "
-            f"--set phases.{phase}.fit.learning_rate={plan.learning_rate / 10:g}."
-        )
     return Fitted(
         rows=tuple(recorder.rows),
         steps=recorder.step,
         trainable_parameters=_count(network.core.trainable_weights),
         frozen_parameters=_count(network.core.non_trainable_weights),
+        diverged=_diverged(phase, plan, recorder.rows),
+    )
+
+
+def _diverged(phase: str, plan: FitPlan, rows: Sequence[dict[str, float]]) -> str:
+    if not rows or np.isfinite(rows[-1]["loss"]):
+        return ""
+    return (
+        f"Phase {phase}: the loss became {rows[-1]['loss']} in epoch {rows[-1]['epoch']} at a "
+        f"peak learning rate of {plan.learning_rate:g}; run again with a smaller one: "
+        f"--set phases.{phase}.fit.learning_rate={plan.learning_rate / 10:g}."
     )
 
 

@@ -29,6 +29,7 @@ LAYERS = [
         "training",
         "distribution",
         "metrics",
+        "gate",
         "statistics",
     },
     {
@@ -39,6 +40,7 @@ LAYERS = [
         "bench",
         "phases",
         "folds",
+        "refit",
         "plots",
         "html",
         "output",

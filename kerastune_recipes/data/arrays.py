@@ -81,6 +81,34 @@ class Selected:
         return self.rows[self.places[index]]
 
 
+class Joined:
+    """The rows of one array and, behind them, those of another; they are read only when asked for.
+
+    Args:
+        first: (n, ...), in memory or in a file.
+        second: (m, ...), likewise.
+    """
+
+    def __init__(self, first: Rows, second: Rows):
+        self.first = first
+        self.second = second
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        places = np.arange(len(self))[index]
+        behind = places >= len(self.first)
+        if np.ndim(places) == 0:
+            return self.second[places - len(self.first)] if behind else self.first[places]
+        rows = np.empty((len(places), *self.shape[1:]), self.first.dtype)
+        for part, chosen, begin in ((self.first, ~behind, 0), (self.second, behind, len(self.first))):
+            if chosen.any():
+                rows[chosen] = part[places[chosen] - begin]
+        return rows
+
+
 def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, budget_bytes: int | None, what: str, otherwise: str) -> Rows:
     """Make room for an array, in memory or in a temporary file that goes with the array.
 

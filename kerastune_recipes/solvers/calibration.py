@@ -64,9 +64,13 @@ class Judge:
 
     def log_loss(self, logits: np.ndarray) -> float:
         """Return the mean log loss of calibrated logits (n, k), nats."""
-        return float(np.average(self._losses(log_softmax(logits, axis=1)), weights=self.weights))
+        return float(np.average(self.losses(logits), weights=self.weights))
 
-    def _losses(self, log_probabilities: np.ndarray) -> np.ndarray:
+    def losses(self, logits: np.ndarray) -> np.ndarray:
+        """Return the log loss (n,) of each image, nats."""
+        return self._right(log_softmax(logits, axis=1))
+
+    def _right(self, log_probabilities: np.ndarray) -> np.ndarray:
         return -log_probabilities[np.arange(len(self.labels)), self.labels]
 
     def _by_temperature(self, raw: np.ndarray) -> Calibration:
@@ -75,7 +79,7 @@ class Judge:
 
         def loss(log_temperature: float) -> float:
             log_probabilities = log_softmax(raw / (scale * np.exp(log_temperature)), axis=1)
-            sure = np.average(self._losses(log_probabilities), weights=self.weights)
+            sure = np.average(self._right(log_probabilities), weights=self.weights)
             return (1 - doubt) * sure - doubt * log_probabilities.mean()
 
         found = minimize_scalar(loss, bounds=(-RANGE, RANGE), method="bounded", options={"xatol": FINENESS})

@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from kerastune_recipes.solvers.calibration import Calibration, Judge
 from kerastune_recipes.solvers.classifiers import Classifier, Effort, Head, logits
+from kerastune_recipes.solvers.learning import learn, learn_anew
 from kerastune_recipes.solvers.rows import Rows
 
 # What the numbers below rest on is in benchmarks/solver.md.
@@ -62,14 +63,14 @@ class Choice:
 
 
 def cross_validate(
-    classifier: Classifier, rows: Rows, ends: Sequence[int], strengths: Sequence[float], threads: Executor
+    classifier: Classifier, rows: Rows, fold: np.ndarray, strengths: Sequence[float], threads: Executor
 ) -> dict[float, Tried]:
     """Try strengths by cross-validation, as many as it takes to find the best.
 
     Args:
         classifier: What is learnt.
-        rows: The images, fold by fold.
-        ends: Where the folds end.
+        rows: The images.
+        fold: int (n,), of each.
         strengths: Strong to weak.
         threads: On which folds are solved side by side.
 
@@ -77,13 +78,15 @@ def cross_validate(
         What was found for each strength tried, strong to weak.
     """
     judge = Judge(rows.labels, rows.weights, classifier.offsets)
-    splits = list(rows.splits(ends))
-    solutions = list(threads.map(lambda split: classifier.learn(split[0]), splits))
+    numbers = range(fold.max() + 1)
+    solutions = list(threads.map(lambda number: learn_anew(classifier, rows.part(fold != number)), numbers))
 
     def attempt(at: int, start: Tried | None) -> Tried:
-        starts = start.heads if start else [None] * len(splits)
+        starts = start.heads if start else [None] * len(numbers)
         heads = list(threads.map(lambda solution, start: solution(strengths[at], ROUGH, start), solutions, starts))
-        raw = np.concatenate([held_logits(held, head) for (_, held), head in zip(splits, heads, strict=True)])
+        raw = np.empty((len(fold), len(heads[0].bias)))
+        for number, head in enumerate(heads):
+            raw[fold == number] = held_logits(rows.part(fold == number), head)
         return Tried(heads, raw, *judge(raw))
 
     tried = search(attempt, len(strengths), whole=classifier.closed)
@@ -150,7 +153,7 @@ def by_hold_out(
     """
     at = strengths.index(first.strength)
     candidates = strengths[at - 2 : at + 1 : 2] if at >= 2 else strengths[at : at + 1]
-    solution = classifier.learn(training)
+    solution = learn(classifier, training)
     heads = list(threads.map(lambda strength: solution(strength, ROUGH, first.start), candidates))
     judge = Judge(held.labels, held.weights, classifier.offsets)
     judged = [judge(held_logits(held, head)) for head in heads]
@@ -182,7 +185,7 @@ def logits_by_fold(
     found = np.empty((len(fold), len(starts[0].bias)))
     for number, start in enumerate(starts):
         inside = fold == number
-        head = classifier.learn(rows.part(~inside))(strength, ROUGH, start)
+        head = learn_anew(classifier, rows.part(~inside))(strength, ROUGH, start)
         found[inside] = held_logits(rows.part(inside), head)
     return found
 

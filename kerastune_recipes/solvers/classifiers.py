@@ -44,14 +44,16 @@ class Classifier:
     Args:
         learn: From the rows to learn from to what solves at a strength.
         closed: True where a solution takes no steps, and so costs little.
-        axes: True where the axes of the features matter, as they do to what looks at their squares too.
+        squares: True where it looks at the squares of features too; then their axes matter.
         offsets: True where its probabilities need an offset for each class.
+        scaled: True where it knows the scale of the features; then they are given to it as they come.
     """
 
     learn: Callable[[Rows], Solution]
     closed: bool = False
-    axes: bool = False
+    squares: bool = False
     offsets: bool = False
+    scaled: bool = False
 
 
 def logits(head: Head, features: np.ndarray) -> np.ndarray:
@@ -175,6 +177,6 @@ def _lda(rows: Rows) -> Solution:
 CLASSIFIERS: Mapping[str, Classifier] = {
     "logistic_regression": Classifier(_logistic_regression),
     "linear_svm": Classifier(_linear_svm),
-    "naive_bayes": Classifier(_naive_bayes, closed=True, axes=True, offsets=True),
+    "naive_bayes": Classifier(_naive_bayes, closed=True, squares=True, offsets=True),
     "lda": Classifier(_lda, closed=True),
 }

@@ -13,33 +13,22 @@ MANY_IMAGES, SAMPLE_IMAGES = 4000, 2000
 
 @dataclass(frozen=True)
 class Cut:
-    """Images in an order in which every part that is learnt from or judged by is one stretch.
-
-    The sample comes first, fold by fold, then the others outside the first fold, then the others in it. The sample is
-    all of the images unless they are many.
+    """Images, the first fold behind all others, so that what is learnt from to judge by it is one stretch.
 
     Args:
         order: int (n,), the images.
         fold: int (n,), the fold of each, in this order; 0 where there are none.
-        ends: Where the folds of the sample end; none where there are none.
-        held: Where the others in the first fold begin, which are held out from those that stand between them and the
-            first fold of the sample.
+        sample: bool (n,), which of them strengths are tried on, in this order; all of them unless they are many.
     """
 
     order: np.ndarray
     fold: np.ndarray
-    ends: tuple[int, ...]
-    held: int
+    sample: np.ndarray
 
     @property
     def whole(self) -> bool:
         """Whether the sample is all of the images."""
-        return not self.ends or self.ends[-1] == len(self.order)
-
-    @property
-    def hold_out(self) -> tuple[slice, slice]:
-        """What is learnt from and what is judged by, beyond the sample."""
-        return slice(self.ends[0], self.held), slice(self.held, len(self.order))
+        return bool(self.sample.all())
 
 
 def cut(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> Cut:
@@ -58,7 +47,7 @@ def cut(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = N
     """
     images = len(labels)
     if not folds:
-        return Cut(np.arange(images), np.zeros(images, int), (), images)
+        return Cut(np.arange(images), np.zeros(images, int), np.ones(images, bool))
     if groups is not None and len(np.unique(groups)) < folds:
         raise DataError(
             f"{folds}-fold cross-validation: there are {len(np.unique(groups))} groups of images; give fewer folds."
@@ -69,10 +58,8 @@ def cut(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = N
         fold[inside] = number
     _check(labels, fold, folds, groups)
     sample = _sample(labels * folds + fold, seed)
-    part = np.where(sample, fold, np.where(fold, folds, folds + 1))
-    order = np.argsort(part, kind="stable")
-    ends = np.cumsum(np.bincount(part, minlength=folds + 2)).tolist()
-    return Cut(order, fold[order], tuple(ends[:folds]), ends[folds])
+    order = np.argsort(fold == 0, kind="stable")
+    return Cut(order, fold[order], sample[order])
 
 
 def _check(labels: np.ndarray, fold: np.ndarray, folds: int, groups: np.ndarray | None) -> None:

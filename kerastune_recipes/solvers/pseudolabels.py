@@ -20,6 +20,7 @@ from kerastune_recipes.solvers.calibration import Judge
 from kerastune_recipes.solvers.choosing import ROUGH, cross_fitted
 from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Head, logits
 from kerastune_recipes.solvers.folds import cut
+from kerastune_recipes.solvers.learning import unscaled
 from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.solving import Solved
 from kerastune_recipes.spec import PseudoLabelsSpec
@@ -65,8 +66,8 @@ def with_pseudo_labels(
     In each round the heads label unlabelled images, as many of each class, the most certain ones, and are solved anew
     on these and the labelled ones: self-training (Yarowsky 1995; Lee 2013, "Pseudo-label"), or co-training (Blum &
     Mitchell 1998) where the head of each network labels for the other. The rounds are those with the least log loss in
-    cross-validation of the labelled images. Where it is not less than the supervised head's, or fewer images are
-    recognised, nothing changes.
+    cross-validation of the labelled images. Where it is not less than the supervised head's by two standard errors, or
+    fewer images are recognised, nothing changes.
 
     Args:
         supervised: The head solved on the labelled images alone, every image held out once.
@@ -100,12 +101,12 @@ def with_pseudo_labels(
         warnings.simplefilter("ignore", ConvergenceWarning)
         raw = _held_out_logits(few, how, fold)
         held_out = [cross_fitted([each], fold, judge) for each in raw]
-        before = judge.log_loss(np.log(supervised.held_out))
-        losses = [judge.log_loss(np.log(each)) for each in held_out]
+        before = judge.losses(np.log(supervised.held_out))
+        after = [judge.losses(np.log(each)) for each in held_out]
         right = [int((each.argmax(axis=1) == labels).sum()) for each in (supervised.held_out, *held_out)]
-        better = [at for at in range(how.rounds) if losses[at] < before and right[at + 1] >= right[0]]
-        best = min(better or range(how.rounds), key=lambda at: losses[at])
-        figures = f"log loss {losses[best]:.3f} against {before:.3f} without"
+        better = [at for at in range(how.rounds) if _gains(before - after[at]) and right[at + 1] >= right[0]]
+        best = min(better or range(how.rounds), key=lambda at: after[at].mean())
+        figures = f"log loss {after[best].mean():.3f} against {before.mean():.3f} without"
         if not better:
             return _unchanged(supervised, f"{how.method} did not help, {figures}")
         heads = next(islice(_rounds(few, how), best, None))
@@ -117,13 +118,18 @@ def with_pseudo_labels(
         bias=head.bias.astype(np.float32),
         strength=how.strength,
         temperature=calibration.temperature,
-        log_loss_by_strength={how.strength: losses[best]},
+        log_loss_by_strength={how.strength: float(after[best].mean())},
         held_out=held_out[best],
         judged_by=(
             f"{plan.folds}-fold cross-validation of {len(labels)} labelled images; {how.method} on {len(used)} "
             f"unlabelled ones, {best + 1} of {how.rounds} rounds, {figures}"
         ),
     )
+
+
+def _gains(gains: np.ndarray) -> bool:
+    """Return whether what images gain, in log loss (n,), is more than two standard errors, and so no chance."""
+    return bool(gains.mean() > 2 * gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
 def _unchanged(supervised: Solved, why: str) -> Solved:
@@ -199,7 +205,8 @@ def _held_out_logits(few: _Few, how: PseudoLabelsSpec, fold: np.ndarray) -> list
 
 def _folded(heads: Sequence[Head], scales: Sequence[Scale], temperature: float) -> Head:
     """Return the mean of the heads as one, calibrated, on features as they are."""
+    found = [unscaled(head, scale) for head, scale in zip(heads, scales, strict=True)]
     share = 1 / (len(heads) * temperature)
-    kernels = [head.weights / scale.deviation[:, None] for head, scale in zip(heads, scales, strict=True)]
-    biases = [head.bias - scale.mean @ kernel for head, scale, kernel in zip(heads, scales, kernels, strict=True)]
-    return Head(share * np.concatenate(kernels), share * np.sum(biases, axis=0))
+    return Head(
+        share * np.concatenate([head.weights for head in found]), share * np.sum([head.bias for head in found], axis=0)
+    )

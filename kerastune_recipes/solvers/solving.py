@@ -19,11 +19,12 @@ from kerastune_recipes.solvers.calibration import Calibration, Judge
 from kerastune_recipes.solvers.choosing import Choice, Tried
 from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Classifier, Head, logits
 from kerastune_recipes.solvers.folds import MANY_IMAGES, Cut, cut
-from kerastune_recipes.solvers.rows import Rows, Scale, row_space, standardised
+from kerastune_recipes.solvers.learning import learn, unscaled
+from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,12 @@ def solve(
         best = min(options, key=lambda option: option.log_loss)
         choice = work.choice(best)
         effort = choosing.ROUGH if len(labels) > MANY_IMAGES else choosing.FINE
-        head = work.classifier.learn(best.rows)(choice.strength, effort, choice.start)
+        head = learn(work.classifier, best.rows)(choice.strength, effort, choice.start)
         candidates = work.candidates(options, best, choice, every_image)
         held_out = np.empty((len(labels) if candidates else 0, len(head.bias)), np.float32)
         if candidates:
             held_out[parts.order] = choosing.cross_fitted(candidates, parts.fold, work.judge)
-    kernel, bias = _folded(head, best.basis, scale, best.columns, choice.calibration)
+    kernel, bias = _folded(head, scale, best.columns, choice.calibration)
     return Solved(
         kernel=kernel,
         bias=bias,
@@ -164,13 +165,11 @@ class _Option:
     Args:
         columns: Which they are.
         rows: The images.
-        basis: Of their coordinates, or None where these are the features themselves.
         tried: By strength; empty without folds.
     """
 
     columns: slice
     rows: Rows
-    basis: np.ndarray | None
     tried: Mapping[float, Tried]
 
     @property
@@ -203,15 +202,16 @@ class _Work:
     def option(self, columns: slice) -> _Option:
         """Try strengths on some of the features."""
         features = np.ascontiguousarray(self.rows.features[:, :, columns])
-        found, basis = (features, None) if self.classifier.axes else row_space(features)
-        rows = replace(self.rows, features=found, width=features.shape[2])
+        rows = replace(self.rows, features=features, width=features.shape[2])
         if not self.plan.folds:
-            return _Option(columns, rows, basis, {})
-        ends = self.parts.ends
-        tried = choosing.cross_validate(
-            self.classifier, rows.part(slice(0, ends[-1])), ends, self.plan.strengths, self.threads
+            return _Option(columns, rows, {})
+        sample, fold = (
+            (rows, self.parts.fold)
+            if self.parts.whole
+            else (rows.part(self.parts.sample), self.parts.fold[self.parts.sample])
         )
-        return _Option(columns, rows, basis, tried)
+        tried = choosing.cross_validate(self.classifier, sample, fold, self.plan.strengths, self.threads)
+        return _Option(columns, rows, tried)
 
     def choice(self, option: _Option) -> Choice:
         """Choose the strength."""
@@ -219,9 +219,10 @@ class _Work:
             untried = Calibration(1.0, np.zeros(int(self.rows.labels.max()) + 1))
             return Choice(self.plan.strengths[0], untried, None, {}, "nothing, there being no folds")
         choice = choosing.by_cross_validation(option.tried)
-        if self.parts.held == len(self.parts.order):
+        if self.parts.whole:
             return choice
-        training, held = (option.rows.part(part) for part in self.parts.hold_out)
+        end = int(np.argmin(self.parts.fold))
+        training, held = option.rows.part(slice(0, end)), option.rows.part(slice(end, None))
         return choosing.by_hold_out(self.classifier, training, held, self.plan.strengths, choice, self.threads)
 
     def candidates(self, options: list[_Option], best: _Option, choice: Choice, every_image: bool) -> list[np.ndarray]:
@@ -234,23 +235,11 @@ class _Work:
         return []
 
 
-def _folded(
-    head: Head, basis: np.ndarray | None, scale: Scale, columns: slice, calibration: Calibration
-) -> tuple[np.ndarray, np.ndarray]:
+def _folded(head: Head, scale: Scale, columns: slice, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel and bias, float32, that make calibrated logits of all features as they are."""
-    mean, deviation = scale.mean[columns, None], scale.deviation[columns, None]
-    weights = head.weights if basis is None else basis @ head.weights
-    linear, squares = np.split(weights, [len(mean)])
-    linear = linear / (deviation * calibration.temperature)
-    bias = head.bias / calibration.temperature + calibration.offsets
-    kernel = np.zeros((2 if len(squares) else 1, len(scale.mean), len(bias)), np.float32)
-    if len(squares):
-        # Terms in x and x squared are large against their sum where the mean is many deviations away; so each is made
-        # to fit the one before it as it was rounded, and the bias to fit both.
-        linear, bias = linear - linear.mean(axis=1, keepdims=True), bias - bias.mean()
-        kernel[1, columns] = squares / (np.square(deviation) * calibration.temperature)
-        linear = linear - 2 * mean * kernel[1, columns]
-        bias = bias - (np.square(mean) * kernel[1, columns]).sum(axis=0)
-    kernel[0, columns] = linear
-    bias = bias - (mean * kernel[0, columns]).sum(axis=0)
-    return kernel.reshape(-1, len(bias)), bias.astype(np.float32)
+    calibrated = Head(head.weights / calibration.temperature, head.bias / calibration.temperature + calibration.offsets)
+    found = unscaled(calibrated, scale.part(columns), np.float32)
+    width, seen = len(scale.mean), len(scale.mean[columns])
+    kernel = np.zeros((len(found.weights) // seen, width, len(found.bias)), np.float32)
+    kernel[:, columns] = found.weights.reshape(-1, seen, len(found.bias))
+    return kernel.reshape(-1, len(found.bias)), found.bias.astype(np.float32)

@@ -58,7 +58,7 @@ def drawn_to(start: Start, scale: Scale) -> Classifier:
         start: Where the classes have columns.
         scale: What the features were standardised by.
     """
-    return Classifier(lambda rows: _learn(start, scale, rows), axes=True)
+    return Classifier(lambda rows: _learn(start, scale, rows), scaled=True)
 
 
 def _learn(start: Start, scale: Scale, rows: Rows) -> Solution:
@@ -67,8 +67,7 @@ def _learn(start: Start, scale: Scale, rows: Rows) -> Solution:
     # Standardised features times these are the features as they are, over one deviation.
     variances = np.square(scale.deviation) * np.einsum("nd,nd->d", features, features) / len(features)
     stretch = (scale.deviation / np.sqrt(variances.mean())).astype(np.float32)[:, None]
-    columns, basis = row_space((features * stretch.T)[:, None])
-    columns = columns[:, 0]
+    columns, basis = row_space(features * stretch.T)
     known = logits(begin, features)
     right = np.eye(len(begin.bias), dtype=np.float32)[labels]
     shares = (weights / weights.sum())[:, None]

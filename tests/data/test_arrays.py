@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kerastune_recipes.data import memory
-from kerastune_recipes.data.arrays import allocate, load
+from kerastune_recipes.data.arrays import Joined, allocate, load
 from kerastune_recipes.data.memory import Budget
 from kerastune_recipes.data.samples import Samples
 from kerastune_recipes.data.spool import FileArray
@@ -150,3 +150,11 @@ def test_interruption_does_not_wait_for_the_rest():
     with pytest.raises(KeyboardInterrupt):
         load(replace(good, read=read), size=4, workers=2, progress=interrupt)
     assert len(decoded) < 200
+
+
+@pytest.mark.parametrize("index", [slice(1, 4), [4, 0, 2], slice(3, 5), [0], 2, 4])
+def test_joined_rows_are_those_of_one_array(index):
+    rows = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    joined = Joined(rows[:3], rows[3:])
+    np.testing.assert_array_equal(joined[index], rows[index])
+    assert (len(joined), joined.shape) == (5, (5, 3))

@@ -1,0 +1,101 @@
+"""Whether a phase that trained made the model better: the weights before it, after it, and between, on held-out images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from kerastune_recipes import metrics
+from kerastune_recipes.solvers.calibration import Judge
+
+# How much of the way from the weights before a phase to those after it: WiSE-FT (Wortsman et al. 2022) finds the best
+# of them anywhere, and nothing is lost by a grid this coarse, for the loss is flat there.
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Keras's smallest probability in float32 is about 1e-38; below this one nothing is told apart.
+_SMALLEST = 1e-30
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is made of a phase that trained.
+
+    Args:
+        share: How much of it is kept, 0 (the model before it) to 1 (the model after it).
+        temperature: What the logits are divided by then, so that probabilities match held-out frequencies.
+    """
+
+    share: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What held-out images say of a phase.
+
+    Args:
+        kept: What is to be made of it.
+        log_losses: Held-out log loss by share, nats, each but that of the model before with its own temperature.
+        probabilities: float32 (n, k), of the held-out images by what is kept.
+        ece: Expected calibration error of what is kept, before the temperature; see `metrics.ece`.
+    """
+
+    kept: Kept
+    log_losses: Mapping[float, float]
+    probabilities: np.ndarray
+    ece: float
+
+
+def judge(candidates: Mapping[float, np.ndarray], labels: np.ndarray) -> Verdict:
+    """Choose how much of a phase is kept, by held-out log loss.
+
+    The model before the phase stays where the best of the others is not better by one standard error of the difference
+    (the rule of Breiman et al. 1984 towards what costs less), so that a phase cannot win by chance alone.
+
+    Args:
+        candidates: Probabilities (n, k) of the held-out images by share; that of 0, where there was a model before, is
+            calibrated already.
+        labels: int (n,), of these images.
+
+    Example:
+        >>> before, after = np.array([[0.6, 0.4], [0.5, 0.5]]), np.array([[0.9, 0.1], [0.1, 0.9]])
+        >>> judge({0.0: before, 1.0: after}, np.array([0, 1])).kept.share
+        1.0
+    """
+    held = Judge(labels, np.ones(len(labels)), offsets=False)
+    raw = {share: np.log(np.maximum(probabilities, _SMALLEST)) for share, probabilities in candidates.items()}
+    temperatures = {share: 1.0 if share == 0 else held(logits)[0].temperature for share, logits in raw.items()}
+    losses = {share: held.losses(logits / temperatures[share]) for share, logits in raw.items()}
+    # Of equals the first, which is nearest to the model before.
+    best = min(sorted(losses), key=lambda share: losses[share].mean())
+    if 0.0 in losses and not _better(losses[0.0] - losses[best]):
+        best = 0.0
+    return Verdict(
+        kept=Kept(best, temperatures[best]),
+        log_losses={share: float(losses[share].mean()) for share in sorted(losses)},
+        probabilities=softmax(raw[best] / temperatures[best], axis=1).astype(np.float32),
+        ece=metrics.ece(candidates[best], labels),
+    )
+
+
+def _better(gains: np.ndarray) -> bool:
+    """Return whether the mean gain of images (n,) is more than its standard error."""
+    return bool(len(gains) > 1 and gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+def between(before: Sequence[np.ndarray], after: Sequence[np.ndarray], share: float) -> list[np.ndarray]:
+    """Return weights on the straight way between two models of one architecture.
+
+    Args:
+        before: Where the way begins, share 0.
+        after: Where it ends, share 1.
+        share: 0..1. What is no number on a line, such as the state of a random generator, is taken from the end.
+
+    Example:
+        >>> between([np.zeros(2)], [np.ones(2)], 0.25)
+        [array([0.25, 0.25])]
+    """
+    return [
+        (1 - share) * first + share * last if np.issubdtype(last.dtype, np.floating) else last
+        for first, last in zip(before, after, strict=True)
+    ]

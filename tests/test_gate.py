@@ -1,0 +1,63 @@
+"""The gate: a phase is kept as far as held-out images speak for it."""
+
+import numpy as np
+import pytest
+
+from kerastune_recipes import gate
+
+LABELS = np.arange(40) % 2
+
+
+def sure(share_right: float, confidence: float, seed: int = 0) -> np.ndarray:
+    """Return probabilities (40, 2) that name the right class this often, all as sure of themselves."""
+    right = np.random.default_rng(seed).permutation(40) < 40 * share_right
+    told = np.where(right, LABELS, 1 - LABELS)
+    return np.where(np.eye(2, dtype=bool)[told], confidence, 1 - confidence)
+
+
+def test_a_better_model_is_kept():
+    assert gate.judge({0.0: sure(0.6, 0.6), 1.0: sure(0.95, 0.9)}, LABELS).kept.share == 1.0
+
+
+def test_a_worse_model_is_not():
+    verdict = gate.judge({0.0: sure(0.95, 0.95), 1.0: sure(0.6, 0.9)}, LABELS)
+    assert verdict.kept == gate.Kept(share=0.0, temperature=1.0)
+    np.testing.assert_allclose(verdict.probabilities, sure(0.95, 0.95), atol=1e-6)
+
+
+def test_of_models_between_the_best_is_kept():
+    candidates = {0.0: sure(0.6, 0.6), 0.5: sure(1.0, 0.9), 1.0: sure(0.8, 0.8)}
+    verdict = gate.judge(candidates, LABELS)
+    assert verdict.kept.share == 0.5
+    assert verdict.log_losses[0.5] < verdict.log_losses[1.0] < verdict.log_losses[0.0]
+
+
+def test_what_may_be_chance_does_not_win():
+    """One image more of forty is a gain, but within one standard error."""
+    before = sure(0.9, 0.9)
+    after = before.copy()
+    wrong = np.flatnonzero(before.argmax(axis=1) != LABELS)
+    right = np.flatnonzero(before.argmax(axis=1) == LABELS)
+    after[wrong[0]], after[wrong[1]] = after[wrong[0], ::-1], after[wrong[1], ::-1]
+    after[right[0]] = after[right[0], ::-1]
+    verdict = gate.judge({0.0: before, 1.0: after}, LABELS)
+    assert verdict.log_losses[1.0] < verdict.log_losses[0.0]
+    assert verdict.kept.share == 0.0
+
+
+def test_without_a_model_before_the_model_after_is_kept():
+    assert gate.judge({1.0: sure(0.5, 0.99)}, LABELS).kept.share == 1.0
+
+
+def test_too_sure_a_model_is_calibrated():
+    verdict = gate.judge({1.0: sure(0.8, 0.999)}, LABELS)
+    assert verdict.kept.temperature == pytest.approx(np.log(0.999 / 0.001) / np.log(0.8 / 0.2), rel=0.1)
+    assert verdict.ece == pytest.approx(0.199, abs=1e-6)
+    assert verdict.probabilities.max() == pytest.approx(0.8, abs=0.02)
+
+
+def test_between_models_lie_models():
+    before, after = [np.zeros((2, 2)), np.array([7], np.uint32)], [np.ones((2, 2)), np.array([9], np.uint32)]
+    mixed, state = gate.between(before, after, 0.25)
+    np.testing.assert_array_equal(mixed, np.full((2, 2), 0.25))
+    np.testing.assert_array_equal(state, [9])

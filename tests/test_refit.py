@@ -1,0 +1,91 @@
+"""What is kept learns from the held-out images too, in the end."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import Recipe
+
+DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
+SOLVED = {**DEMO, "phases": [{"name": "head", "solve": {}}]}
+FITTED = {
+    **DEMO,
+    "phases.fine_tuning.fit.duration": "2 epochs",
+    "phases.fine_tuning.fit.batch_size": 8,
+    "keep": "last",
+}
+
+
+def stripes(count=30, size=32, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = random.integers(0, 100, (count, size, size, 3))
+    images[labels == 1, ::2] += 150
+    images[labels == 2, :, ::2] += 150
+    return images.astype(np.uint8), labels
+
+
+def head(report):
+    return report.model.get_layer("head").get_weights()[0]
+
+
+def run(ds, **changes):
+    return Recipe.from_name("small_similar", **changes).run(ds, verbose=False)
+
+
+def test_a_refitted_head_is_that_of_all_images():
+    refitted = run(stripes(), **SOLVED)
+    # Folds judge by cross-validation instead of by a hold-out, and learn from all images too.
+    everything = Recipe.from_name("small_similar", **SOLVED).run(stripes(), folds=5, verbose=False)
+    scores = [report.predict(stripes(30, seed=1)[0]) for report in (refitted, everything)]
+    np.testing.assert_allclose(*scores, atol=0.05)
+    assert refitted.record["refitted"]
+    assert "kept: head, refitted on all 30 images" in str(refitted)
+
+
+def test_it_costs_no_forward_pass():
+    images, labels = stripes()
+    report = Recipe.from_name("small_similar", **SOLVED).run((images, labels), verbose=False, cache=False)
+    assert report.record["phases"][0]["features_computed"] == 30
+
+
+def test_the_validation_figures_are_those_of_images_not_seen():
+    kept, refitted = (run(stripes(), **SOLVED, refit=refit) for refit in ("none", "heads"))
+    assert kept.metrics["validation"] == refitted.metrics["validation"]
+    assert not np.array_equal(head(kept), head(refitted))
+    assert not kept.record["refitted"]
+
+
+def test_validation_images_of_the_user_stay_out():
+    (images, labels), held = stripes(), stripes(9, seed=1)
+    given = run({"train": (images, labels), "validation": held}, **SOLVED)
+    assert given.plan.refit == "none"
+    assert not given.record["refitted"]
+
+
+@pytest.mark.parametrize("refit", ["heads", "all"])
+def test_phases_that_fit_are_refitted_only_where_that_is_said(refit, tmp_path):
+    recipe = Recipe.from_name("small_similar", **FITTED, refit=refit)
+    report = recipe.run(stripes(), out=tmp_path / "run", verbose=False)
+    assert report.record["refitted"] == (refit == "all")
+    _, fitted = report.record["phases"]
+    assert fitted["steps"] == report.plan.phases[1].fit.steps
+    assert set(fitted["validation"]) >= {"accuracy", "log_loss"}
+
+
+def test_an_interrupted_refit_goes_on(tmp_path):
+    recipe = Recipe.from_name("small_similar", **FITTED, refit="all")
+    whole = recipe.run(stripes(), verbose=False)
+
+    began = []
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            began.append(1)
+            if len(began) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(stripes(), out=tmp_path / "run", callbacks=[Stop()], verbose=False)
+    resumed = recipe.run(stripes(), out=tmp_path / "run", resume=True, verbose=False)
+    np.testing.assert_allclose(head(resumed), head(whole), atol=1e-5)
