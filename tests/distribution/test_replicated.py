@@ -39,7 +39,8 @@ assert len(losses) == 6
 print("the same")
 """
 TRAINED = {"batch_norm": "trained", "trainable": [["head", 1.0], ["backbone", 0.5]], "views": "fresh"}
-TRAINED |= {"augmentation": "none", "class_balance": "weights", "l2_sp": 0.01}
+TRAINED |= {"augmentation": "none", "class_balance": "weights", "l2_sp": 0.01, "loss": "squared_error"}
+TRAINED |= {"reinitialize": ["backbone/last_stage"]}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Several workers as processes on this machine. Each takes seconds to import TensorFlow, so there are few of them."""
 
+import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -77,7 +79,7 @@ def weights(file):
         return [found[name] for name in found.files]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def alone():
     """The weights of one process."""
     random = np.random.default_rng(0)
@@ -86,33 +88,35 @@ def alone():
     return report.model.get_weights()
 
 
+def report_of(run):
+    return json.loads((run / "report.json").read_text())
+
+
 def same(one, other, tolerance):
     return all(np.allclose(first, second, atol=tolerance) for first, second in zip(one, other, strict=True))
 
 
-def test_two_workers_train_what_one_process_trains(alone, tmp_path, capfd):
-    assert workers(tmp_path, behind=UPSTREAM) == 0
-    first, second = (weights(tmp_path / f"worker_{index}.npz") for index in range(2))
-    assert same(first, second, tolerance=0)
-    assert same(first, alone, tolerance=1e-3)
-    assert "Keras fails" in capfd.readouterr().out
-    # The chief has written a run like any other, by which nothing tells of workers.
-    import keras
-
-    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
-    assert type(model) is keras.Model or type(model).__name__ == "Functional"
-    assert same(model.get_weights(), first, tolerance=0)
-
-
-def test_a_worker_is_killed_and_the_run_goes_on(alone, tmp_path, capfd):
+def test_a_worker_is_killed_and_the_run_ends_like_that_of_one_process(alone, tmp_path, capfd):
     assert workers(tmp_path, before=KILL_ONCE) == 1
-    assert "was lost, and the others cannot go on without" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "[worker 0] worker 1 (127.0.0.1:" in told
+    assert "was lost, and the others cannot go on without" in told
+    assert "worker 1 was ended by SIGKILL." in told
+
     going_on = KILL_ONCE.replace("index == 1", "False") + 'ARGUMENTS["resume"] = True'
-    assert workers(tmp_path, before=going_on) == 0
-    assert capfd.readouterr().out.count("begins epoch") == 2  # the third, on two workers
+    assert workers(tmp_path, before=going_on, behind=UPSTREAM) == 0
+    told = capfd.readouterr().out
+    assert told.count("begins epoch") == 2  # the third, on two workers
+    assert "Keras fails" in told
     first, second = (weights(tmp_path / f"worker_{index}.npz") for index in range(2))
     assert same(first, second, tolerance=0)
     assert same(first, alone, tolerance=1e-3)
+
+    # The chief has written a run like any other, by which nothing tells of workers.
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    assert type(model).__name__ == "Functional"
+    assert same(model.get_weights(), first, tolerance=0)
+    assert report_of(tmp_path / "run")["phases"][1]["steps"] == 12
 
 
 def test_workers_with_other_data_are_refused_on_every_one(tmp_path, capfd):
