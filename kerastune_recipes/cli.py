@@ -344,7 +344,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _launch(options: argparse.Namespace) -> int:
-    from kerastune_recipes.distribution.launch import launch
+    from kerastune_recipes.launch import launch
 
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     problems = []

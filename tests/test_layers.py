@@ -14,7 +14,7 @@ PACKAGE = Path(kerastune_recipes.__file__).parent
 
 # From the bottom up; a module may import modules of its own layer and below. `data`, `model` and `demo` are folders.
 LAYERS = [
-    {"errors", "durations", "sizes"},
+    {"errors", "durations", "launch", "sizes"},
     {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations", "views"},
     {"catalog", "rules", "source_classes", "trainable", "costs", "plan", "forecast", "search_space"},
     {

@@ -4,6 +4,7 @@ Whatever is decided by chance, by a clock or by what lies on a disk is decided b
 that all of them go the same way. What they tell each other goes through tf.distribute, as the gradients do.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -184,7 +185,15 @@ class Team:
             return tf.constant(mine if speaks else mine[:0])
 
         values = self.strategy.experimental_distribute_values_from_function(by_replica)
-        return self.strategy.gather(values, axis=0).numpy()
+        return _gathering(self.strategy)(values).numpy()
+
+
+@functools.cache
+def _gathering(strategy: Any) -> Any:
+    """Return a graph that gathers words; called without one, TensorFlow traces anew each time."""
+    import tensorflow as tf
+
+    return tf.function(lambda values: strategy.gather(values, axis=0), reduce_retracing=True)
 
 
 ALONE = Team()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.distribution.launch import launch
+from kerastune_recipes.launch import launch
 
 # Two phases, the second with two learning rates, BatchNormalization trained, and a last batch of two images.
 OPTIONS = {

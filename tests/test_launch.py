@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kerastune_recipes.distribution.launch import launch
+from kerastune_recipes.launch import launch
 
 
 def python(code):
