@@ -17,6 +17,7 @@ from rich.table import Table
 
 from kerastune_recipes import Recipe, metrics, rules, solvers
 from kerastune_recipes.demo.digits import digits
+from kerastune_recipes.plan import SolvePlan
 
 Labelled = tuple[np.ndarray, np.ndarray]
 PER_CLASS = 10
@@ -47,7 +48,8 @@ def from_scratch(ds: dict[str, Labelled], seed: int) -> np.ndarray:
 def raw_pixels(ds: dict[str, Labelled], seed: int) -> np.ndarray:
     """Return test probabilities of the same linear head, solved on pixels instead of features, of all images."""
     (x, y), (test, _) = ds["train"], ds["test"]
-    return solvers.logistic_regression(flat(x)[None], y, rules.STRENGTHS, rules.FOLDS, seed).probabilities(flat(test))
+    plan = SolvePlan(head="logistic_regression", strengths=rules.STRENGTHS["logistic_regression"], folds=rules.FOLDS)
+    return solvers.solve(plan, flat(x)[None], y, seed).probabilities(flat(test))
 
 
 def flat(images: np.ndarray) -> np.ndarray:

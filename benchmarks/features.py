@@ -16,13 +16,17 @@ from sklearn.model_selection import StratifiedKFold
 
 from kerastune_recipes import Recipe, features, metrics, rules, solvers, store
 from kerastune_recipes.data import arrays
+from kerastune_recipes.forecast import feature_counts
 from kerastune_recipes.model.assemble import assemble
 from kerastune_recipes.model.fingerprint import fingerprint
+from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.preparation import prepare
 from kerastune_recipes.views import WHOLE, View
 
 FOLDS = 5
-
+PLAN = SolvePlan(
+    head="logistic_regression", strengths=rules.STRENGTHS["logistic_regression"], folds=rules.FOLDS_OF_MORE
+)
 
 # Everything that is compared below, extracted once; crop 2 both ways, because it is mirrored in `flip: horizontal`.
 VIEWS = (WHOLE, View(mirrored=True), View(1), View(2), View(3), View(2, mirrored=True))
@@ -32,7 +36,7 @@ def held_out(rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, fl
     """Return accuracy and log loss on images that neither the head nor its strength was chosen by."""
     scores = []
     for train, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels):
-        solved = solvers.logistic_regression(rows[:, train], labels[train], rules.STRENGTHS, 3, seed)
+        solved = solvers.solve(PLAN, rows[:, train], labels[train], seed)
         summary = metrics.summary(solved.probabilities(rows[0][held]), labels[held])
         scores.append((summary["accuracy"], summary["log_loss"]))
     accuracy, log_loss = np.mean(scores, axis=0)
@@ -47,10 +51,10 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images, size = prepared.dataset.train, prepared.plan.backbone.image_size
     with store.opened() as kept:
-        space = kept.space(fingerprint(network, prepared.plan), f"{backbone}, {size} px")
+        space = kept.space(fingerprint(network.members[0], prepared.plan.head.pooling), f"{backbone}, {size} px")
         rows = features.extract(network.extractor, images, size, space, VIEWS).rows
     single = features.predict(network.extractor, arrays.load(images, size))[None]
-    widths = [prepared.facts.tap(tap).shape[-1] for tap in prepared.plan.features.taps]
+    widths = feature_counts(prepared.plan, prepared.facts)
     last, early = slice(sum(widths[:-1]), None), slice(0, sum(widths[:-1]))
     choices = {
         "last": rows[:1, :, last],

@@ -1,7 +1,7 @@
 """Fine-tuning the last stage behind the frozen part: how many augmented views are enough, and what it saves.
 
     KERAS_HOME=... python benchmarks/frozen_part.py views DATA_FOLDER... --image-size 96 --seeds 2
-    python benchmarks/frozen_part.py time VGG16 ResNet50 --images 64 --views 4 --epochs 20
+    python benchmarks/frozen_part.py time VGG16 ResNet50 --image-size 112 --images 64 --views 4 --epochs 20
 
 `views` fine-tunes as `small_similar` does, from one solved head, once for each number of views, and judges on the held
 out part of the training images; nothing else is read. `time` trains random weights on noise, in turn fresh and behind
@@ -35,6 +35,7 @@ def fitted(
 ) -> tuple[float, float]:
     """Fine-tune, and return the seconds it took: by the wall, and of all processor cores together."""
     plan = prepared.plan
+    assert plan.phases[-1].fit is not None  # of small_similar
     fit = plan.phases[-1].fit.model_copy(update={"views": views})
     facts = prepared.facts.up_to(plan.features.taps)
     began = time.perf_counter(), time.process_time()
@@ -50,9 +51,11 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
     plan, images = prepared.plan, decoded(prepared)
     network = assemble(plan, prepared.facts, *prepared.networks)
     solve, fit = plan.phases[0].solve, plan.phases[1].fit
+    assert solve is not None  # of small_similar
+    assert fit is not None
     (pixels, labels), (held_pixels, held_labels) = images
     found = features.predict(network.extractor, pixels)[None]
-    solved = solvers.logistic_regression(found, labels, solve.strengths, solve.folds, seed)
+    solved = solvers.solve(solve, found, labels, seed)
     network.head.set_weights([solved.kernel, solved.bias])
     start = network.model.get_weights()
     epochs = math.ceil(fit.steps / math.ceil(len(labels) / fit.batch_size))
@@ -69,14 +72,19 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
         )
 
 
-def timed(backbone: str, count: int, number: int, epochs: int, repeats: int) -> None:
+def timed(backbone: str, size: int, count: int, number: int, epochs: int, repeats: int) -> None:
     """Print a line for each repeat, with the seconds of both ways and their ratio."""
     random = np.random.default_rng(0)
     pixels, labels = (
-        random.integers(0, 256, (count * 5 // 4, 224, 224, 3), dtype=np.uint8),
+        random.integers(0, 256, (count * 5 // 4, size, size, 3), dtype=np.uint8),
         np.arange(count * 5 // 4) % 4,
     )
-    changes = {"backbone": backbone, "backbone.weights": "none", "phases.fine_tuning.fit.duration": f"{epochs} epochs"}
+    changes = {
+        "backbone.name": backbone,
+        "backbone.weights": "none",
+        "backbone.image_size": size,
+        "phases.fine_tuning.fit.duration": f"{epochs} epochs",
+    }
     ds = {"train": (pixels[:count], labels[:count]), "validation": (pixels[count:], labels[count:])}
     prepared = prepare("small_similar", catalog.load("small_similar", changes), ds, seed=0)
     images = decoded(prepared)
@@ -84,8 +92,9 @@ def timed(backbone: str, count: int, number: int, epochs: int, repeats: int) -> 
     for _ in range(repeats):
         fresh, behind = (fitted(prepared, network, images, way) for way in (None, number))
         print(
-            f"| {backbone} | {count} + {len(labels) - count} | {number} | {epochs} | {fresh[0]:.0f} | {behind[0]:.0f} "
-            f"| {fresh[0] / behind[0]:.2f} | {fresh[1]:.0f} | {behind[1]:.0f} | {fresh[1] / behind[1]:.2f} |",
+            f"| {backbone} | {size} | {count} + {len(labels) - count} | {number} | {epochs} "
+            f"| {fresh[0]:.0f} | {behind[0]:.0f} | {fresh[0] / behind[0]:.2f} "
+            f"| {fresh[1]:.0f} | {behind[1]:.0f} | {fresh[1] / behind[1]:.2f} |",
             flush=True,
         )
 
@@ -101,6 +110,7 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=2)
     asked = commands.add_parser("time", help="what they save")
     asked.add_argument("backbones", nargs="+")
+    asked.add_argument("--image-size", type=int, default=224)
     asked.add_argument("--images", type=int, default=64, help="to train on; a quarter as many to validate")
     asked.add_argument("--views", type=int, default=rules.VIEWS)
     asked.add_argument("--epochs", type=int, default=rules.MOST_EPOCHS)
@@ -113,10 +123,13 @@ def main() -> None:
             for folder in options.data:
                 views(folder, options.backbone, options.image_size, seed)
     else:
-        print("| backbone | images | views | epochs | s, fresh | s, behind | ratio | CPU s, fresh | behind | ratio |")
-        print("|---|---|---|---|---|---|---|---|---|---|")
+        print(
+            "| backbone | image size | images | views | epochs | s, fresh | s, behind | ratio "
+            "| CPU s, fresh | behind | ratio |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
         for backbone in options.backbones:
-            timed(backbone, options.images, options.views, options.epochs, options.repeats)
+            timed(backbone, options.image_size, options.images, options.views, options.epochs, options.repeats)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Setting:
         return self.out / data.name / f"{recipe.replace('/', '_')}-{self.backbone}{size}{bound}-{seed}"
 
 
-def bounds(recipe: str, data: Path, setting: Setting) -> dict[str, str]:
+def bounds(recipe: str, data: Path, setting: Setting) -> dict[str, str | int]:
     """Return the overrides that bound the epochs of a recipe's phases, none where it has no more.
 
     Raises:

@@ -41,7 +41,7 @@ def recipes() -> dict[str, tuple[Recipe, str | None]]:
     sized = {"backbone.image_size": SIZE}
     solved = {"phases": [{"name": "feature_extraction", "solve": {}}]}
     both = {**sized, "backbone.name": BACKBONES[0], "ensemble": [{"name": BACKBONES[1]}]}
-    found = {}
+    found: dict[str, tuple[Recipe, str | None]] = {}
     for name in BACKBONES:
         alone = {**sized, "backbone.name": name}
         found[f"supervised, {name}"] = (Recipe.from_name("small_similar", **alone, **solved), None)
@@ -58,8 +58,8 @@ def measure(data: Path, labels: int, seed: int) -> dict[str, tuple[float, bool]]
     kept, others = few(images, labels, seed)
     found = {}
     for title, (recipe, against) in recipes().items():
-        more = {"unlabeled": others} if against else {}
-        report = recipe.run({"train": kept, "test": test}, folds=labels, seed=seed, verbose=False, **more)
+        pool = others if against else None
+        report = recipe.run({"train": kept, "test": test}, folds=labels, seed=seed, verbose=False, unlabeled=pool)
         (phase,) = report.record["phases"]
         found[title] = (report.metrics["test"]["accuracy"], "rounds" in phase["judged_by"])
         print(data.name, seed, title, f"{found[title][0]:.1%}", phase["judged_by"], flush=True)

@@ -51,7 +51,8 @@ class Images:
 
     def joined(self, others: "Images") -> "Images":
         """Return these images and others behind them; their pixels are not copied."""
-        assert isinstance(self.samples, Samples) and isinstance(others.samples, Samples)  # labelled ones
+        assert isinstance(self.samples, Samples)  # labelled ones
+        assert isinstance(others.samples, Samples)
         pixels = None if self.pixels is None else Joined(self.pixels, others.pixels)
         return Images(concatenate([self.samples, others.samples]), pixels)
 

@@ -1,4 +1,4 @@
-"""Whether a phase that trained made the model better: the weights before it, after it, and between, on held-out images."""
+"""Whether training made a model better: the weights before it, after it, and between, on held-out images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

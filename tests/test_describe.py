@@ -18,7 +18,7 @@ def described(data_facts, backbone_facts, **overrides):
 def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
     text = described(data_facts, backbone_facts)
     for said in (
-        "50 training, 13 validation (held out of the training images, stratified; a solved head is refitted on all), none test",
+        "50 training, 13 validation (held out of the training images, stratified; a solved head is refitted on all)",
         "2: ants 30, bees 20",
         "200x300 median, 100x120 to 400x600 (height x width)",
         "resized to 32x32; pixels scaled to -1..1",
