@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,9 +140,8 @@ def wait(cluster: Cluster, seconds: float | None = None, tell: Callable[[str], N
     told = False
     _, port = _parts(cluster.addresses[cluster.index])
     missing = {index: "" for index in range(len(cluster.addresses)) if index != cluster.index}
-    with ExitStack() as held:
-        held.enter_context(closing(_listening(port, cluster)))
-        while missing:
+    with closing(_listening(port, cluster)):
+        while True:
             for index in list(missing):
                 try:
                     socket.create_connection(_parts(cluster.addresses[index]), timeout=5).close()

@@ -89,6 +89,10 @@ def test_a_worker_that_is_there_is_not_waited_for(ports):
         clusters.wait(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), seconds=5)
 
 
+def test_one_worker_waits_for_nobody(ports):
+    clusters.wait(Cluster((f"127.0.0.1:{ports[0]}",), 0), seconds=5)
+
+
 def test_a_worker_that_does_not_come(ports):
     mine, other = ports
     told = rf"worker 1 \(127.0.0.1:{other}\) has not come within 0.1 s \(Connection refused\); see that it runs"
