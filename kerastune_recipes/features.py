@@ -119,7 +119,8 @@ def extract(
                 places = team.share(part, index)
                 if index != team.index and len(places):
                     rows.put(places, found["rows"])
-                    space.add([keys[place] for place in places], found["rows"])
+                    if team.chief:
+                        space.add([keys[place] for place in places], found["rows"])
     if tick:
         tick(len(keys))
     return Extracted(

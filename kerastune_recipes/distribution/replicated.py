@@ -71,7 +71,7 @@ def spread(model: keras.Model, *batches: Batches | None) -> tuple[Any, ...]:
         return model, *batches
     replicated = Replicated(model.inputs, model.outputs)
     replicated.example = next(_weighted(each.example()) for each in batches if each is not None)
-    return replicated, *(each and _shared(strategy, each) for each in batches)
+    return replicated, *(None if each is None else _shared(strategy, each) for each in batches)
 
 
 def _shared(strategy: Any, batches: Batches) -> Any:
