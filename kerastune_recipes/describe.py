@@ -212,6 +212,11 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
         *([("classes", balance(fit.class_balance, data.imbalance))] if fit.class_balance != "none" else []),
         *([("fresh weights", f"{listed(fit.reinitialize)}, drawn by their initialisers")] if fit.reinitialize else []),
         *([("L2-SP", f"{fit.l2_sp:g}, pulls trained layers to their start, the head to zero")] if fit.l2_sp else []),
+        *(
+            [("head", "as trained, or solved again behind it, whichever held-out images find better")]
+            if fit.solve_again
+            else []
+        ),
     ]
 
 

@@ -83,6 +83,8 @@ class FitPlan(Record):
         views: Augmented views of each image that the fixed part at the front is computed for, once; none where
             every epoch augments anew.
         class_balance: Weights of the images, equal draws of the classes, or neither.
+        solve_again: How the head is solved anew on the features behind the phase, to be judged beside what the phase
+            made of it; none where it is not.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -102,6 +104,7 @@ class FitPlan(Record):
     class_balance: Literal["none", "weights", "sampling"] = "none"
     reinitialize: tuple[str, ...] = ()
     l2_sp: Positive | None = None
+    solve_again: SolvePlan | None = None
 
     @model_validator(mode="after")
     def _smooths_what_can_be(self) -> "FitPlan":
@@ -157,11 +160,6 @@ class Plan(Record):
     def fits(self) -> bool:
         """Whether any phase trains by gradient."""
         return any(phase.fit for phase in self.phases)
-
-    def refitted(self, phases: int) -> bool:
-        """Return whether so many phases are run once more on all images."""
-        trained = any(phase.fit for phase in self.phases[:phases])
-        return self.refit == "all" or (self.refit == "heads" and not trained)
 
     @property
     def takes_unlabeled(self) -> bool:
@@ -225,7 +223,8 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         refit=spec.refit if data.held_out and not spec.folds else "none",
     )
     plan, problems = _with_source_classes(plan, spec, backbone.source)
-    problems += _problems(plan, data, backbone)
+    plan, wrong = _with_heads_again(plan, spec)
+    problems += wrong + _problems(plan, data, backbone)
     if problems:
         raise RecipeError(*problems)
     used = backbone.up_to(taps)
@@ -260,6 +259,28 @@ def _with_source_classes(plan: Plan, spec: RecipeSpec, source: SourceFacts) -> t
             found, wrong = source_classes.match(asked.solve.source_classes or {}, plan.class_names, source, where)
             problems += wrong
             phase = phase.model_copy(update={"solve": phase.solve.model_copy(update={"source_classes": found})})
+        phases.append(phase)
+    return plan.model_copy(update={"phases": tuple(phases)}), problems
+
+
+def _with_heads_again(plan: Plan, spec: RecipeSpec) -> tuple[Plan, list[str]]:
+    """Settle how heads are solved anew behind phases that fit; also return what is wrong with that."""
+    phases: list[PhasePlan] = []
+    problems = []
+    before: SolvePlan | None = None
+    for phase, asked in zip(plan.phases, spec.phases, strict=True):
+        if phase.solve:
+            # Where the features have moved, there is no classifier of the source any more.
+            moves = phase.solve.head != "source_classifier"
+            before = phase.solve.model_copy(update={"pseudo_labels": None}) if moves else None
+        elif phase.fit and asked.fit and asked.fit.solve_again is not False:
+            if asked.fit.solve_again is True and (before is None or plan.keep == "last"):
+                problems.append(
+                    f"phases.{phase.name}.fit.solve_again: true takes a head solved by an earlier phase, other than a "
+                    "source_classifier, and keep: best_on_validation; write auto."
+                )
+            elif before and plan.keep != "last":
+                phase = phase.model_copy(update={"fit": phase.fit.model_copy(update={"solve_again": before})})
         phases.append(phase)
     return plan.model_copy(update={"phases": tuple(phases)}), problems
 

@@ -243,6 +243,8 @@ def _of_fit(phase: Mapping[str, Any]) -> str:
         kept = "; nothing of it is kept, for it was not better by one standard error"
     elif phase.get("interpolation", 1.0) < 1:
         kept = f"; weights {phase['interpolation']:.0%} of the way from those before it"
+    elif phase.get("head_solved_again"):
+        kept = "; the head solved again behind it"
     else:
         kept = ""
     if "class_balance" in phase:

@@ -135,12 +135,15 @@ def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None
     done = phases.run(bench, plan.phases, book, begin)
     outcomes = [each.outcome for each in done]
     chosen = phases.chosen(outcomes, plan.keep)
-    refitted = dataset.held_out and plan.refitted(chosen + 1)
-    if refitted:
+    model.set_weights(done[chosen].weights)
+    refitted = dataset.held_out and (
+        plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(outcomes[chosen]))
+    )
+    if refitted and plan.refit == "heads":
+        outcomes = refit.head(bench.on_all(), outcomes, chosen)
+    elif refitted:
         model.set_weights(untouched)
-        outcomes = refit.run(bench.on_all(), outcomes, chosen, book, begin)
-    else:
-        model.set_weights(done[chosen].weights)
+        outcomes = refit.everything(bench.on_all(), outcomes, chosen, book, begin)
     return Judged(outcomes, chosen, done[chosen].probabilities, refitted or plan.folds is not None)
 
 

@@ -270,6 +270,8 @@ class FitSpec(Record):
             "sampling" draws images of each class equally often.
         reinitialize: Patterns of backbone layers that get fresh weights before the phase trains.
         l2_sp: Strength of the pull of the trained backbone weights towards those that the phase starts from.
+        solve_again: Whether held-out images also judge the head solved anew on the features behind the phase, as it was
+            solved before; "auto" where it was, and where they decide what is kept.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -290,6 +292,7 @@ class FitSpec(Record):
     class_balance: Literal["none", "weights", "sampling"] | Auto = "none"
     reinitialize: tuple[str, ...] = ()
     l2_sp: Positive | None = None
+    solve_again: bool | Auto = "auto"
 
     @model_validator(mode="after")
     def _trains_something(self) -> "FitSpec":
