@@ -53,11 +53,6 @@ def replicas(strategy: Any | None) -> int:
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
-def accelerated() -> bool:
-    """Say whether the work is done by a GPU or TPU, so that the processor is free meanwhile."""
-    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
-
-
 def scope(strategy: Any | None) -> AbstractContextManager:
     """Return the context in which models and optimizers must be made and compiled."""
     return nullcontext() if strategy is None else strategy.scope()
