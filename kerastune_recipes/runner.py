@@ -8,7 +8,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, features, folds, optimizers, phases, refit, rules, solvers
+from kerastune_recipes import (
+    data_parallel,
+    distribution,
+    features,
+    folds,
+    optimizers,
+    phases,
+    refit,
+    rules,
+    solvers,
+)
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
@@ -55,6 +65,7 @@ def run(
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
     with stores.opened(cache) as store, distribution.scope(strategy):
+        data_parallel.place(prepared.networks)
         network = assemble(plan, prepared.facts, *prepared.networks)
         bench = Bench(
             plan=plan,
@@ -184,6 +195,8 @@ def _compile_for_the_user(network: Network, one_hot_labels: bool, precision: Pre
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
     # Without momentum, whose variables would double the file and take a moment to make.
     optimizer = optimizers.scaled(keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"]), precision)
-    network.model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"])
+    # Not by XLA, which under TensorFlow knows no antialiased resizing: the saved file keeps what is said here, and may
+    # be loaded under any backend.
+    network.model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"], jit_compile=False)
     # Built, so that the saved file holds its variables and loads without a warning.
     network.model.optimizer.build(network.model.trainable_variables)

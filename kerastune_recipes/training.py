@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerastune_recipes import losses, optimizers, trainable
+from kerastune_recipes import data_parallel, losses, optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
@@ -107,8 +107,8 @@ def fit(
             auto_scale_loss=False,  # done by the plan
         )
         model.fit(
-            batches,
-            validation_data=held,
+            data_parallel.even(batches),
+            validation_data=data_parallel.even(held),
             epochs=-(-plan.steps // per_epoch),
             verbose=0,
             # The batches shuffle themselves; Keras would change their order again, by Python's global generator.

@@ -27,6 +27,7 @@ LAYERS = [
         "losses",
         "optimizers",
         "training",
+        "data_parallel",
         "distribution",
         "hardware",
         "metrics",
