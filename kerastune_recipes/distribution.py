@@ -1,21 +1,23 @@
-"""Where the work runs: one device, or several through tf.distribute."""
+"""Where the work runs: one device, or several through tf.distribute or, under JAX, keras.distribution."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 
+from kerastune_recipes import data_parallel
 from kerastune_recipes.errors import RequestError, did_you_mean
 
 STRATEGIES = ("auto", "none", "mirrored")
 
 
 def choose(strategy: Any) -> Any | None:
-    """Return the tf.distribute.Strategy to use, or None for Keras's own placement on one device.
+    """Return the strategy to use, or None for Keras's own placement on one device.
 
     Args:
-        strategy: "auto" (mirrored where there are two GPUs or more), "none", "mirrored", None (as "auto"), or a
-            tf.distribute.Strategy.
+        strategy: "auto" (mirrored where there are two GPUs or more; under JAX data-parallel where there are two devices
+            or more), "none", "mirrored", None (as "auto"), or a tf.distribute.Strategy; under JAX a
+            keras.distribution.DataParallel.
 
     Raises:
         RequestError: The name is unknown, or tf.distribute is asked for under another Keras backend.
@@ -32,9 +34,9 @@ def choose(strategy: Any) -> Any | None:
         if name == "mirrored":
             raise RequestError(
                 f'strategy: "mirrored" is tf.distribute and needs KERAS_BACKEND=tensorflow; '
-                f'the backend in use is {keras.backend.backend()}. Give "none".'
+                f'the backend in use is {keras.backend.backend()}. Give "auto" or "none".'
             )
-        return None
+        return data_parallel.choose() if keras.backend.backend() == "jax" and name == "auto" else None
     import tensorflow as tf
 
     gpus = tf.config.list_logical_devices("GPU")
@@ -50,12 +52,9 @@ def _cpus(tf: Any) -> list[str]:
 
 def replicas(strategy: Any | None) -> int:
     """Return how many copies of the model train at once."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return strategy.num_model_replicas
     return 1 if strategy is None else strategy.num_replicas_in_sync
-
-
-def accelerated() -> bool:
-    """Say whether the work is done by a GPU or TPU, so that the processor is free meanwhile."""
-    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
 def scope(strategy: Any | None) -> AbstractContextManager:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastune_recipes import data_parallel
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.store import DIGEST_BYTES, Space
@@ -175,7 +176,9 @@ def _forward(network: keras.Model) -> tuple[Callable[[np.ndarray], np.ndarray], 
     if keras.backend.backend() == "tensorflow":
         graph = _graph(network)
         return lambda batch: graph(batch).numpy(), BATCH
-    return lambda batch: _filled_up(network, batch), BATCH
+    data_parallel.prepare(network)
+    at_once = BATCH * data_parallel.sharing()
+    return lambda batch: _filled_up(network, batch, at_once), at_once
 
 
 # One graph for each network, gone when the network is.
@@ -197,10 +200,11 @@ def _graph(network: keras.Model) -> Any:
     return _GRAPHS[network]
 
 
-def _filled_up(network: keras.Model, batch: np.ndarray) -> np.ndarray:
+def _filled_up(network: keras.Model, batch: np.ndarray, at_once: int) -> np.ndarray:
     """Pass images through a network, filled up to a whole batch, so that one graph of one shape serves for all."""
-    filling = np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)
-    return np.asarray(network.predict_on_batch(np.concatenate([batch, filling])))[: len(batch)]
+    filling = np.zeros((at_once - len(batch), *batch.shape[1:]), batch.dtype)
+    whole = data_parallel.shared(np.concatenate([batch, filling]))
+    return np.asarray(network.predict_on_batch(whole))[: len(batch)]
 
 
 def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:

@@ -212,6 +212,8 @@ def _fit(
             (train.pixels, train.labels),
             (validation.pixels, validation.labels) if validation else None,
             seed=bench.seed,
+            precision=bench.plan.precision,
+            jit_compile=bench.plan.jit_compile,
             callbacks=[Ticks(lambda done: tick(ahead + done)), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
             progress=tick,

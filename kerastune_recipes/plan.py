@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 
 from kerastune_recipes import augmentations, costs, durations, rules, source_classes, trainable
 from kerastune_recipes.errors import DataError, RecipeError, did_you_mean, listed
-from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, SourceFacts
+from kerastune_recipes.facts import (
+    ONE_CPU,
+    BackboneFacts,
+    Convention,
+    DatasetFacts,
+    HardwareFacts,
+    Precision,
+    SourceFacts,
+)
 from kerastune_recipes.schema import Record
 from kerastune_recipes.spec import (
     SHRINKAGE,
@@ -141,6 +149,8 @@ class Plan(Record):
         folds: Of the cross-validation that judges the phases on all images, in place of a hold-out; none without.
         refit: What is trained once more, on the held-out images too, see `RecipeSpec`; "none" where the validation
             images are the user's own, and with folds, which refit in any case.
+        precision: What the network computes in; its weights and its head are float32 in any case.
+        jit_compile: Whether training steps are compiled; none leaves it to Keras.
     """
 
     plan: Literal[1]
@@ -155,6 +165,8 @@ class Plan(Record):
     ensemble: tuple[CompanionPlan, ...] | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
     refit: Literal["none", "heads", "all"] = "none"
+    precision: Precision = "float32"
+    jit_compile: bool | None = None
 
     @property
     def fits(self) -> bool:
@@ -172,7 +184,9 @@ class Plan(Record):
         return any(phase.solve and phase.solve.head == "naive_bayes" for phase in self.phases)
 
 
-def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
+def resolve(
+    recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts, hardware: HardwareFacts = ONE_CPU
+) -> Plan:
     """Turn intent and facts into a plan.
 
     Args:
@@ -180,6 +194,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         spec: The intent.
         data: The images at hand.
         backbone: The network as built at the image size in force.
+        hardware: What it is to run on.
 
     Raises:
         RecipeError: A tap, a pattern or a source class matches nothing, a layer is not covered.
@@ -221,6 +236,8 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         or None,
         folds=spec.folds,
         refit=spec.refit if data.held_out and not spec.folds else "none",
+        precision=rules.precision(hardware) if spec.precision == "auto" else spec.precision,
+        jit_compile=rules.jit_compile(hardware) if spec.jit_compile == "auto" else spec.jit_compile,
     )
     plan, problems = _with_source_classes(plan, spec, backbone.source)
     plan, wrong = _with_heads_again(plan, spec)

@@ -163,7 +163,8 @@ class Recipe:
                 a dictionary of these by split, or "demo:digits". Without validation images a stratified fifth of the
                 training images is held out.
             out: Folder to write the run to, or None.
-            strategy: "auto", "none", "mirrored" or a tf.distribute.Strategy.
+            strategy: "auto", "none", "mirrored" or a tf.distribute.Strategy; under JAX "auto", "none" or a
+                keras.distribution.DataParallel.
             seed: Of everything random.
             resume: Go on with the interrupted run in `out`.
             callbacks: Keras callbacks for the phases that fit.

@@ -8,12 +8,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, features, folds, phases, refit, rules, solvers
+from kerastune_recipes import (
+    data_parallel,
+    distribution,
+    features,
+    folds,
+    optimizers,
+    phases,
+    refit,
+    rules,
+    solvers,
+)
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.errors import DataError, RequestError
+from kerastune_recipes.facts import Precision
 from kerastune_recipes.folds import Judged
 from kerastune_recipes.frozen import TEST, TRAIN, UNLABELED, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal
@@ -54,6 +65,7 @@ def run(
     began = time.perf_counter()
     plan, dataset = prepared.plan, prepared.dataset
     with stores.opened(cache) as store, distribution.scope(strategy):
+        data_parallel.place(prepared.networks)
         network = assemble(plan, prepared.facts, *prepared.networks)
         bench = Bench(
             plan=plan,
@@ -70,13 +82,14 @@ def run(
         judged = folds.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, dataset, book, begin)
         test = _test(bench)
         one_pass = _one_forward_pass(bench, pristine)
-        _compile_for_the_user(network, dataset.one_hot_labels)
+        _compile_for_the_user(network, dataset.one_hot_labels, plan.precision)
     book.close()
     return Report.of_run(
         model=network.model,
         plan=plan,
         dataset=dataset,
         facts=prepared.facts,
+        hardware=prepared.hardware,
         seed=seed,
         outcomes=judged.outcomes,
         chosen=judged.chosen,
@@ -177,11 +190,13 @@ def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
     return seconds
 
 
-def _compile_for_the_user(network: Network, one_hot_labels: bool) -> None:
+def _compile_for_the_user(network: Network, one_hot_labels: bool, precision: Precision) -> None:
     """Compile the whole model plainly, so that evaluate and fit go on working and any Keras can load it."""
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
     # Without momentum, whose variables would double the file and take a moment to make.
-    optimizer = keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"])
-    network.model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"])
+    optimizer = optimizers.scaled(keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"]), precision)
+    # Not by XLA, which under TensorFlow knows no antialiased resizing: the saved file keeps what is said here, and may
+    # be loaded under any backend.
+    network.model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"], jit_compile=False)
     # Built, so that the saved file holds its variables and loads without a warning.
     network.model.optimizer.build(network.model.trainable_variables)

@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerastune_recipes import losses, optimizers, trainable
+from kerastune_recipes import data_parallel, losses, optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
-from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.facts import BackboneFacts, Precision
 from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.model.freeze import freeze, still_dropout
@@ -51,6 +51,8 @@ def fit(
     train: Labelled,
     validation: Labelled | None,
     seed: int,
+    precision: Precision = "float32",
+    jit_compile: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     backup: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -70,6 +72,8 @@ def fit(
         train: uint8 (n, s, s, 3) images and int (n,) labels.
         validation: The same, to watch; or None.
         seed: Of shuffling, augmentation and fresh weights.
+        precision: What the network computes in.
+        jit_compile: Whether the steps are compiled; None leaves it to Keras.
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
         progress: Told how many of the `passes` before the training are done.
@@ -96,13 +100,15 @@ def fit(
         # Behind the frozen part too: there every image is passed through it, and drawn only afterwards.
         batches.balance(plan.class_balance, train[1])
         model.compile(
-            optimizer=optimizers.build(plan, multipliers),
+            optimizer=optimizers.build(plan, multipliers, precision),
             loss=losses.build(plan),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile="auto" if jit_compile is None else jit_compile,
+            auto_scale_loss=False,  # done by the plan
         )
         model.fit(
-            batches,
-            validation_data=held,
+            data_parallel.even(batches),
+            validation_data=data_parallel.even(held),
             epochs=-(-plan.steps // per_epoch),
             verbose=0,
             # The batches shuffle themselves; Keras would change their order again, by Python's global generator.

@@ -35,6 +35,15 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         assert said in text
 
 
+def test_precision_is_told(data_facts, backbone_facts):
+    assert "precision float32 keep" in described(data_facts, backbone_facts)
+    half = described(data_facts, backbone_facts, precision="bfloat16", jit_compile=True)
+    assert (
+        "precision bfloat16 in the backbone; weights, head and probabilities in float32; training steps compiled keep"
+        in half
+    )
+
+
 def test_groups_are_told(data_facts, backbone_facts):
     text = described(replace(data_facts, groups=12, grouped_by="folder level 1"), backbone_facts)
     assert "(held out of the training images, stratified, groups whole; a solved head is refitted on all)" in text
