@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -23,11 +24,17 @@ def _processor() -> str:
     return models[0] if models else platform.processor() or "unknown processor"
 
 
-def versions() -> str:
-    """Return the versions that a figure depends on."""
-    return ", ".join(
-        [f"Python {platform.python_version()}", *(f"{package} {metadata.version(package)}" for package in _PACKAGES)]
-    )
+def versions(*more: str) -> str:
+    """Return the versions that a figure depends on.
+
+    Args:
+        *more: Further packages, such as the backend of Keras. What is not installed is left out.
+    """
+    found = [f"Python {platform.python_version()}"]
+    for package in dict.fromkeys((*_PACKAGES, *more)):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{package} {metadata.version(package)}")
+    return ", ".join(found)
 
 
 def spread(values: Sequence[float], form: Callable[[float], str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution
+from kerastune_recipes import hardware
 from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.forecast import feature_counts
@@ -63,7 +63,7 @@ class Bench:
                 views=views(self.plan.features.views, self.plan.features.flip),
                 images=self.images,
                 display=self.display,
-                ahead=int(distribution.accelerated()),
+                ahead=int(hardware.inspect().accelerated),
                 widths=feature_counts(self.plan, self.facts),
                 team=self.team,
             )

@@ -118,8 +118,14 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
             f"{expected.features:,} features, {expected.head_parameters:,} parameters",
         ),
         *([("head by size", _head_by_size(plan, backbone))] if plan.head.pooling == "flatten" else []),
+        ("precision", _precision(plan)),
         ("keep", plan.keep.replace("_", " ")),
     ]
+
+
+def _precision(plan: Plan) -> str:
+    mixed = "" if plan.precision == "float32" else " in the backbone; weights, head and probabilities in float32"
+    return f"{plan.precision}{mixed}{'; training steps compiled' if plan.jit_compile else ''}"
 
 
 def _head_by_size(plan: Plan, backbone: BackboneFacts) -> str:
@@ -212,6 +218,11 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
         *([("classes", balance(fit.class_balance, data.imbalance))] if fit.class_balance != "none" else []),
         *([("fresh weights", f"{listed(fit.reinitialize)}, drawn by their initialisers")] if fit.reinitialize else []),
         *([("L2-SP", f"{fit.l2_sp:g}, pulls trained layers to their start, the head to zero")] if fit.l2_sp else []),
+        *(
+            [("head", "as trained, or solved again behind it, whichever held-out images find better")]
+            if fit.solve_again
+            else []
+        ),
     ]
 
 

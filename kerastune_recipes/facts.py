@@ -24,6 +24,8 @@ class Scaling(Record):
     offset: _Number | tuple[_Number, _Number, _Number] = 0.0
 
 
+# What a network computes in. Its weights are float32 whichever it is.
+Precision = Literal["float32", "bfloat16", "float16"]
 NamedConvention = Literal["identity", "caffe", "torch", "symmetric"]
 Convention = NamedConvention | Scaling
 
@@ -32,6 +34,31 @@ def channels(numbers: Iterable[float]) -> float | tuple[float, float, float]:
     """Return three numbers, of red, green and blue, as a `Scaling` takes them; one where they are the same."""
     red, green, blue = map(float, numbers)
     return red if red == green == blue else (red, green, blue)
+
+
+@dataclass(frozen=True)
+class HardwareFacts:
+    """What the work runs on.
+
+    Args:
+        backend: Of Keras.
+        device: "cpu", "gpu" or "tpu".
+        devices: How many of them there are.
+        capability: The CUDA compute capability of an NVIDIA GPU, None for anything else.
+    """
+
+    backend: str = "tensorflow"
+    device: Literal["cpu", "gpu", "tpu"] = "cpu"
+    devices: int = 1
+    capability: tuple[int, int] | None = None
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether the processor is free while the work is done."""
+        return self.device != "cpu"
+
+
+ONE_CPU = HardwareFacts()
 
 
 @dataclass(frozen=True)

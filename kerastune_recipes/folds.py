@@ -59,7 +59,7 @@ def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
     ]
     chosen = phases.chosen(outcomes, plan.keep)
     bench.network.model.set_weights(untouched)
-    outcomes = refit.run(bench, outcomes, chosen, book, begin)
+    outcomes = refit.everything(bench, outcomes, chosen, book, begin)
     return Judged(outcomes, chosen, out_of_fold[chosen], refitted=True)
 
 
@@ -82,11 +82,14 @@ def _judged(each: Sequence[Done], probabilities: np.ndarray, labels: np.ndarray)
     )
 
 
-def _kept(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Return what is made of a phase that fits on all images: the mean of what the folds made of it."""
+def _kept(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
+    """Return what is made of a phase that fits on all images: what most folds made of it, and their mean."""
     if outcomes[0].kind != "fit":
         return {}
+    kept = [phases.kept_of(outcome) for outcome in outcomes]
+    again = sum(each.way.solved_again for each in kept) * 2 > len(kept)
     return {
-        "interpolation": fmean(outcome.choices["interpolation"] for outcome in outcomes),
-        "temperature": geometric_mean(outcome.choices["temperature"] for outcome in outcomes),
+        "interpolation": 1.0 if again else fmean(each.way.share for each in kept),
+        "head_solved_again": again,
+        "temperature": geometric_mean(each.temperature for each in kept),
     }

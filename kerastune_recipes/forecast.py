@@ -138,8 +138,6 @@ def head_parameters(plan: Plan, features: int) -> int:
 def _solve(
     phase: PhasePlan, plan: Plan, data: DatasetFacts, backbone: BackboneFacts, head: int, total: int
 ) -> PhaseForecast:
-    views = plan.features.views
-    images = data.train_images + data.validation_images
     return PhaseForecast(
         name=phase.name,
         kind="solve",
@@ -156,9 +154,15 @@ def _solve(
         frozen_parameters=total,
         batch_norm=_batch_norm(backbone, moved=()),
         steps=0,
-        epochs=float(views),
-        forward_passes=(views * data.train_images + data.validation_images) / images,
+        epochs=float(plan.features.views),
+        forward_passes=_one_pass(plan, data),
     )
+
+
+def _one_pass(plan: Plan, data: DatasetFacts) -> float:
+    """Return what the features of all images cost, forward passes."""
+    images = data.train_images + data.validation_images
+    return (plan.features.views * data.train_images + data.validation_images) / images
 
 
 def _names(plan: Plan) -> list[str]:
@@ -180,6 +184,7 @@ def _fit(
     # Each fold trains for as many steps, and so does the refit.
     runs = 1 + (plan.folds or int(plan.refit == "all"))
     fresh = costs.fresh(epochs, end.share, data)
+    again = (1 + (plan.folds or 0)) * _one_pass(plan, data) if fit.solve_again else 0.0
     return PhaseForecast(
         name=phase.name,
         kind="fit",
@@ -197,8 +202,8 @@ def _fit(
         batch_norm=_batch_norm(backbone, moved),
         steps=fit.steps,
         epochs=epochs,
-        forward_passes=runs * (costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh),
-        fresh_passes=runs * fresh,
+        forward_passes=runs * (costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh) + again,
+        fresh_passes=runs * fresh + again,
         fixed_until=end.layers if fit.views else (),
         stored=end.bytes(fit.views, data) if fit.views else 0,
     )

@@ -16,16 +16,36 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SMALLEST = 1e-30
 
 
+@dataclass(frozen=True, order=True)
+class Way:
+    """What may be made of a phase that trained.
+
+    Args:
+        share: How much of it is kept, 0 (the model before it) to 1 (the model after it).
+        solved_again: Whether the head is solved anew, on the features behind the phase (the last layer retrained, as in
+            Kirichenko et al. 2022).
+    """
+
+    share: float
+    solved_again: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.share:g}{', head solved again' if self.solved_again else ''}"
+
+
+BEFORE, AFTER, SOLVED_AGAIN = Way(0.0), Way(1.0), Way(1.0, solved_again=True)
+
+
 @dataclass(frozen=True)
 class Kept:
     """What is made of a phase that trained.
 
     Args:
-        share: How much of it is kept, 0 (the model before it) to 1 (the model after it).
+        way: Which of the ways.
         temperature: What the logits are divided by then, so that probabilities match held-out frequencies.
     """
 
-    share: float
+    way: Way
     temperature: float
 
 
@@ -35,44 +55,44 @@ class Verdict:
 
     Args:
         kept: What is to be made of it.
-        log_losses: Held-out log loss by share, nats, each but that of the model before with its own temperature.
+        log_losses: Held-out log loss by way, nats, each but that of the model before with its own temperature.
         probabilities: float32 (n, k), of the held-out images by what is kept.
         ece: Expected calibration error of what is kept, before the temperature; see `metrics.ece`.
     """
 
     kept: Kept
-    log_losses: Mapping[float, float]
+    log_losses: Mapping[Way, float]
     probabilities: np.ndarray
     ece: float
 
 
-def judge(candidates: Mapping[float, np.ndarray], labels: np.ndarray) -> Verdict:
-    """Choose how much of a phase is kept, by held-out log loss.
+def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
+    """Choose what is made of a phase, by held-out log loss.
 
     The model before the phase stays where the best of the others is not better by one standard error of the difference
     (the rule of Breiman et al. 1984 towards what costs less), so that a phase cannot win by chance alone.
 
     Args:
-        candidates: Probabilities (n, k) of the held-out images by share; that of 0, where there was a model before, is
+        candidates: Probabilities (n, k) of the held-out images; those of the model before, where there was one, are
             calibrated already.
         labels: int (n,), of these images.
 
     Example:
         >>> before, after = np.array([[0.6, 0.4], [0.5, 0.5]]), np.array([[0.9, 0.1], [0.1, 0.9]])
-        >>> judge({0.0: before, 1.0: after}, np.array([0, 1])).kept.share
-        1.0
+        >>> judge({BEFORE: before, AFTER: after}, np.array([0, 1])).kept.way
+        Way(share=1.0, solved_again=False)
     """
     held = Judge(labels, np.ones(len(labels)), offsets=False)
-    raw = {share: np.log(np.maximum(probabilities, _SMALLEST)) for share, probabilities in candidates.items()}
-    temperatures = {share: 1.0 if share == 0 else held(logits)[0].temperature for share, logits in raw.items()}
-    losses = {share: held.losses(logits / temperatures[share]) for share, logits in raw.items()}
+    raw = {way: np.log(np.maximum(probabilities, _SMALLEST)) for way, probabilities in sorted(candidates.items())}
+    temperatures = {way: 1.0 if way == BEFORE else held(logits)[0].temperature for way, logits in raw.items()}
+    losses = {way: held.losses(logits / temperatures[way]) for way, logits in raw.items()}
     # Of equals the first, which is nearest to the model before.
-    best = min(sorted(losses), key=lambda share: losses[share].mean())
-    if 0.0 in losses and not _better(losses[0.0] - losses[best]):
-        best = 0.0
+    best = min(losses, key=lambda way: losses[way].mean())
+    if BEFORE in losses and not _better(losses[BEFORE] - losses[best]):
+        best = BEFORE
     return Verdict(
         kept=Kept(best, temperatures[best]),
-        log_losses={share: float(losses[share].mean()) for share in sorted(losses)},
+        log_losses={way: float(each.mean()) for way, each in losses.items()},
         probabilities=softmax(raw[best] / temperatures[best], axis=1).astype(np.float32),
         ece=metrics.ece(candidates[best], labels),
     )

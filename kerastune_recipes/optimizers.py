@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from kerastune_recipes.facts import Precision
 from kerastune_recipes.losses import NOT_DECAYED
 from kerastune_recipes.plan import FitPlan
 
@@ -17,16 +18,32 @@ _CLASSES = {
 }
 
 
-def build(fit: FitPlan, multipliers: Mapping[str, float]) -> keras.optimizers.Optimizer:
+def build(
+    fit: FitPlan, multipliers: Mapping[str, float], precision: Precision = "float32"
+) -> keras.optimizers.Optimizer:
     """Make a fresh optimizer.
 
     Args:
         fit: The phase.
         multipliers: Learning-rate multiplier of each trained variable, by its path.
+        precision: What the network computes in.
 
     Returns:
-        One optimizer where all variables share a rate, a MultiOptimizer otherwise.
+        One optimizer where all variables share a rate, a MultiOptimizer otherwise; for float16 inside another that
+        scales the loss.
     """
+    return scaled(_grouped(fit, multipliers), precision)
+
+
+def scaled(optimizer: keras.optimizers.Optimizer, precision: Precision) -> keras.optimizers.Optimizer:
+    """Let the loss be scaled, so that no gradient is too small for float16, where the network computes in that.
+
+    A step with a gradient that is not finite is skipped, and the scale halved (Micikevicius et al. 2018).
+    """
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
+
+
+def _grouped(fit: FitPlan, multipliers: Mapping[str, float]) -> keras.optimizers.Optimizer:
     by_rate = {rate: _single(fit, rate) for rate in sorted(set(multipliers.values()), reverse=True)}
     if len(by_rate) == 1:
         (single,) = by_rate.values()

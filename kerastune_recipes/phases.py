@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from kerastune_recipes.bench import Bench
 from kerastune_recipes.distribution import Team
 from kerastune_recipes.errors import DataError, WorkError
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
-from kerastune_recipes.gate import Kept
+from kerastune_recipes.gate import Kept, Verdict, Way
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
 from kerastune_recipes.progress import EpochLines, Ticks
@@ -63,7 +63,7 @@ def run(
         bench.weights_moved()
     for position, phase in enumerate(phases[len(done) :], len(done) + 1):
         if phase.solve:
-            outcome, probabilities = _solve(bench, phase.name, phase.solve)
+            outcome, probabilities = solve(bench, phase.name, phase.solve)
             begin()
         else:
             assert phase.fit is not None  # a phase is one or the other
@@ -100,7 +100,12 @@ def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
     return min(range(len(outcomes)), key=lambda one: outcomes[one].validation["log_loss"])
 
 
-def _solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
+def solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
+    """Solve a head; return what was done, and what it makes of the images that the phase is judged by.
+
+    Raises:
+        DataError: Images that cannot be decoded, all of them.
+    """
     began = time.perf_counter()
     network, frozen = bench.network, bench.frozen()
     start = _start(bench, plan)
@@ -215,25 +220,37 @@ def _fit(
             (train.pixels, train.labels),
             (validation.pixels, validation.labels) if validation else None,
             seed=bench.seed,
+            precision=bench.plan.precision,
+            jit_compile=bench.plan.jit_compile,
             callbacks=[Ticks(lambda done: tick(ahead + done)), EpochLines(bench.display, name), *bench.callbacks],
             backup=epochs,
             progress=tick,
             team=bench.team,
         )
     bench.weights_moved()
+    after = bench.network.model.get_weights()
     probabilities = np.empty((0, bench.network.head.units), np.float32)
     choices: dict[str, Any] = {}
     if fitted.diverged:
         if earlier is None:
             raise WorkError(fitted.diverged)
         bench.display.line(f"{fitted.diverged} The model before it stays.")
-        _keep(bench, before, bench.network.model.get_weights(), Kept(0.0, 1.0))
-        probabilities, choices = earlier, {"interpolation": 0.0, "temperature": 1.0, "diverged": fitted.diverged}
+        bench.network.model.set_weights(before)
+        probabilities, choices = earlier, {**_told(Kept(gate.BEFORE, 1.0)), "diverged": fitted.diverged}
     elif settled:
-        _keep(bench, before, bench.network.model.get_weights(), settled)
-        choices = {"interpolation": settled.share, "temperature": settled.temperature}
+        keep(bench, plan, before, after, settled)
+        choices = _told(settled)
     elif validation:
-        probabilities, choices = _gate(bench, plan, before, earlier)
+        verdict = _chiefs_verdict(bench.team, _gate(bench, plan, before, after, earlier))
+        keep(bench, plan, before, after, verdict.kept)
+        probabilities, choices = (
+            verdict.probabilities,
+            {
+                **_told(verdict.kept),
+                "log_loss_by_interpolation": {str(way): loss for way, loss in verdict.log_losses.items()},
+                "ece_before_temperature": verdict.ece,
+            },
+        )
     seconds = time.perf_counter() - began
     return Outcome(
         name=name,
@@ -249,39 +266,75 @@ def _fit(
 
 
 def _gate(
-    bench: Bench, plan: FitPlan, before: list[np.ndarray], earlier: np.ndarray | None
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Keep as much of a phase as held-out images speak for; return what it makes of them, and what was chosen."""
-    after = bench.network.model.get_weights()
-    candidates = {} if earlier is None else {0.0: earlier}
-    for share in _shares(plan) if candidates else (1.0,):
-        bench.network.model.set_weights(gate.between(before, after, share))
-        candidates[share] = predict(bench, VALIDATION)
-    verdict = gate.judge(candidates, bench.images[VALIDATION].labels)
-    # As the chief sees it: between machines the last digits of a loss may differ.
-    _, kept = bench.team.told(lambda: ({}, [verdict.kept.share, verdict.kept.temperature]))
-    _keep(bench, before, after, Kept(*kept))
-    return verdict.probabilities, {
-        "interpolation": verdict.kept.share,
-        "log_loss_by_interpolation": {f"{share:g}": loss for share, loss in verdict.log_losses.items()},
-        "temperature": verdict.kept.temperature,
-        "ece_before_temperature": verdict.ece,
-    }
+    bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], earlier: np.ndarray | None
+) -> Verdict:
+    """Let held-out images judge what may be made of a phase; the network is left with any of it."""
+    candidates = {}
+    for way in _ways(plan, earlier is not None):
+        _make(bench, plan, before, after, way)
+        candidates[way] = predict(bench, VALIDATION)
+    if earlier is not None:
+        candidates[gate.BEFORE] = earlier
+    return gate.judge(candidates, bench.images[VALIDATION].labels)
 
 
-def _shares(plan: FitPlan) -> tuple[float, ...]:
-    """Return the shares of a phase to try besides none of it.
+def _chiefs_verdict(team: Team, verdict: Verdict) -> Verdict:
+    """Keep what the chief would: between machines the last digits of a loss may differ."""
+    kept = verdict.kept
+    _, (share, again, temperature) = team.told(lambda: ({}, [kept.way.share, kept.way.solved_again, kept.temperature]))
+    return replace(verdict, kept=Kept(Way(share, again), temperature))
+
+
+def _ways(plan: FitPlan, has_before: bool) -> list[Way]:
+    """Return what may be made of a phase, besides nothing.
 
     Between fresh weights and others there is no model, and between statistics of BatchNormalization none that are those
     of the activations there.
     """
-    return (1.0,) if plan.batch_norm_momentum is not None or plan.reinitialize else gate.SHARES[1:]
+    whole = not has_before or plan.batch_norm_momentum is not None or plan.reinitialize
+    ways = [gate.AFTER] if whole else [Way(share) for share in gate.SHARES[1:]]
+    return ways + ([gate.SOLVED_AGAIN] if plan.solve_again else [])
 
 
-def _keep(bench: Bench, before: list[np.ndarray], after: list[np.ndarray], kept: Kept) -> None:
-    bench.network.model.set_weights(gate.between(before, after, kept.share))
+def _make(bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], way: Way) -> None:
+    bench.network.model.set_weights(gate.between(before, after, way.share))
+    bench.weights_moved()
+    if way.solved_again:
+        solve_again(bench, plan)
+
+
+def solve_again(bench: Bench, plan: FitPlan) -> None:
+    """Solve the head anew on the features of the network as it is."""
+    assert plan.solve_again is not None  # or nobody would have thought of it
+    frozen = bench.frozen()
+    solved = frozen.recall(plan.solve_again, bench.seed) or frozen.solve(plan.solve_again, bench.seed)
+    bench.network.put_head(solved.kernel, solved.bias)
+
+
+def keep(bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], kept: Kept) -> None:
+    """Make of a phase what is kept of it."""
+    _make(bench, plan, before, after, kept.way)
+    cool(bench, kept.temperature)
+
+
+def cool(bench: Bench, temperature: float) -> None:
+    """Divide the logits by a temperature, in the weights of the head."""
     kernel, bias = bench.network.head.get_weights()
-    bench.network.put_head(kernel / kept.temperature, bias / kept.temperature)
+    bench.network.put_head(kernel / temperature, bias / temperature)
+
+
+def _told(kept: Kept) -> dict[str, Any]:
+    return {
+        "interpolation": kept.way.share,
+        "head_solved_again": kept.way.solved_again,
+        "temperature": kept.temperature,
+    }
+
+
+def kept_of(outcome: Outcome) -> Kept:
+    """Return what was made of a phase that fits."""
+    said = outcome.choices
+    return Kept(Way(said["interpolation"], said["head_solved_again"]), said["temperature"])
 
 
 def _balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:

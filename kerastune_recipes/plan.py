@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 
 from kerastune_recipes import augmentations, costs, durations, rules, source_classes, trainable
 from kerastune_recipes.errors import DataError, RecipeError, did_you_mean, listed
-from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, SourceFacts
+from kerastune_recipes.facts import (
+    ONE_CPU,
+    BackboneFacts,
+    Convention,
+    DatasetFacts,
+    HardwareFacts,
+    Precision,
+    SourceFacts,
+)
 from kerastune_recipes.schema import Record
 from kerastune_recipes.spec import (
     SHRINKAGE,
@@ -83,6 +91,8 @@ class FitPlan(Record):
         views: Augmented views of each image that the fixed part at the front is computed for, once; none where
             every epoch augments anew.
         class_balance: Weights of the images, equal draws of the classes, or neither.
+        solve_again: How the head is solved anew on the features behind the phase, to be judged beside what the phase
+            made of it; none where it is not.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -102,6 +112,7 @@ class FitPlan(Record):
     class_balance: Literal["none", "weights", "sampling"] = "none"
     reinitialize: tuple[str, ...] = ()
     l2_sp: Positive | None = None
+    solve_again: SolvePlan | None = None
 
     @model_validator(mode="after")
     def _smooths_what_can_be(self) -> "FitPlan":
@@ -138,6 +149,8 @@ class Plan(Record):
         folds: Of the cross-validation that judges the phases on all images, in place of a hold-out; none without.
         refit: What is trained once more, on the held-out images too, see `RecipeSpec`; "none" where the validation
             images are the user's own, and with folds, which refit in any case.
+        precision: What the network computes in; its weights and its head are float32 in any case.
+        jit_compile: Whether training steps are compiled; none leaves it to Keras.
     """
 
     plan: Literal[1]
@@ -152,16 +165,13 @@ class Plan(Record):
     ensemble: tuple[CompanionPlan, ...] | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
     refit: Literal["none", "heads", "all"] = "none"
+    precision: Precision = "float32"
+    jit_compile: bool | None = None
 
     @property
     def fits(self) -> bool:
         """Whether any phase trains by gradient."""
         return any(phase.fit for phase in self.phases)
-
-    def refitted(self, phases: int) -> bool:
-        """Return whether so many phases are run once more on all images."""
-        trained = any(phase.fit for phase in self.phases[:phases])
-        return self.refit == "all" or (self.refit == "heads" and not trained)
 
     @property
     def takes_unlabeled(self) -> bool:
@@ -174,7 +184,9 @@ class Plan(Record):
         return any(phase.solve and phase.solve.head == "naive_bayes" for phase in self.phases)
 
 
-def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
+def resolve(
+    recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts, hardware: HardwareFacts = ONE_CPU
+) -> Plan:
     """Turn intent and facts into a plan.
 
     Args:
@@ -182,6 +194,7 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         spec: The intent.
         data: The images at hand.
         backbone: The network as built at the image size in force.
+        hardware: What it is to run on.
 
     Raises:
         RecipeError: A tap, a pattern or a source class matches nothing, a layer is not covered.
@@ -223,9 +236,12 @@ def resolve(recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: Backbon
         or None,
         folds=spec.folds,
         refit=spec.refit if data.held_out and not spec.folds else "none",
+        precision=rules.precision(hardware) if spec.precision == "auto" else spec.precision,
+        jit_compile=rules.jit_compile(hardware) if spec.jit_compile == "auto" else spec.jit_compile,
     )
     plan, problems = _with_source_classes(plan, spec, backbone.source)
-    problems += _problems(plan, data, backbone)
+    plan, wrong = _with_heads_again(plan, spec)
+    problems += wrong + _problems(plan, data, backbone)
     if problems:
         raise RecipeError(*problems)
     used = backbone.up_to(taps)
@@ -260,6 +276,28 @@ def _with_source_classes(plan: Plan, spec: RecipeSpec, source: SourceFacts) -> t
             found, wrong = source_classes.match(asked.solve.source_classes or {}, plan.class_names, source, where)
             problems += wrong
             phase = phase.model_copy(update={"solve": phase.solve.model_copy(update={"source_classes": found})})
+        phases.append(phase)
+    return plan.model_copy(update={"phases": tuple(phases)}), problems
+
+
+def _with_heads_again(plan: Plan, spec: RecipeSpec) -> tuple[Plan, list[str]]:
+    """Settle how heads are solved anew behind phases that fit; also return what is wrong with that."""
+    phases: list[PhasePlan] = []
+    problems = []
+    before: SolvePlan | None = None
+    for phase, asked in zip(plan.phases, spec.phases, strict=True):
+        if phase.solve:
+            # Where the features have moved, there is no classifier of the source any more.
+            moves = phase.solve.head != "source_classifier"
+            before = phase.solve.model_copy(update={"pseudo_labels": None}) if moves else None
+        elif phase.fit and asked.fit and asked.fit.solve_again is not False:
+            if asked.fit.solve_again is True and (before is None or plan.keep == "last"):
+                problems.append(
+                    f"phases.{phase.name}.fit.solve_again: true takes a head solved by an earlier phase, other than a "
+                    "source_classifier, and keep: best_on_validation; write auto."
+                )
+            elif before and plan.keep != "last":
+                phase = phase.model_copy(update={"fit": phase.fit.model_copy(update={"solve_again": before})})
         phases.append(phase)
     return plan.model_copy(update={"phases": tuple(phases)}), problems
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from kerastune_recipes import __version__, backbones, distribution, rules
+from kerastune_recipes import __version__, backbones, distribution, hardware, rules
 from kerastune_recipes import plan as plans
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.errors import RecipeError, listed
-from kerastune_recipes.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.facts import BackboneFacts, DatasetFacts, HardwareFacts
 from kerastune_recipes.journal import mark_of
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.model import hub
@@ -32,6 +32,7 @@ class Prepared:
         dataset: The images.
         facts: The stages and layers of the network, and of its companions in an ensemble.
         networks: The network itself, then its companions.
+        hardware: What it is to run on.
         source: The classifier it was pretrained with, where the plan uses it.
     """
 
@@ -39,6 +40,7 @@ class Prepared:
     dataset: Dataset
     facts: BackboneFacts
     networks: tuple[keras.Model, ...]
+    hardware: HardwareFacts
     source: Source | None = None
 
 
@@ -90,6 +92,7 @@ def prepare(
         dataset = dataset.pooled()
     data = dataset.facts()
     networks, facts = _networks(content, data, own, dry)
+    at_hand = hardware.inspect()
     if content.head.pooling == "flatten" and facts.name in backbones.BACKBONES and not content.ensemble:
         facts = replace(facts, elsewhere=_elsewhere(facts))
     reuses = any(phase.solve and phase.solve.head == "source_classifier" for phase in content.phases)
@@ -99,10 +102,10 @@ def prepare(
         plan = content
         plans.check(plan, data, facts)
     else:
-        plan = plans.resolve(name, content, data, facts)
+        plan = plans.resolve(name, content, data, facts, at_hand)
     _check_augmentation(plan)
     source = load_source(facts.name) if reuses and not dry else None
-    return Prepared(plan, dataset, facts, networks, source)
+    return Prepared(plan, dataset, facts, networks, at_hand, source)
 
 
 def _check_augmentation(plan: Plan) -> None:

@@ -1,21 +1,46 @@
-"""The phase that is kept, and those before it, run once more on all images, held-out ones included."""
+"""What is kept learns from all images in the end, those too that were held out to choose it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from kerastune_recipes import phases
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.frozen import TRAIN
-from kerastune_recipes.gate import Kept
 from kerastune_recipes.journal import Journal, Outcome
 
 
-def run(
+def has_solved_head(outcome: Outcome) -> bool:
+    """Return whether the head that a phase left was solved, so that it can be refitted without a forward pass."""
+    return outcome.kind == "solve" or phases.kept_of(outcome).way.solved_again
+
+
+def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome]:
+    """Solve the head once more behind the phase that is kept, on all images, and return what all phases did with that.
+
+    Args:
+        bench: All images; the network with the weights that the phase left. It is left with the refitted head.
+        outcomes: Of all phases, judged by images that they had not seen.
+        chosen: Position of the one that is kept, whose head was solved.
+    """
+    _tell(bench, f"the head of {outcomes[chosen].name}")
+    began, phase, judged = time.perf_counter(), bench.plan.phases[chosen], outcomes[chosen]
+    if phase.solve:
+        refitted = _merged(judged, phases.solve(bench, phase.name, phase.solve)[0])
+    else:
+        assert phase.fit is not None  # a phase is one or the other
+        phases.solve_again(bench, phase.fit)
+        phases.cool(bench, phases.kept_of(judged).temperature)
+        refitted = replace(judged, seconds=judged.seconds + time.perf_counter() - began)
+    return [*outcomes[:chosen], refitted, *outcomes[chosen + 1 :]]
+
+
+def everything(
     bench: Bench, outcomes: Sequence[Outcome], chosen: int, book: Journal, begin: Callable[[], None]
 ) -> list[Outcome]:
-    """Refit the phases up to the one that is kept, and return what all phases did with that.
+    """Run the phases up to the one that is kept once more, and return what all phases did with that.
 
-    What held-out images have shown stays: which phase is kept, how much of each, and its temperature.
+    What held-out images have shown stays: which phase is kept, what is made of each, and its temperature.
 
     Args:
         bench: All images to train on; the network as it was before the first phase. It is left with the refitted
@@ -28,20 +53,19 @@ def run(
     Raises:
         WorkError: Training diverged.
     """
-    images = len(bench.images[TRAIN].labels)
-    bench.display.line(f"{outcomes[chosen].name} is refitted on all {images} images")
-    bench.weights_moved()
-    settled = {
-        outcome.name: Kept(outcome.choices["interpolation"], outcome.choices["temperature"])
-        for outcome in outcomes
-        if outcome.kind == "fit"
-    }
+    _tell(bench, outcomes[chosen].name)
+    settled = {outcome.name: phases.kept_of(outcome) for outcome in outcomes if outcome.kind == "fit"}
     done = phases.run(bench, bench.plan.phases[: chosen + 1], book.part("refit"), begin, settled)
-    refitted = [_with_refit(before, each.outcome) for before, each in zip(outcomes, done, strict=False)]
+    refitted = [_merged(before, each.outcome) for before, each in zip(outcomes, done, strict=False)]
     return [*refitted, *outcomes[chosen + 1 :]]
 
 
-def _with_refit(judged: Outcome, refitted: Outcome) -> Outcome:
+def _tell(bench: Bench, what: str) -> None:
+    bench.display.line(f"{what} is refitted on all {len(bench.images[TRAIN].labels)} images")
+    bench.weights_moved()
+
+
+def _merged(judged: Outcome, refitted: Outcome) -> Outcome:
     if judged.kind == "fit":
         choices = refitted.choices | judged.choices
     else:  # the strength is that of the head that is kept; its features were computed before

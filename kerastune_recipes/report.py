@@ -17,7 +17,7 @@ from kerastune_recipes import evaluation, html, metrics, yaml_files
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.describe import HEADS, balance, describe
 from kerastune_recipes.errors import OutputError, listed
-from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.facts import BackboneFacts, HardwareFacts
 from kerastune_recipes.journal import Outcome
 from kerastune_recipes.plan import Plan
 
@@ -83,6 +83,7 @@ class Report:
         plan: Plan,
         dataset: Dataset,
         facts: BackboneFacts,
+        hardware: HardwareFacts,
         seed: int,
         outcomes: Sequence[Outcome],
         chosen: int,
@@ -97,7 +98,13 @@ class Report:
             "recipe": plan.recipe,
             "status": "done",
             "seed": seed,
-            "versions": _versions(),
+            "versions": _versions(hardware.backend),
+            "compute": {
+                "backend": hardware.backend,
+                "device": hardware.device,
+                "precision": plan.precision,
+                "jit_compile": plan.jit_compile,
+            },
             "data": {
                 "source": data.source,
                 "train": data.train_images,
@@ -243,6 +250,8 @@ def _of_fit(phase: Mapping[str, Any]) -> str:
         kept = "; nothing of it is kept, for it was not better by one standard error"
     elif phase.get("interpolation", 1.0) < 1:
         kept = f"; weights {phase['interpolation']:.0%} of the way from those before it"
+    elif phase.get("head_solved_again"):
+        kept = "; the head solved again behind it"
     else:
         kept = ""
     if "class_balance" in phase:
@@ -263,9 +272,9 @@ def _phase(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def _versions(backend: str) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in dict.fromkeys((*_PACKAGES, backend)):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from kerastune_recipes.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.facts import BackboneFacts, DatasetFacts, HardwareFacts, Precision
 
 # Up to which shorter side images are shown at which size; larger ones at the size the network was pretrained at.
 # 96 -> 128: BiT-HyperRule (Kolesnikov et al. 2020). 160 -> 160: half the cost of 224 at the same accuracy where the
@@ -84,6 +84,12 @@ HUBER_DELTA = 0.5
 # our choice.
 UNBALANCED = 3.0
 WEIGHTS_UP_TO = 10.0
+
+# The first NVIDIA GPUs that multiply bfloat16 on tensor cores (Ampere). Older ones have float16 alone, whose small
+# range takes a scaled loss: it is there to be asked for. So is bfloat16 on a CPU: without instructions for it a
+# training step took ten times as long, MobileNetV2's features twice, those of ResNet50 and VGG16 about the same
+# (benchmarks/precision.md); another processor gave the latter two 1.3 to 1.5 times the speed.
+BFLOAT16_CAPABILITY = (8, 0)
 
 
 def image_size(default: int, minimum: int, data: DatasetFacts) -> int:
@@ -167,6 +173,24 @@ def folds(data: DatasetFacts) -> int:
 def class_weights(data: DatasetFacts) -> Literal["none", "weights"]:
     """Return whether classes are to weigh the same in a solved head, however many images they have."""
     return "weights" if data.imbalance > IMBALANCED else "none"
+
+
+def precision(hardware: HardwareFacts) -> Precision:
+    """Return what a network computes in."""
+    if hardware.device == "tpu" or (hardware.capability or (0, 0)) >= BFLOAT16_CAPABILITY:
+        return "bfloat16"
+    return "float32"
+
+
+def jit_compile(hardware: HardwareFacts) -> bool:
+    """Return whether training steps are compiled: where Keras's own "auto" does.
+
+    TensorFlow's XLA is ten times slower on a CPU (MobileNet: 52 against 519 images/s), and does not go with several
+    replicas; JAX has nothing else.
+    """
+    if hardware.backend == "tensorflow":
+        return hardware.accelerated and hardware.devices == 1
+    return hardware.backend == "jax"
 
 
 def taps(asked: str | tuple[str, ...], backbone: BackboneFacts) -> tuple[str, ...]:

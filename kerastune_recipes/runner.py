@@ -9,13 +9,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, features, folds, phases, refit, rules, solvers, yaml_files
+from kerastune_recipes import (
+    data_parallel,
+    distribution,
+    features,
+    folds,
+    optimizers,
+    phases,
+    refit,
+    rules,
+    solvers,
+    yaml_files,
+)
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.errors import DataError, RequestError
+from kerastune_recipes.facts import Precision
 from kerastune_recipes.folds import Judged
 from kerastune_recipes.frozen import TEST, TRAIN, UNLABELED, VALIDATION, Frozen, Images
 from kerastune_recipes.journal import Journal
@@ -61,6 +73,7 @@ def run(
     plan, dataset = prepared.plan, prepared.dataset
     # The chief's store serves all, so that they agree on what is in it.
     with stores.opened(cache and team.chief) as store, distribution.scope(strategy):
+        data_parallel.place(prepared.networks)
         network = assemble(plan, prepared.facts, *prepared.networks)
         bench = Bench(
             plan=plan,
@@ -81,18 +94,19 @@ def run(
         one_pass = _one_forward_pass(bench, pristine)
         if team.size == 1:
             model = network.model
-            _compile_for_the_user(model, dataset.one_hot_labels)
+            _compile_for_the_user(model, dataset.one_hot_labels, plan.precision)
     if team.size > 1:
         # What was made for several workers needs all of them for each prediction.
         model = keras.Model.from_config(network.model.get_config())
         model.set_weights(network.model.get_weights())
-        _compile_for_the_user(model, dataset.one_hot_labels)
+        _compile_for_the_user(model, dataset.one_hot_labels, plan.precision)
     book.close()
     return Report.of_run(
         model=model,
         plan=plan,
         dataset=dataset,
         facts=prepared.facts,
+        hardware=prepared.hardware,
         seed=seed,
         outcomes=judged.outcomes,
         chosen=judged.chosen,
@@ -151,12 +165,15 @@ def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None
     done = phases.run(bench, plan.phases, book, begin)
     outcomes = [each.outcome for each in done]
     chosen = phases.chosen(outcomes, plan.keep)
-    refitted = dataset.held_out and plan.refitted(chosen + 1)
-    if refitted:
+    model.set_weights(done[chosen].weights)
+    refitted = dataset.held_out and (
+        plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(outcomes[chosen]))
+    )
+    if refitted and plan.refit == "heads":
+        outcomes = refit.head(bench.on_all(), outcomes, chosen)
+    elif refitted:
         model.set_weights(untouched)
-        outcomes = refit.run(bench.on_all(), outcomes, chosen, book, begin)
-    else:
-        model.set_weights(done[chosen].weights)
+        outcomes = refit.everything(bench.on_all(), outcomes, chosen, book, begin)
     return Judged(outcomes, chosen, done[chosen].probabilities, refitted or plan.folds is not None)
 
 
@@ -202,11 +219,13 @@ def _marks(bench: Bench) -> dict[str, str]:
     }
 
 
-def _compile_for_the_user(model: keras.Model, one_hot_labels: bool) -> None:
+def _compile_for_the_user(model: keras.Model, one_hot_labels: bool, precision: Precision) -> None:
     """Compile the whole model plainly, so that evaluate and fit go on working and any Keras can load it."""
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
     # Without momentum, whose variables would double the file and take a moment to make.
-    optimizer = keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"])
-    model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"])
+    optimizer = optimizers.scaled(keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"]), precision)
+    # Not by XLA, which under TensorFlow knows no antialiased resizing: the saved file keeps what is said here, and may
+    # be loaded under any backend.
+    model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"], jit_compile=False)
     # Built, so that the saved file holds its variables and loads without a warning.
     model.optimizer.build(model.trainable_variables)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kerastune_recipes import backbones, durations
 from kerastune_recipes.errors import BackboneError, RecipeError, did_you_mean, listed
-from kerastune_recipes.facts import Convention
+from kerastune_recipes.facts import Convention, Precision
 from kerastune_recipes.schema import Record
 
 
@@ -270,6 +270,8 @@ class FitSpec(Record):
             "sampling" draws images of each class equally often.
         reinitialize: Patterns of backbone layers that get fresh weights before the phase trains.
         l2_sp: Strength of the pull of the trained backbone weights towards those that the phase starts from.
+        solve_again: Whether held-out images also judge the head solved anew on the features behind the phase, as it was
+            solved before; "auto" where it was, and where they decide what is kept.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -290,6 +292,7 @@ class FitSpec(Record):
     class_balance: Literal["none", "weights", "sampling"] | Auto = "none"
     reinitialize: tuple[str, ...] = ()
     l2_sp: Positive | None = None
+    solve_again: bool | Auto = "auto"
 
     @model_validator(mode="after")
     def _trains_something(self) -> "FitSpec":
@@ -333,6 +336,9 @@ class RecipeSpec(Record):
         refit: What is trained once more, on the images too that we held out, when they have shown what is kept:
             "heads", a solved head, which takes no forward pass; "all", phases that fit as well, which doubles their
             cost; or "none". Validation images of the user's own stay out.
+        precision: What the network computes in: "float32", or "bfloat16" or "float16" with weights, head and
+            probabilities in float32; `auto` decides by the hardware.
+        jit_compile: Whether training steps are compiled, by XLA or torch.compile; `auto` does what Keras would.
     """
 
     summary: Annotated[str, Field(min_length=1)]
@@ -344,6 +350,8 @@ class RecipeSpec(Record):
     ensemble: tuple[BackboneSpec, ...] = ()
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
     refit: Literal["none", "heads", "all"] = "heads"
+    precision: Precision | Auto = "auto"
+    jit_compile: bool | Auto = "auto"
 
     @model_validator(mode="after")
     def _distinct_names(self) -> "RecipeSpec":

@@ -9,12 +9,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, losses, optimizers, trainable
+from kerastune_recipes import data_parallel, distribution, losses, optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
 from kerastune_recipes.distribution import ALONE, Team
-from kerastune_recipes.facts import BackboneFacts
+from kerastune_recipes.facts import BackboneFacts, Precision
 from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.model.freeze import batch_norms, freeze, still_dropout
@@ -52,6 +52,8 @@ def fit(
     train: Labelled,
     validation: Labelled | None,
     seed: int,
+    precision: Precision = "float32",
+    jit_compile: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     backup: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -72,6 +74,8 @@ def fit(
         train: uint8 (n, s, s, 3) images and int (n,) labels.
         validation: The same, to watch; or None.
         seed: Of shuffling, augmentation and fresh weights.
+        precision: What the network computes in.
+        jit_compile: Whether the steps are compiled; None leaves it to Keras.
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
         progress: Told how many of the `passes` before the training are done.
@@ -103,13 +107,15 @@ def fit(
         batches.balance(plan.class_balance, train[1])
         model, fed, watched = distribution.spread(model, batches, held)
         model.compile(
-            optimizer=optimizers.build(plan, multipliers),
+            optimizer=optimizers.build(plan, multipliers, precision),
             loss=losses.build(plan),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile="auto" if jit_compile is None else jit_compile,
+            auto_scale_loss=False,  # done by the plan
         )
         model.fit(
-            fed,
-            validation_data=watched,
+            data_parallel.even(fed),
+            validation_data=data_parallel.even(watched),
             epochs=-(-plan.steps // per_epoch),
             verbose=0,
             # The batches shuffle themselves; Keras would change their order again, by Python's global generator.

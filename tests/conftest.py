@@ -53,7 +53,7 @@ def backbone_facts() -> BackboneFacts:
 def assembled():
     """Return a function that builds a network with random weights: its plan, its facts and its layers."""
 
-    def build(name="DemoNet", size=32, taps="last", classes=("a", "b", "c"), **head):
+    def build(name="DemoNet", size=32, taps="last", classes=("a", "b", "c"), precision="float32", **head):
         from kerastune_recipes import backbones, rules
         from kerastune_recipes.model import backbone as networks
         from kerastune_recipes.model.assemble import assemble
@@ -72,6 +72,7 @@ def assembled():
             "head": head,
             "phases": [{"name": "only", "solve": {"head": "logistic_regression", "strengths": [1.0], "folds": 0}}],
             "keep": "last",
+            "precision": precision,
         }
         plan = Plan.from_data(data, "test")
         return plan, facts.up_to(plan.features.taps), assemble(plan, facts, pretrained)

@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ keep up with the package: mypy reads them all, and the shortest way of `make demo` is run."""
+"""The scripts of benchmarks/ keep up with the package: mypy reads them all, and part of the demonstration is run."""
 
 import importlib.util
 from pathlib import Path

@@ -116,7 +116,7 @@ def test_validate_names_every_error_of_every_file(shell):
 def test_plan_says_what_a_run_would_do(shell, ants_and_bees):
     plan = shell("plan", *QUICK, "--data", ants_and_bees)
     assert plan.status == 0
-    assert "10 training, 2 validation (held out of the training images, stratified)" in plan.out
+    assert "10 training, 2 validation (held out of the training images, stratified" in plan.out
     assert "Phase feature_extraction (solve)" in plan.out
     assert "2 steps" in plan.out
 
@@ -127,7 +127,7 @@ def test_groups_and_unlabelled_images_by_option(shell, photos):
         photos(f"photos/bees/p{patient}", **{"left": 1, "right": 1})
     photos("pool", size=16, any=3)
     plan = shell("plan", *QUICK, "--data", "photos", "--group-by", "1", "--unlabeled", "pool")
-    assert "16 training, 4 validation (held out of the training images, stratified, groups whole)" in plan.out
+    assert "16 training, 4 validation (held out of the training images, stratified, groups whole" in plan.out
     assert "3 unlabelled" in plan.out
     assert re.search(r"grouped by +folder level 1, 5 groups", plan.out)
 

@@ -35,6 +35,15 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         assert said in text
 
 
+def test_precision_is_told(data_facts, backbone_facts):
+    assert "precision float32 keep" in described(data_facts, backbone_facts)
+    half = described(data_facts, backbone_facts, precision="bfloat16", jit_compile=True)
+    assert (
+        "precision bfloat16 in the backbone; weights, head and probabilities in float32; training steps compiled keep"
+        in half
+    )
+
+
 def test_groups_are_told(data_facts, backbone_facts):
     text = described(replace(data_facts, groups=12, grouped_by="folder level 1"), backbone_facts)
     assert "(held out of the training images, stratified, groups whole; a solved head is refitted on all)" in text
@@ -90,9 +99,9 @@ def test_options_of_a_phase_are_said_where_they_are_used(changes, said, data_fac
 def test_views_say_what_they_take_and_save(data_facts, backbone_facts):
     text = described(data_facts, backbone_facts)
     assert "views 4 augmented views, computed once to the end of stage1: 872.0 KiB" in text
-    assert "expected cost 9.1 forward passes (23.8 if every epoch augmented anew)" in text
+    assert "expected cost 10.1 forward passes (24.8 if every epoch augmented anew)" in text
     fresh = described(data_facts, backbone_facts, **{"phases.fine_tuning.fit.views": "fresh"})
-    assert "expected cost 23.8 forward passes" in fresh
+    assert "expected cost 24.8 forward passes" in fresh
     assert "computed once" not in fresh
 
 

@@ -6,6 +6,7 @@ import pytest
 from kerastune_recipes import gate
 
 LABELS = np.arange(40) % 2
+HALF = gate.Way(0.5)
 
 
 def sure(share_right: float, confidence: float, seed: int = 0) -> np.ndarray:
@@ -16,20 +17,20 @@ def sure(share_right: float, confidence: float, seed: int = 0) -> np.ndarray:
 
 
 def test_a_better_model_is_kept():
-    assert gate.judge({0.0: sure(0.6, 0.6), 1.0: sure(0.95, 0.9)}, LABELS).kept.share == 1.0
+    assert gate.judge({gate.BEFORE: sure(0.6, 0.6), gate.AFTER: sure(0.95, 0.9)}, LABELS).kept.way == gate.AFTER
 
 
 def test_a_worse_model_is_not():
-    verdict = gate.judge({0.0: sure(0.95, 0.95), 1.0: sure(0.6, 0.9)}, LABELS)
-    assert verdict.kept == gate.Kept(share=0.0, temperature=1.0)
+    verdict = gate.judge({gate.BEFORE: sure(0.95, 0.95), gate.AFTER: sure(0.6, 0.9)}, LABELS)
+    assert verdict.kept == gate.Kept(gate.BEFORE, temperature=1.0)
     np.testing.assert_allclose(verdict.probabilities, sure(0.95, 0.95), atol=1e-6)
 
 
 def test_of_models_between_the_best_is_kept():
-    candidates = {0.0: sure(0.6, 0.6), 0.5: sure(1.0, 0.9), 1.0: sure(0.8, 0.8)}
+    candidates = {gate.BEFORE: sure(0.6, 0.6), HALF: sure(1.0, 0.9), gate.AFTER: sure(0.8, 0.8)}
     verdict = gate.judge(candidates, LABELS)
-    assert verdict.kept.share == 0.5
-    assert verdict.log_losses[0.5] < verdict.log_losses[1.0] < verdict.log_losses[0.0]
+    assert verdict.kept.way == HALF
+    assert verdict.log_losses[HALF] < verdict.log_losses[gate.AFTER] < verdict.log_losses[gate.BEFORE]
 
 
 def test_what_may_be_chance_does_not_win():
@@ -40,17 +41,25 @@ def test_what_may_be_chance_does_not_win():
     right = np.flatnonzero(before.argmax(axis=1) == LABELS)
     after[wrong[0]], after[wrong[1]] = after[wrong[0], ::-1], after[wrong[1], ::-1]
     after[right[0]] = after[right[0], ::-1]
-    verdict = gate.judge({0.0: before, 1.0: after}, LABELS)
-    assert verdict.log_losses[1.0] < verdict.log_losses[0.0]
-    assert verdict.kept.share == 0.0
+    verdict = gate.judge({gate.BEFORE: before, gate.AFTER: after}, LABELS)
+    assert verdict.log_losses[gate.AFTER] < verdict.log_losses[gate.BEFORE]
+    assert verdict.kept.way == gate.BEFORE
+
+
+def test_of_equals_the_head_that_training_made_stays():
+    assert gate.judge({gate.SOLVED_AGAIN: sure(0.9, 0.9), gate.AFTER: sure(0.9, 0.9)}, LABELS).kept.way == gate.AFTER
+    assert (
+        gate.judge({gate.SOLVED_AGAIN: sure(1.0, 0.9), gate.AFTER: sure(0.8, 0.9)}, LABELS).kept.way
+        == gate.SOLVED_AGAIN
+    )
 
 
 def test_without_a_model_before_the_model_after_is_kept():
-    assert gate.judge({1.0: sure(0.5, 0.99)}, LABELS).kept.share == 1.0
+    assert gate.judge({gate.AFTER: sure(0.5, 0.99)}, LABELS).kept.way == gate.AFTER
 
 
 def test_too_sure_a_model_is_calibrated():
-    verdict = gate.judge({1.0: sure(0.8, 0.999)}, LABELS)
+    verdict = gate.judge({gate.AFTER: sure(0.8, 0.999)}, LABELS)
     assert verdict.kept.temperature == pytest.approx(np.log(0.999 / 0.001) / np.log(0.8 / 0.2), rel=0.1)
     assert verdict.ece == pytest.approx(0.199, abs=1e-6)
     assert verdict.probabilities.max() == pytest.approx(0.8, abs=0.02)

@@ -27,7 +27,9 @@ LAYERS = [
         "losses",
         "optimizers",
         "training",
+        "data_parallel",
         "distribution",
+        "hardware",
         "metrics",
         "gate",
         "statistics",
@@ -53,7 +55,18 @@ LAYERS = [
     },
     {"recipe", "comparing", "tuning", "cli", "__init__", "__main__"},
 ]
-HEAVY = {"keras", "tensorflow", "keras_cv", "tensorflow_datasets", "sklearn", "matplotlib", "pandas", "keras_tuner"}
+HEAVY = {
+    "keras",
+    "tensorflow",
+    "keras_cv",
+    "tensorflow_datasets",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "keras_tuner",
+    "jax",
+    "torch",
+}
 LIGHT_LAYERS = 3
 
 
@@ -118,10 +131,10 @@ def test_importing_is_light(statement):
     assert not HEAVY & set(loaded)
 
 
-def test_tensorflow_is_imported_only_within_functions():
+def test_backends_are_imported_only_within_functions():
     for path in modules():
         names = {name.split(".")[0] for name in imported(path, everywhere=False)}
-        assert not {"tensorflow", "tensorflow_datasets", "keras_cv"} & names, path
+        assert not {"tensorflow", "tensorflow_datasets", "keras_cv", "jax", "torch"} & names, path
 
 
 def test_every_folder_is_installed():

@@ -33,6 +33,24 @@ def test_groups_are_clipped_by_one_norm(fit_plan):
     assert float(slow[0]) == pytest.approx(-0.04)
 
 
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.5)], ids=["one rate", "two rates"])
+def test_for_float16_the_loss_is_scaled_and_a_step_that_overflows_is_skipped(rates, fit_plan):
+    fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
+    optimizer = optimizers.build(fit_plan(), dict(zip((fast.path, slow.path), rates, strict=True)), "float16")
+    optimizer.build([fast, slow])
+    scale = float(optimizer.scale_loss(1.0))
+    assert scale > 1000
+
+    def step(*gradients):
+        optimizer.apply([keras.ops.array([scale * gradient]) for gradient in gradients], [fast, slow])
+        return float(fast[0]), float(slow[0])
+
+    moved = pytest.approx((-0.06 * rates[0], -0.08 * rates[1]))
+    assert step(3.0, 4.0) == moved
+    assert step(np.inf, 1.0) == moved
+    assert float(optimizer.scale_loss(1.0)) == scale / 2
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -5,7 +5,7 @@ import pytest
 from kerastune_recipes import catalog, yaml_files
 from kerastune_recipes import plan as plans
 from kerastune_recipes.errors import DataError, RecipeError
-from kerastune_recipes.facts import SourceFacts
+from kerastune_recipes.facts import ONE_CPU, HardwareFacts, SourceFacts
 from kerastune_recipes.plan import Plan, resolve
 from kerastune_recipes.rules import FOCAL_GAMMA, HUBER_DELTA, STRENGTHS
 
@@ -42,6 +42,28 @@ def test_trained_batch_norm_gets_a_momentum_that_fits_the_run(data_facts, backbo
     frozen = changed(data_facts, backbone_facts).phases[1].fit
     trained = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.batch_norm": "trained"}).phases[1].fit
     assert (frozen.batch_norm_momentum, trained.batch_norm_momentum) == (None, 0.9)
+
+
+def test_precision_and_compilation_follow_the_hardware_unless_they_are_stated(data_facts, backbone_facts):
+    gpu = HardwareFacts(device="gpu", capability=(9, 0))
+    plans = {
+        hardware.device: resolve(
+            "small_similar", catalog.load("small_similar", {}), data_facts, backbone_facts, hardware
+        )
+        for hardware in (ONE_CPU, gpu)
+    }
+    assert {device: (plan.precision, plan.jit_compile) for device, plan in plans.items()} == {
+        "cpu": ("float32", False),
+        "gpu": ("bfloat16", True),
+    }
+    stated = changed(data_facts, backbone_facts, precision="float16", jit_compile=True)
+    assert (stated.precision, stated.jit_compile) == ("float16", True)
+
+
+def test_a_plan_from_before_there_was_precision_is_read(data_facts, backbone_facts):
+    data = changed(data_facts, backbone_facts).to_data()
+    del data["precision"], data["jit_compile"]
+    assert (Plan.from_data(data, "plan").precision, Plan.from_data(data, "plan").jit_compile) == ("float32", None)
 
 
 def test_flips_can_be_switched_off(data_facts, backbone_facts):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune_recipes import Recipe
+from kerastune_recipes import Plan, Recipe
 
 DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
 SOLVED = {**DEMO, "phases": [{"name": "head", "solve": {}}]}
@@ -61,6 +61,21 @@ def test_validation_images_of_the_user_stay_out():
     given = run({"train": (images, labels), "validation": held}, **SOLVED)
     assert given.plan.refit == "none"
     assert not given.record["refitted"]
+
+
+def test_a_head_solved_again_behind_training_is_refitted_too():
+    """At this rate training tears the head apart, and the features under it hardly."""
+    fit = {"trainable": [["head", 1.0], ["backbone", 1e-6]], "learning_rate": 10.0, "duration": "2 epochs"}
+    phases = [{"name": "flat", "solve": {"regularization": 1e9}}, {"name": "torn", "fit": {**fit, "clip_norm": None}}]
+    # The head that is solved again is not as flat as the one before.
+    plan = Recipe.from_name("small_similar", **DEMO, phases=phases).plan(stripes(60)).to_data()
+    plan["phases"][1]["fit"]["solve_again"]["strengths"] = [1.0]
+    report = Recipe("own", Plan.from_data(plan, "own")).run(stripes(60), verbose=False)
+    _, fitted = report.record["phases"]
+    assert list(fitted["log_loss_by_interpolation"]) == ["0", "0.25", "0.5", "0.75", "1", "1, head solved again"]
+    assert fitted["head_solved_again"]
+    assert report.record["refitted"]
+    assert "the head solved again behind it" in str(report)
 
 
 @pytest.mark.parametrize("refit", ["heads", "all"])

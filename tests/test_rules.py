@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from kerastune_recipes import rules
+from kerastune_recipes.facts import ONE_CPU, HardwareFacts
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,32 @@ def test_views_pay_where_they_save_enough_and_there_is_room():
 )
 def test_what_is_done_about_classes_follows_their_ratio(train, done, data_facts):
     assert rules.class_balance(replace(data_facts, train=train)) == done
+
+
+@pytest.mark.parametrize(
+    ("hardware", "precision"),
+    [
+        (ONE_CPU, "float32"),
+        (HardwareFacts(device="gpu", capability=(9, 0)), "bfloat16"),
+        (HardwareFacts(device="gpu", capability=(8, 0)), "bfloat16"),
+        (HardwareFacts(device="gpu", capability=(7, 5)), "float32"),
+        (HardwareFacts(device="gpu"), "float32"),
+        (HardwareFacts("jax", "tpu"), "bfloat16"),
+    ],
+)
+def test_16_bits_where_the_hardware_multiplies_them(hardware, precision):
+    assert rules.precision(hardware) == precision
+
+
+@pytest.mark.parametrize(
+    ("hardware", "compiled"),
+    [
+        (ONE_CPU, False),
+        (HardwareFacts(device="gpu"), True),
+        (HardwareFacts(device="gpu", devices=2), False),
+        (HardwareFacts("jax"), True),
+        (HardwareFacts("torch", "gpu"), False),
+    ],
+)
+def test_steps_are_compiled_where_keras_would(hardware, compiled):
+    assert rules.jit_compile(hardware) is compiled

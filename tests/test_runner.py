@@ -57,6 +57,28 @@ def test_the_report_has_what_others_rely_on(run):
     )
 
 
+def test_a_run_in_16_bits_ends_in_a_plain_model_with_the_same_answers(tmp_path):
+    data = {"train": stripes(), "test": stripes(12, seed=1)}
+    demo = QUICK | {"backbone.weights": "demo", "keep": "last"}
+    whole, half = (
+        Recipe.from_name("small_similar", **demo, precision=precision).run(data, verbose=False)
+        for precision in ("float32", "float16")
+    )
+    assert half.record["compute"] == {
+        "backend": "tensorflow", "device": "cpu", "precision": "float16", "jit_compile": False
+    }  # fmt: skip
+    assert half.record["phases"][0]["features_computed"] == 30  # none of those in float32
+    half.save(tmp_path)
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = data["test"][0]
+    probabilities = loaded.predict(images, verbose=0)
+    assert probabilities.dtype == np.float32
+    assert {weight.dtype for weight in loaded.weights if "float" in weight.dtype} == {"float32"}
+    np.testing.assert_allclose(probabilities, half.predict(images), atol=1e-5)
+    np.testing.assert_allclose(probabilities, whole.predict(images), atol=0.1)
+    assert loaded.evaluate(*data["test"], verbose=0)
+
+
 def test_a_head_starts_from_the_classifier_of_the_pretraining():
     letters = {
         "backbone.name": "DemoNet",

@@ -57,7 +57,7 @@ EXPECTED = [
     "r.yaml: phases.c: a phase is either solve or fit; give exactly one of them.",
     'r.yaml: keep: expected "best_on_validation" or "last"; received "best".',
     'r.yaml: heads: there is no key "heads" here. Did you mean "head"? '
-    "Known: summary, backbone, features, head, phases, keep, ensemble, folds, refit.",
+    "Known: summary, backbone, features, head, phases, keep, ensemble, folds, refit, precision, jit_compile.",
 ]
 
 

@@ -388,3 +388,11 @@ def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
     fitted = run(network, facts, plan, pictures)
     assert re.match(r"Phase fine_tuning: the loss became .* at a peak learning rate of 1e\+30", fitted.diverged)
     assert fitted.steps < plan.steps
+
+
+@pytest.mark.parametrize("compiled", [None, True])
+def test_steps_are_compiled_where_that_is_asked_for(compiled, assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    run(network, facts, fit_plan(steps=1), pictures, jit_compile=compiled)
+    # Left to itself, Keras does so off the processor only.
+    assert network.core.jit_compile is bool(compiled)

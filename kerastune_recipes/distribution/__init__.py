@@ -3,7 +3,6 @@
 from kerastune_recipes.distribution.replicated import made_here, spread, synchronized
 from kerastune_recipes.distribution.strategies import (
     STRATEGIES,
-    accelerated,
     check_alone,
     choose,
     local_replicas,
@@ -18,7 +17,6 @@ __all__ = [
     "ALONE",
     "STRATEGIES",
     "Team",
-    "accelerated",
     "check_alone",
     "choose",
     "local_replicas",

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kerastune_recipes import data_parallel
 from kerastune_recipes.distribution import cluster as clusters
 from kerastune_recipes.distribution.cluster import Cluster
 from kerastune_recipes.distribution.team import ALONE, Team
@@ -23,8 +24,9 @@ def choose(strategy: Any, tell: Callable[[str], None] = lambda text: None) -> An
 
     Args:
         strategy: "auto" (multi_worker where TF_CONFIG or SLURM names several workers, else mirrored where there are
-            two GPUs or more), "none", "mirrored" (the GPUs of this machine), "multi_worker", "tpu", None (as "auto"),
-            or a tf.distribute.Strategy.
+            two GPUs or more; under JAX data-parallel where there are two devices or more), "none", "mirrored" (the GPUs
+            of this machine), "multi_worker", "tpu", None (as "auto"), or a tf.distribute.Strategy; under JAX a
+            keras.distribution.DataParallel.
         tell: Told for whom it waits, where workers do not come at once.
 
     Raises:
@@ -43,9 +45,9 @@ def choose(strategy: Any, tell: Callable[[str], None] = lambda text: None) -> An
         if name not in ("auto", "none"):
             raise RequestError(
                 f'strategy: "{name}" is tf.distribute and needs KERAS_BACKEND=tensorflow; '
-                f'the backend in use is {keras.backend.backend()}. Give "none".'
+                f'the backend in use is {keras.backend.backend()}. Give "auto" or "none".'
             )
-        return None
+        return data_parallel.choose() if keras.backend.backend() == "jax" and name == "auto" else None
     match name:
         case "none":
             return None
@@ -172,17 +174,14 @@ def check_alone(strategy: Any, what: str) -> None:
 
 def replicas(strategy: Any | None) -> int:
     """Return how many copies of the model train at once."""
+    if isinstance(strategy, keras.distribution.DataParallel):
+        return strategy.num_model_replicas
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
 def local_replicas(strategy: Any) -> int:
     """Return how many of the replicas of a tf.distribute.Strategy are on this machine."""
     return 1 if strategy.num_replicas_in_sync == 1 else len(strategy.extended.worker_devices)
-
-
-def accelerated() -> bool:
-    """Say whether the work is done by a GPU or TPU, so that the processor is free meanwhile."""
-    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
 def scope(strategy: Any | None) -> AbstractContextManager:

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerastune_recipes.facts import BackboneFacts
 from kerastune_recipes.model.backbone import output_of, preprocess
+from kerastune_recipes.model.precision import compute_in
 from kerastune_recipes.plan import BackbonePlan, Plan
 
 BACKBONE = "backbone"
@@ -67,17 +68,19 @@ class Network:
 
 
 def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Network:
-    """Build the model that a plan describes around pretrained networks.
+    """Build the model that a plan describes around pretrained networks, which then compute in the plan's precision.
 
     Args:
         plan: What to build.
         facts: The stages and layers of the first network, and of its companions.
         *pretrained: The networks themselves, their inputs (s, s, 3).
     """
+    for network in pretrained:
+        compute_in(network, plan.precision)
     size = plan.backbone.image_size
     raw = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow resizes, so that a raw photo and one resized by the input pipeline give the same answer.
-    resized = keras.layers.Resizing(size, size, antialias=True, name=RESIZE)(raw)
+    resized = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name=RESIZE)(raw)
     members: list[Member] = []
     pooled: list[keras.KerasTensor] = []
     for stated, taps, each, network in zip(*_stated(plan), (facts, *facts.companions), pretrained, strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastune_recipes import data_parallel
 from kerastune_recipes.distribution import local_replicas
 
 BATCH = 32
@@ -24,7 +25,9 @@ def forward(network: keras.Model, dtype: str = "uint8") -> tuple[Callable[[np.nd
         dtype: Of the images.
     """
     if keras.backend.backend() != "tensorflow":
-        return partial(_filled_up, network.predict_on_batch, BATCH), BATCH
+        data_parallel.prepare(network)
+        whole = BATCH * data_parallel.sharing()
+        return partial(_filled_up, lambda batch: network.predict_on_batch(data_parallel.shared(batch)), whole), whole
     strategy = network.distribute_strategy
     replicas = local_replicas(strategy)
     if replicas > 1:

@@ -1,9 +1,10 @@
 import subprocess
 import sys
 
+import keras
 import pytest
 
-from kerastune_recipes import distribution
+from kerastune_recipes import data_parallel, distribution
 from kerastune_recipes.errors import RequestError
 
 TWO_DEVICES = """
@@ -68,3 +69,17 @@ def test_a_strategy_is_taken_as_it_is():
 def test_unknown_strategy():
     with pytest.raises(RequestError, match=r'strategy: there is no "miror". Did you mean "mirrored"\?'):
         distribution.choose("miror")
+
+
+def test_mirroring_is_tensorflows(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(RequestError, match=r'"mirrored" is tf.distribute and .* in use is jax. Give "auto" or "none"'):
+        distribution.choose("mirrored")
+
+
+@pytest.mark.parametrize(("backend", "found"), [("jax", "all devices"), ("torch", None)])
+def test_under_jax_auto_takes_all_devices(backend, found, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(data_parallel, "choose", lambda: "all devices")
+    assert distribution.choose("auto") == found
+    assert distribution.choose("none") is None

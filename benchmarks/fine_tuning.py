@@ -1,0 +1,160 @@
+"""Ways to fine-tune from a solved head, on parts of the training images, judged by the rest of them.
+
+    KERAS_HOME=... python benchmarks/fine_tuning.py DATA_FOLDER... --log TRIALS.jsonl [--variants rate=3e-3 ...]
+
+A data folder holds train/ with a folder for each class; nothing else is read. Of each class some images are trained on,
+at most three quarters; the others judge, a sample of them where they are many. A variant is written as `key=value`
+pairs joined by commas, see KEYS. Each trial is one line of the log; those that are there already are not run again.
+Without variants, the table of what is in the log is printed.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
+
+from kerastune_recipes import Recipe, RequestError
+
+FIT = "phases.fine_tuning.fit."
+# What a variant may say, and which key of the recipe it stands for.
+KEYS = {
+    "rate": f"{FIT}learning_rate",
+    "epochs": f"{FIT}duration",
+    "augmentation": f"{FIT}augmentation",
+    "batch_norm": f"{FIT}batch_norm",
+    "batch_size": f"{FIT}batch_size",
+    "stage_decay": f"{FIT}stage_decay",
+    "label_smoothing": f"{FIT}label_smoothing",
+    "l2_sp": f"{FIT}l2_sp",
+    "head_rate": f"{FIT}trainable",
+    "head": "phases.feature_extraction.solve.head",
+    "taps": "features.taps",
+}
+# Sets whose images keep their class when mirrored; the others are fine-tuned by the recipe for dissimilar images.
+LIKE_IMAGENET = ("hymenoptera", "cifar10")
+SHARE, MOST_JUDGES = 0.75, 600
+
+
+def overrides(variant: str) -> dict[str, Any]:
+    """Return what a variant changes in a recipe."""
+    changes: dict[str, Any] = {}
+    for pair in variant.split(","):
+        key, _, value = pair.partition("=")
+        number = float(value) if value.replace(".", "").replace("e-", "").isdigit() else value
+        match key:
+            case "epochs":
+                changes[KEYS[key]] = f"{value} epochs"
+            case "batch_size":
+                changes[KEYS[key]] = int(value)
+            case "head_rate":
+                changes[KEYS[key]] = [["head", number], ["backbone", 1.0]]
+            case _:
+                changes[KEYS[key]] = number
+    return changes
+
+
+def divided(data: Path, each: str, seed: int) -> pd.DataFrame:
+    """Return paths and labels of images to train on, so many of each class or "all", and to judge by."""
+    files = sorted((data / "train").glob("*/*"))
+    images = pd.DataFrame({"path": map(str, files), "label": [file.parent.name for file in files]})
+    images = images.sample(frac=1, random_state=seed)
+    most = (SHARE * images.groupby("label")["label"].transform("size")).round()
+    trained = images.groupby("label").cumcount() < (most if each == "all" else most.clip(upper=int(each)))
+    judges = images[~trained]
+    judges = judges.sample(min(MOST_JUDGES, len(judges)), random_state=seed)
+    return pd.concat([images[trained].assign(split="train"), judges.assign(split="validation")])
+
+
+def trial(data: Path, each: str, seed: int, variant: str, backbone: str, size: int) -> dict[str, Any]:
+    """Run one variant, and return what the judges say of it."""
+    name = "large_similar" if data.name in LIKE_IMAGENET else "large_dissimilar"
+    recipe = Recipe.from_name(
+        name, **{"backbone.name": backbone, "backbone.image_size": size, "refit": "none", **overrides(variant)}
+    )
+    images = divided(data, each, seed)
+    report = recipe.run(images, seed=seed, verbose=False)
+    solved, fitted = report.record["phases"]
+    return {
+        "data": data.name,
+        "backbone": backbone,
+        "size": size,
+        "each": each,
+        "seed": seed,
+        "variant": variant,
+        "images": int((images["split"] == "train").sum()),
+        "solved": solved["validation"],
+        "kept": fitted["validation"],
+        "interpolation": fitted["interpolation"],
+        "log_loss_by_interpolation": fitted["log_loss_by_interpolation"],
+        "ece_before_temperature": fitted["ece_before_temperature"],
+        "accuracy_by_epoch": [row["val_accuracy"] for row in report.history],
+        "seconds": fitted["seconds"],
+    }
+
+
+def table(trials: Iterable[dict[str, Any]]) -> str:
+    """Return the trials as a table: accuracy and log loss of the solved head, after the phase, and of what is kept."""
+    rows = [
+        f"| {one['data']} | {one['backbone']} {one['size']} px | {one['each']} | {one['seed']} | {one['variant']} "
+        f"| {one['solved']['accuracy']:.1%}, {one['solved']['log_loss']:.3f} "
+        f"| {one['accuracy_by_epoch'][0]:.1%} | {one['accuracy_by_epoch'][-1]:.1%} "
+        f"| {one['kept']['accuracy']:.1%}, {one['kept']['log_loss']:.3f} | {one['interpolation']:g} "
+        f"| {one['ece_before_temperature']:.3f} to {one['kept']['ece']:.3f} |"
+        for one in trials
+    ]
+    header = (
+        "data",
+        "backbone",
+        "images a class",
+        "seed",
+        "variant",
+        "solved head",
+        "after the first epoch",
+        "after the last",
+        "kept",
+        "share",
+        "calibration error",
+    )
+    return "\n".join([f"| {' | '.join(header)} |", f"|{'---|' * len(header)}", *rows])
+
+
+def main() -> None:
+    """Run what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--variants", nargs="*", default=[])
+    parser.add_argument("--each", nargs="+", default=["30", "all"], help="training images of a class, or all")
+    parser.add_argument("--backbone", default="MobileNetV2")
+    parser.add_argument("--image-size", type=int, default=160)
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
+    trials = [json.loads(line) for line in lines]
+    key = ("data", "backbone", "size", "each", "seed", "variant")
+    done = {tuple(one[name] for name in key) for one in trials}
+    for seed in range(options.seeds):
+        for each in options.each:
+            for data in options.data:
+                for variant in options.variants:
+                    if (data.name, options.backbone, options.image_size, each, seed, variant) in done:
+                        continue
+                    try:
+                        found = trial(data, each, seed, variant, options.backbone, options.image_size)
+                    except RequestError as error:
+                        parser.error(f"{variant}: {error}")
+                    trials.append(found)
+                    with options.log.open("a", encoding="utf-8") as log:
+                        log.write(json.dumps(found) + "\n")
+                    print(table([found]).splitlines()[-1], flush=True)
+    print(table(trials))
+
+
+if __name__ == "__main__":
+    main()
