@@ -86,9 +86,13 @@ def space(spec: RecipeSpec, plan: Plan, data: DatasetFacts) -> tuple[Dimension, 
     return tuple(dimension for dimension in found if dimension.bounds or len(dimension.values) > 1)
 
 
+# How fast a recipe runs, and not how well it learns, hangs on these.
+_OF_THE_MACHINE = ("precision", "jit_compile")
+
+
 def open_keys(spec: RecipeSpec) -> tuple[str, ...]:
-    """Return the dotted keys of all fields that a recipe leaves to `auto`."""
-    return tuple(_open(spec.to_data(), ()))
+    """Return the dotted keys of all fields that a recipe leaves to `auto`, but for those that the machine decides."""
+    return tuple(key for key in _open(spec.to_data(), ()) if key not in _OF_THE_MACHINE)
 
 
 def _open(data: Any, path: tuple[str, ...]) -> Iterator[str]:
