@@ -202,6 +202,11 @@ def _not_run(reasons: Reasons) -> str:
     return "\n".join(["## Not run", "", *lines]) if lines else ""
 
 
+def _here(reason: str) -> str:
+    """Leave out of a reason where this machine keeps its weights."""
+    return reason.replace(os.environ.get("KERAS_HOME") or str(Path.home() / ".keras"), "KERAS_HOME")
+
+
 def _missing(cells: Cells, reasons: Reasons) -> str:
     missing = [recipe for recipe in cells if not cells[recipe] and not reasons[recipe]]
     return f"Not run yet: {', '.join(missing)}." if missing else ""
@@ -236,14 +241,14 @@ def main() -> None:
             try:
                 changes = bounds(recipe, data, setting)
             except RequestError as error:
-                reasons[recipe][data.name] = " ".join(str(error).split())
+                reasons[recipe][data.name] = _here(" ".join(str(error).split()))
                 continue
             if not options.only or recipe in options.only:
                 for seed in range(setting.seeds):
                     folder = setting.folder(recipe, data, seed, bool(changes))
                     reason = run(recipe, data, seed, folder, setting.overrides | changes)
                     if reason:
-                        reasons[recipe][data.name] = reason
+                        reasons[recipe][data.name] = _here(reason)
                         break
             found = cell(recipe, data, setting, bool(changes))
             if found:
