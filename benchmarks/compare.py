@@ -135,7 +135,7 @@ def section(name: str, rounds: Rounds) -> str:
             f"{count} test images: one is {100 / count:.1f} points.",
             "",
             f"The phase of (d) took {passes} forward passes of its training and validation images. One such pass took "
-            f"{one_pass} s; ours runs it once more to have that unit, and its seconds count it.",
+            f"{one_pass} s.",
             *(["", "(d) left nothing in the store, so (d2) is only another run of it."] if unstored else []),
             "",
             f"![test accuracy against seconds](compare_{name}.svg)",

@@ -82,7 +82,7 @@ class Bench:
     @property
     def every_image(self) -> bool:
         """Whether solved heads are judged by every training image, held out in turn."""
-        return self.judged == TRAIN and not self.plan.fits
+        return self.plan.folds is not None and not self.plan.fits
 
     @property
     def taps(self) -> tuple[str, ...]:

@@ -78,14 +78,14 @@ def _judged(each: Sequence[Done], probabilities: np.ndarray, labels: np.ndarray)
         outcomes[-1],
         seconds=sum(outcome.seconds for outcome in outcomes),
         validation=dict(metrics.summary(probabilities, labels)),
-        choices={"accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes], **_kept(outcomes)},
+        choices={"accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes], **_together(outcomes)},
     )
 
 
-def _kept(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
-    """Return what is made of a phase that fits on all images: what most folds made of it, and their mean."""
+def _together(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
+    """Return what a phase computed in all folds; or what most of them made of it, and their mean, where it fits."""
     if outcomes[0].kind != "fit":
-        return {}
+        return {"features_computed": sum(outcome.choices["features_computed"] for outcome in outcomes)}
     kept = [phases.kept_of(outcome) for outcome in outcomes]
     again = sum(each.way.solved_again for each in kept) * 2 > len(kept)
     return {

@@ -9,8 +9,8 @@ from scipy.special import softmax
 from kerastune_recipes import metrics
 from kerastune_recipes.solvers.calibration import Judge
 
-# How much of the way from the weights before a phase to those after it: WiSE-FT (Wortsman et al. 2022) finds the best
-# of them anywhere, and nothing is lost by a grid this coarse, for the loss is flat there.
+# How much of the way from the weights before a phase to those after it, after WiSE-FT (Wortsman et al. 2022). A quarter
+# of it was the best where training had torn the features (benchmarks/fine_tuning.md).
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Keras's smallest probability in float32 is about 1e-38; below this one nothing is told apart.
 _SMALLEST = 1e-30

@@ -238,19 +238,17 @@ def _fit(
         bench.network.model.set_weights(before)
         probabilities, choices = earlier, {**_told(Kept(gate.BEFORE, 1.0)), "diverged": fitted.diverged}
     elif settled:
-        keep(bench, plan, before, after, settled)
+        _make(bench, plan, before, after, settled.way)
+        cool(bench, settled.temperature)
         choices = _told(settled)
     elif validation:
-        verdict = _chiefs_verdict(bench.team, _gate(bench, plan, before, after, earlier))
-        keep(bench, plan, before, after, verdict.kept)
-        probabilities, choices = (
-            verdict.probabilities,
-            {
-                **_told(verdict.kept),
-                "log_loss_by_interpolation": {str(way): loss for way, loss in verdict.log_losses.items()},
-                "ece_before_temperature": verdict.ece,
-            },
-        )
+        verdict = _gate(bench, plan, before, after, earlier)
+        probabilities = verdict.probabilities
+        choices = {
+            **_told(verdict.kept),
+            "log_loss_by_interpolation": {str(way): loss for way, loss in verdict.log_losses.items()},
+            "ece_before_temperature": verdict.ece,
+        }
     seconds = time.perf_counter() - began
     return Outcome(
         name=name,
@@ -268,14 +266,18 @@ def _fit(
 def _gate(
     bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], earlier: np.ndarray | None
 ) -> Verdict:
-    """Let held-out images judge what may be made of a phase; the network is left with any of it."""
-    candidates = {}
-    for way in _ways(plan, earlier is not None):
+    """Let held-out images judge what may be made of a phase, and make of it what they speak for."""
+    ways = _ways(plan, earlier is not None)
+    candidates = {} if earlier is None else {gate.BEFORE: earlier}
+    for way in ways:
         _make(bench, plan, before, after, way)
-        candidates[way] = predict(bench, VALIDATION)
-    if earlier is not None:
-        candidates[gate.BEFORE] = earlier
-    return gate.judge(candidates, bench.images[VALIDATION].labels)
+        # The features behind the phase are kept: a refit of the head finds those of the held-out images, too.
+        candidates[way] = by_features(bench, VALIDATION) if way.solved_again else predict(bench, VALIDATION)
+    verdict = _chiefs_verdict(bench.team, gate.judge(candidates, bench.images[VALIDATION].labels))
+    if verdict.kept.way != ways[-1]:
+        _make(bench, plan, before, after, verdict.kept.way)
+    cool(bench, verdict.kept.temperature)
+    return verdict
 
 
 def _chiefs_verdict(team: Team, verdict: Verdict) -> Verdict:
@@ -309,12 +311,6 @@ def solve_again(bench: Bench, plan: FitPlan) -> None:
     frozen = bench.frozen()
     solved = frozen.recall(plan.solve_again, bench.seed) or frozen.solve(plan.solve_again, bench.seed)
     bench.network.put_head(solved.kernel, solved.bias)
-
-
-def keep(bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], kept: Kept) -> None:
-    """Make of a phase what is kept of it."""
-    _make(bench, plan, before, after, kept.way)
-    cool(bench, kept.temperature)
 
 
 def cool(bench: Bench, temperature: float) -> None:
@@ -355,3 +351,9 @@ def predict(bench: Bench, split: str) -> np.ndarray:
     pixels = bench.images[split].pixels
     with bench.display.bar(f"predicting {split} images", len(pixels)) as tick:
         return features.predict(bench.network.core, pixels, tick, bench.team)
+
+
+def by_features(bench: Bench, split: str) -> np.ndarray:
+    """Return the same by the head alone, on the features of the network as it is."""
+    kernel, bias = bench.network.head.get_weights()
+    return solvers.probabilities(bench.frozen().features(split).rows[0], kernel, bias)

@@ -164,8 +164,8 @@ class Recipe:
                 training images is held out.
             out: Folder to write the run to, or None.
             strategy: "auto", "none", "mirrored", "multi_worker", "tpu" or a tf.distribute.Strategy. Auto takes what is
-                there: several workers, several GPUs, or one device. Under JAX
-                "auto", "none" or a keras.distribution.DataParallel.
+                there: several workers, several GPUs, or one device. Under JAX "auto", "none" or a
+                keras.distribution.DataParallel.
             seed: Of everything random.
             resume: Go on with the interrupted run in `out`.
             callbacks: Keras callbacks for the phases that fit.

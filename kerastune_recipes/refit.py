@@ -68,9 +68,9 @@ def _tell(bench: Bench, what: str) -> None:
 def _merged(judged: Outcome, refitted: Outcome) -> Outcome:
     if judged.kind == "fit":
         choices = refitted.choices | judged.choices
-    else:  # the strength is that of the head that is kept; its features were computed before
-        computed = {name: found for name, found in judged.choices.items() if name == "features_computed"}
-        choices = judged.choices | refitted.choices | computed
+    else:  # the strength is that of the head that is kept
+        computed = judged.choices["features_computed"] + refitted.choices["features_computed"]
+        choices = judged.choices | refitted.choices | {"features_computed": computed}
     return replace(
         refitted,
         seconds=judged.seconds + refitted.seconds,

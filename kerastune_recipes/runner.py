@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from kerastune_recipes import (
-    data_parallel,
     distribution,
     features,
     folds,
@@ -18,14 +17,13 @@ from kerastune_recipes import (
     phases,
     refit,
     rules,
-    solvers,
     yaml_files,
 )
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data import arrays
 from kerastune_recipes.data.samples import Dataset
-from kerastune_recipes.distribution import ALONE, Team
+from kerastune_recipes.distribution import ALONE, Team, data_parallel
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.facts import Precision
 from kerastune_recipes.folds import Judged
@@ -161,7 +159,7 @@ def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]
 def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None]) -> Judged:
     """Run all phases, and leave the network with the weights of the one that is kept, refitted where that is wanted."""
     plan, model = bench.plan, bench.network.model
-    untouched = model.get_weights()
+    untouched = model.get_weights() if plan.refit == "all" else []
     done = phases.run(bench, plan.phases, book, begin)
     outcomes = [each.outcome for each in done]
     chosen = phases.chosen(outcomes, plan.keep)
@@ -182,10 +180,7 @@ def _test(bench: Bench) -> Split | None:
     if TEST not in bench.images:
         return None
     labels = bench.images[TEST].labels
-    if bench.plan.fits:
-        return Split(phases.predict(bench, TEST), labels)
-    kernel, bias = bench.network.head.get_weights()
-    return Split(solvers.probabilities(bench.frozen().features(TEST).rows[0], kernel, bias), labels)
+    return Split(phases.predict(bench, TEST) if bench.plan.fits else phases.by_features(bench, TEST), labels)
 
 
 def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:

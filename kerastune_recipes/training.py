@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerastune_recipes import data_parallel, distribution, losses, optimizers, trainable
+from kerastune_recipes import distribution, losses, optimizers, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
-from kerastune_recipes.distribution import ALONE, Team
+from kerastune_recipes.distribution import ALONE, Team, data_parallel
 from kerastune_recipes.facts import BackboneFacts, Precision
 from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network

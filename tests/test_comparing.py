@@ -1,10 +1,12 @@
 """Comparing recipes: the same images and seeds for all, frozen work shared, finished runs not repeated."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
+from stripes import stripes
 
 from kerastune_recipes import Recipe, catalog, compare, comparing, phases
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
@@ -14,14 +16,7 @@ DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
 LAST = DEMO | {"features.taps": "last", "phases": [{"name": "head", "solve": {}}]}
 ALL = DEMO | {"features.taps": "all", "phases": [{"name": "head", "solve": {}}]}
 
-
-def stripes(count=30, size=32, seed=0):
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = random.integers(0, 200, (count, size, size, 3))
-    images[labels == 1, ::2] += 50
-    images[labels == 2, :, ::2] += 50
-    return images.astype(np.uint8), labels
+stripes = partial(stripes, contrast=50)
 
 
 @pytest.fixture

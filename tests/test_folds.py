@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from stripes import stripes
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.errors import RequestError
@@ -17,15 +18,6 @@ SOLVED = {
     **{key: QUICK[key] for key in ("backbone.name", "backbone.weights")},
     "phases": [{"name": "head", "solve": {}}],
 }
-
-
-def stripes(count=30, size=32, seed=0):
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = random.integers(0, 100, (count, size, size, 3))
-    images[labels == 1, ::2] += 150
-    images[labels == 2, :, ::2] += 150
-    return images.astype(np.uint8), labels
 
 
 def test_solved_heads_pass_every_image_once():

@@ -27,7 +27,6 @@ LAYERS = [
         "losses",
         "optimizers",
         "training",
-        "data_parallel",
         "distribution",
         "hardware",
         "metrics",

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from stripes import stripes
 
 from kerastune_recipes import Plan, Recipe
 
@@ -14,15 +15,6 @@ FITTED = {
     "phases.fine_tuning.fit.batch_size": 8,
     "keep": "last",
 }
-
-
-def stripes(count=30, size=32, seed=0):
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = random.integers(0, 100, (count, size, size, 3))
-    images[labels == 1, ::2] += 150
-    images[labels == 2, :, ::2] += 150
-    return images.astype(np.uint8), labels
 
 
 def head(report):

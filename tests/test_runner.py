@@ -1,10 +1,12 @@
 """The straight line on small data: what is run, what is kept, what the report says, how it goes on when interrupted."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
+from stripes import stripes
 
 from kerastune_recipes import Recipe, features
 from kerastune_recipes.errors import DataError, OutputError, RequestError
@@ -17,15 +19,8 @@ QUICK = {
     "phases.fine_tuning.fit.batch_size": 8,
 }
 
-
-def stripes(count=30, size=24, seed=0):
-    """Three classes that differ in their stripes; easy, and of a size that must be resized."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = random.integers(0, 100, (count, size, size, 3))
-    images[labels == 1, ::2] += 150
-    images[labels == 2, :, ::2] += 150
-    return images.astype(np.uint8), labels
+# Of a size that must be resized.
+stripes = partial(stripes, size=24)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import pytest
+from stripes import stripes
 
 from kerastune_recipes import Recipe, phases, tuning, yaml_files
 from kerastune_recipes.data.sources import open_dataset
@@ -28,14 +29,7 @@ QUICK = {
 }
 RATE, BATCH = "phases.fine_tuning.fit.learning_rate", "phases.fine_tuning.fit.batch_size"
 
-
-def stripes(count=30, size=32, seed=0):
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = random.integers(0, 200, (count, size, size, 3))
-    images[labels == 1, ::2] += 50
-    images[labels == 2, :, ::2] += 50
-    return images.astype(np.uint8), labels
+stripes = partial(stripes, contrast=50)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from kerastune_recipes import data_parallel
 from kerastune_recipes.distribution import cluster as clusters
+from kerastune_recipes.distribution import data_parallel
 from kerastune_recipes.distribution.cluster import Cluster
 from kerastune_recipes.distribution.team import ALONE, Team
 from kerastune_recipes.errors import RequestError, did_you_mean, reason

@@ -8,8 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import data_parallel
-from kerastune_recipes.distribution import local_replicas
+from kerastune_recipes.distribution import data_parallel, local_replicas
 
 BATCH = 32
 

@@ -83,14 +83,27 @@ def ports():
     return found
 
 
-def test_a_worker_that_is_there_is_not_waited_for(ports):
-    mine, other = ports
+@pytest.fixture
+def waited_for(monkeypatch):
+    """Return a function that waits for the workers at ports, and returns what it told meanwhile; it tells at once."""
+    monkeypatch.setattr(clusters, "_A_WHILE", 0.0)
+
+    def wait(ports, seconds):
+        lines = []
+        clusters.wait(Cluster(tuple(f"127.0.0.1:{port}" for port in ports), 0), seconds, lines.append)
+        return lines
+
+    return wait
+
+
+def test_a_worker_that_is_there_is_not_waited_for(ports, waited_for):
+    _, other = ports
     with closing(socket.create_server(("", other))):
-        clusters.wait(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), seconds=5)
+        assert waited_for(ports, seconds=5) == []
 
 
-def test_one_worker_waits_for_nobody(ports):
-    clusters.wait(Cluster((f"127.0.0.1:{ports[0]}",), 0), seconds=5)
+def test_one_worker_waits_for_nobody(ports, waited_for):
+    assert waited_for(ports[:1], seconds=5) == []
 
 
 def test_a_worker_that_does_not_come(ports):

@@ -4,7 +4,8 @@ import sys
 import keras
 import pytest
 
-from kerastune_recipes import data_parallel, distribution
+from kerastune_recipes import distribution
+from kerastune_recipes.distribution import data_parallel
 from kerastune_recipes.errors import RequestError
 
 TWO_DEVICES = """

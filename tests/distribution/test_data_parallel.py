@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune_recipes import data_parallel
 from kerastune_recipes.data.batches import LabelledBatches
+from kerastune_recipes.distribution import data_parallel
 
 
 def batches(count, size):
