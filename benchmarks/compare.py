@@ -1,10 +1,11 @@
 """The recipes against the code they replace: the tutorials, and features with a linear head typed by hand.
 
-    KERAS_HOME=... python benchmarks/compare.py DATA_FOLDER... [--repeats 3] [--methods a b c d]
+    KERAS_HOME=... python benchmarks/compare.py DATA_FOLDER... --log ROUNDS.jsonl [--repeats 3] [--methods a b c d]
 
 A data folder holds train/ and test/ with a folder for each class. Every method runs in a process of its own, one after
-the other, and the whole round is repeated, so that ratios are taken within a round. The tables are printed and written
-to benchmarks/compare.md, the curves to benchmarks/compare_DATA.svg.
+the other, and the whole round is repeated, so that ratios are taken within a round. Each round is one line of the log;
+those that are there already are not played again. The tables are printed and written to benchmarks/compare.md, the
+curves to benchmarks/compare_DATA.svg.
 """
 
 import argparse
@@ -132,7 +133,7 @@ def section(name: str, rounds: Rounds) -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
-            f"{count} test images: one is {100 / count:.1f} points.",
+            f"{count} test images: one is {100 / count:.1f} points. Rounds: {len(rounds)}.",
             "",
             f"The phase of (d) took {passes} forward passes of its training and validation images. One such pass took "
             f"{one_pass} s.",
@@ -145,7 +146,6 @@ def section(name: str, rounds: Rounds) -> str:
 
 def page(played: dict[str, Rounds], command: str, most_epochs: int | None) -> str:
     """Return the whole text."""
-    count = len(next(iter(played.values())))
     limited = f"**A smoke test: no phase was given more epochs than {most_epochs}.**"
     return "\n".join(
         [
@@ -154,8 +154,8 @@ def page(played: dict[str, Rounds], command: str, most_epochs: int | None) -> st
             *([limited, ""] if most_epochs else []),
             *(headline(name, rounds) for name, rounds in played.items()),
             "",
-            f"Rounds: {count}. Medians, lowest and highest in brackets; ratios and differences are taken within each "
-            f"round. {machine()}; {versions()}. Made by:",
+            "Medians, lowest and highest in brackets; ratios and differences are taken within each round. "
+            f"{machine()}; {versions()}. Made by:",
             "",
             f"    {command}",
             "",
@@ -187,10 +187,18 @@ def draw(name: str, rounds: Rounds, path: Path) -> None:
         figure.savefig(path, metadata={"Date": None})
 
 
+def _kept(log: Path | None) -> list[Figures]:
+    """Return the rounds that were played before."""
+    if log is None or not log.is_file():
+        return []
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
 def main() -> None:
-    """Measure, and write the page anew after each round."""
+    """Measure what is missing, and write the page anew after each set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--log", type=Path, help="where rounds are kept, and taken from")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit-epochs", type=int, help="at most so many in each phase; only to try the script")
@@ -206,15 +214,20 @@ def main() -> None:
     shown = [f"--repeats {options.repeats}", *([f"--methods {' '.join(methods)}"] if methods != list(METHODS) else [])]
     shown += [f"--limit-epochs {options.limit_epochs}"] if options.limit_epochs else []
     command = " ".join(["python benchmarks/compare.py", *(data.name for data in options.data), *shown])
+    kept = _kept(options.log)
     played: dict[str, Rounds] = {}
     for data in options.data:
         warm(data)
-        rounds = played.setdefault(data.name, [])
-        for seed in range(options.repeats):
+        key = {"data": data.name, "methods": methods, "limit_epochs": options.limit_epochs}
+        rounds = played.setdefault(data.name, [one["found"] for one in kept if key.items() <= one.items()])
+        for seed in range(len(rounds), options.repeats):
             rounds.append(play(data, methods, seed, options.limit_epochs))
-            draw(data.name, rounds, options.out / f"compare_{data.name}.svg")
-            text = page(played, command, options.limit_epochs)
-            (options.out / "compare.md").write_text(text, encoding="utf-8")
+            if options.log:
+                with options.log.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps({**key, "found": rounds[-1]}) + "\n")
+        draw(data.name, rounds, options.out / f"compare_{data.name}.svg")
+        text = page(played, command, options.limit_epochs)
+        (options.out / "compare.md").write_text(text, encoding="utf-8")
     print(text)
 
 

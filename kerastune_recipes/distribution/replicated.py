@@ -27,6 +27,8 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
+    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
+
     def part(self, index: int, piece: int, pieces: int) -> tuple[Any, ...]:
         """Return every `pieces`-th image of a batch, from the `piece`-th on: inputs, labels and perhaps weights."""
 
@@ -60,13 +62,15 @@ def made_here(model: keras.Model) -> keras.Model:
 def spread(model: keras.Model, *batches: Batches | None) -> tuple[Any, ...]:
     """Return what is to be compiled, fitted and fed in place of a model and its batches, so that all replicas work.
 
-    Outside a strategy with several replicas that is the model and its batches themselves.
+    Outside a strategy with several replicas the model stays itself, and without TensorFlow so do its batches.
 
     Args:
         model: Functional, inputs to probabilities (b, classes); its layers are shared.
         batches: What it is trained on, what is watched; None stays None.
     """
     strategy = strategy_in_force()
+    if strategy is None and keras.backend.backend() == "tensorflow":
+        return model, *(None if each is None else _whole(each) for each in batches)
     if strategy is None:
         return model, *batches
     replicated = Replicated(model.inputs, model.outputs)
@@ -74,12 +78,34 @@ def spread(model: keras.Model, *batches: Batches | None) -> tuple[Any, ...]:
     return replicated, *(None if each is None else _shared(strategy, each) for each in batches)
 
 
-def _shared(strategy: Any, batches: Batches) -> Any:
-    """Return each replica's share of each batch, as Keras takes it."""
+def _whole(batches: Batches) -> Any:
+    """Return batches as a data set of TensorFlow."""
+    return _dataset(lambda: map(batches.__getitem__, range(len(batches))), batches.example(), len(batches), ahead=2)
+
+
+def _dataset(each: Callable[[], Iterable[Any]], example: Any, count: int, ahead: int) -> Any:
+    """Return what is given, in its order, as a data set of TensorFlow.
+
+    Args:
+        each: Gives it all, once for each iteration.
+        example: One of it; the number of images in the others may differ.
+        count: How many there are.
+        ahead: How many are made ready while the network works.
+    """
     import tensorflow as tf
 
-    example = _weighted(batches.example())
     signature = keras.tree.map_structure(lambda one: tf.TensorSpec((None, *one.shape[1:]), one.dtype), example)
+    # There is nothing to tune, and with the thread that does it an iterator may take up to a minute to close: it waits
+    # for that thread, which may sleep through the call to end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(each, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(ahead).with_options(options)
+
+
+def _shared(strategy: Any, batches: Batches) -> Any:
+    """Return each replica's share of each batch, as Keras takes it."""
+    example = _weighted(batches.example())
 
     def shares(context: Any) -> Any:
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
@@ -88,8 +114,7 @@ def _shared(strategy: Any, batches: Batches) -> Any:
             for index in range(len(batches)):
                 yield from divided(_part(batches, index, context), replicas)
 
-        shared = tf.data.Dataset.from_generator(each, output_signature=signature)
-        return shared.apply(tf.data.experimental.assert_cardinality(len(batches) * replicas)).prefetch(replicas)
+        return _dataset(each, example, len(batches) * replicas, ahead=replicas)
 
     # Every worker divides the batches itself, rather than by tf.data's auto-sharding: that shards files or elements of
     # one order, while here every worker holds all images, shuffles them alike and takes its share of each global
