@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(RUN)/python benchmarks/demo.py
 
 test: $(VENV)/.installed-dev
-	$(RUN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(RUN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(RUN)/ruff check .

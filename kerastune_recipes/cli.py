@@ -113,11 +113,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
     evaluate.add_argument("--data", required=True, help=f"{_DATA}; its test split where it has one, else all of it")
     _add_group_by(evaluate)
+    _add_views(evaluate)
     _add_json(evaluate)
 
     predict = _command(commands, "predict", _predict, "predict the classes of images")
     predict.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMG", help="image files")
+    _add_views(predict)
     _add_json(predict)
 
     cache = _command(commands, "cache", _cache, "show or clear the cache of features and solved heads")
@@ -199,6 +201,18 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", default="auto", help="auto, none, mirrored, multi_worker or tpu (default: auto)")
     parser.add_argument(
         "--no-cache", action="store_true", help="neither take frozen work from the cache nor keep it there"
+    )
+
+
+def _add_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--views", type=int, default=1, metavar="N", help="mean over the image and N-1 more views of it (default: 1)"
+    )
+    parser.add_argument(
+        "--flip",
+        choices=("none", "horizontal"),
+        default="none",
+        help="horizontal: mirror images are views too; for images that keep their class then (default: none)",
     )
 
 
@@ -365,7 +379,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     _start_keras()
     from kerastune_recipes import evaluation, output
 
-    scores = evaluation.evaluate(output.load(options.folder), options.data, options.group_by)
+    scores = evaluation.evaluate(
+        output.load(options.folder), options.data, options.group_by, options.views, options.flip
+    )
     if options.json:
         print(json.dumps(scores))
         return
@@ -381,7 +397,7 @@ def _predict(options: argparse.Namespace) -> None:
     from kerastune_recipes import evaluation, output
 
     saved = output.load(options.folder)
-    probabilities = evaluation.predict(saved.model, options.images)
+    probabilities = evaluation.predict(saved.model, options.images, options.views, options.flip)
     rows = [
         {
             "image": str(image),

@@ -20,6 +20,7 @@ from kerastune_recipes.forecast import (
     head_parameters,
 )
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
+from kerastune_recipes.rules import RANGE_TEST_SPAN
 from kerastune_recipes.views import SMALLEST_CROP, View, views
 
 _WIDTH = 110
@@ -208,7 +209,7 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
         ("optimizer", ", ".join([name, *(f"{key} {value}" for key, value in arguments.items())]) + clip),
         (
             "schedule",
-            f"{fit.schedule}, peak {fit.learning_rate:g}, {fit.warmup_steps} steps of warmup, "
+            f"{fit.schedule}, peak {_peak(fit)}, {fit.warmup_steps} steps of warmup, "
             f"{fit.steps} steps = {cost.epochs:.3g} epochs of global batch {fit.batch_size}",
         ),
         ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
@@ -224,6 +225,11 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
             else []
         ),
     ]
+
+
+def _peak(fit: FitPlan) -> str:
+    span = f"{fit.learning_rate / RANGE_TEST_SPAN:.1g} to {fit.learning_rate * RANGE_TEST_SPAN:.1g}"
+    return f"by a range test from {span}" if fit.find_rate else f"{fit.learning_rate:g}"
 
 
 def _loss(fit: FitPlan) -> str:

@@ -1,6 +1,8 @@
 """Predicting with a trained model, and measuring it on labelled images."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,44 +13,75 @@ import numpy as np
 from kerastune_recipes import metrics
 from kerastune_recipes.data import images as pictures
 from kerastune_recipes.data.sources import open_for_evaluation
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.features import BATCH
 from kerastune_recipes.model.assemble import RESIZE
 from kerastune_recipes.output import Saved
+from kerastune_recipes.views import Flip, View, box
+from kerastune_recipes.views import views as named
 
 
-def predict(model: keras.Model, images: Any) -> np.ndarray:
-    """Predict class probabilities.
+def predict(model: keras.Model, images: Any, views: int = 1, flip: Flip = "none") -> np.ndarray:
+    """Predict class probabilities, where wanted as the mean over several views of each image.
 
     Args:
         model: Raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
         images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of any
             sizes.
+        views: Of each image, at least 1: the image itself, then random crops, always the same ones for an image. Each
+            takes a forward pass (test-time augmentation; Krizhevsky et al. 2012).
+        flip: "horizontal" has the mirror image as second view, and every other crop mirrored; for images that keep
+            their class then.
 
     Returns:
         float32 (n, classes), also for a single image.
 
     Raises:
         DataError: Images that cannot be read, all of them.
+        RequestError: `views` is no whole number of 1 or more, or `flip` is neither of the two.
     """
+    shown = _views(views, flip)
     if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
         images = [images]
     images = list(images)
     if not images:
         raise DataError("there are no images to predict; give at least one.")
-    return _probabilities(model, lambda index: _pixels(images[index]), len(images))
+    return _probabilities(model, lambda index: _pixels(images[index]), len(images), shown)
 
 
-def _probabilities(model: keras.Model, read: Callable[[int], np.ndarray], count: int) -> np.ndarray:
-    """Resize each image by the model's own layer, and pass them through the rest of it in batches.
+def _views(views: int, flip: Flip) -> tuple[View, ...]:
+    problems = []
+    if not isinstance(views, int) or views < 1:
+        problems.append(f"views: expected a whole number, 1 or more, received {views!r}; 1 is the image alone.")
+    if flip not in ("none", "horizontal"):
+        problems.append(f"flip: expected none or horizontal, received {flip!r}.")
+    if problems:
+        raise RequestError(*problems)
+    return named(views, flip)
+
+
+def _probabilities(
+    model: keras.Model, read: Callable[[int], np.ndarray], count: int, views: Sequence[View]
+) -> np.ndarray:
+    """Resize each view of each image by the model's own layer, and pass them through the rest of it in batches.
 
     A graph is traced for each size of input it meets, which takes seconds; so the rest meets one size only.
     """
     resize = model.get_layer(RESIZE)
     core = keras.Model(resize.output, model.output)
-    images = _readable(read, count)
+    images = (_shown(image, view) for image in _readable(read, count) for view in views)
     batches = iter(lambda: list(islice(images, BATCH)), [])
-    return np.concatenate([np.asarray(core.predict_on_batch(_resized(resize, batch))) for batch in batches])
+    rows = np.concatenate([np.asarray(core.predict_on_batch(_resized(resize, batch))) for batch in batches])
+    return rows.reshape(count, len(views), -1).mean(axis=1)
+
+
+def _shown(image: np.ndarray, view: View) -> np.ndarray:
+    part = box(view, blake2b(image.tobytes()).digest()) if view.crop else None
+    if part:
+        height, width = image.shape[:2]
+        left, top, right, bottom = part
+        image = image[int(top * height) : math.ceil(bottom * height), int(left * width) : math.ceil(right * width)]
+    return image[:, ::-1] if view.mirrored else image
 
 
 def _resized(resize: keras.layers.Layer, batch: list[np.ndarray]) -> np.ndarray:
@@ -74,20 +107,24 @@ def _pixels(image: Any) -> np.ndarray:
     return pictures.decode(Path(image)) if isinstance(image, str | Path) else pictures.to_rgb(image)
 
 
-def evaluate(saved: Saved, ds: Any, group_by: Any = None) -> dict[str, Any]:
+def evaluate(saved: Saved, ds: Any, group_by: Any = None, views: int = 1, flip: Flip = "none") -> dict[str, Any]:
     """Measure a trained model.
 
     Args:
         saved: The model and its classes.
         ds: Labelled images in any form a run takes; the test split where there is one, otherwise all of them.
         group_by: As for a run: where the images of a folder lie.
+        views: As for `predict`.
+        flip: As for `predict`.
 
     Returns:
         `images`, and what `metrics.summary` gives.
 
     Raises:
         DataError: The images cannot be used, or have classes the model does not know.
+        RequestError: As for `predict`.
     """
+    shown = _views(views, flip)
     samples = open_for_evaluation(ds, saved.class_names, group_by)
-    probabilities = _probabilities(saved.model, samples.read, len(samples))
+    probabilities = _probabilities(saved.model, samples.read, len(samples), shown)
     return {"images": len(samples), **metrics.summary(probabilities, samples.labels)}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kerastune_recipes import costs, trainable
+from kerastune_recipes import costs, rules, trainable
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, boundary, moving, steps_per_epoch
 
@@ -179,11 +179,13 @@ def _fit(
     trained_parameters = sum(
         layer.parameters - layer.statistics for layer in backbone.layers if layer.name in moved
     ) + (head if any(group.head and group.multiplier is not None for group in groups) else 0)
-    epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
+    per_epoch = steps_per_epoch(data.train_images, fit.batch_size)
+    epochs = fit.steps / per_epoch
+    passes = epochs + (rules.RANGE_TEST_STEPS / per_epoch if fit.find_rate else 0)
     end = boundary(plan, fit, backbone)
     # Each fold trains for as many steps, and so does the refit.
     runs = 1 + (plan.folds or int(plan.refit == "all"))
-    fresh = costs.fresh(epochs, end.share, data)
+    fresh = costs.fresh(passes, end.share, data)
     again = (1 + (plan.folds or 0)) * _one_pass(plan, data) if fit.solve_again else 0.0
     return PhaseForecast(
         name=phase.name,
@@ -202,7 +204,7 @@ def _fit(
         batch_norm=_batch_norm(backbone, moved),
         steps=fit.steps,
         epochs=epochs,
-        forward_passes=runs * (costs.behind(epochs, end.share, fit.views, data) if fit.views else fresh) + again,
+        forward_passes=runs * (costs.behind(passes, end.share, fit.views, data) if fit.views else fresh) + again,
         fresh_passes=runs * fresh + again,
         fixed_until=end.layers if fit.views else (),
         stored=end.bytes(fit.views, data) if fit.views else 0,

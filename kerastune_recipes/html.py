@@ -56,12 +56,19 @@ def render(report: Mapping[str, Any]) -> str:
         _section("Phases", _phases(report)),
         _section("Metrics", _metrics(report)),
         _section("Curves", _figure(plots.curves(report["history"]), "curves")) if report["history"] else "",
+        *(_range_test(phase) for phase in report["phases"] if "loss_by_learning_rate" in phase),
         _confusions(report),
         _section(f"Classes, least recognised first ({judged})", _classes(report, judged)),
         _section("Plan", f"<pre>{_text(report['plan_text'])}</pre>"),
         _section("Versions", _table(("", ""), ((name, version) for name, version in report["versions"].items()))),
     ]
     return _page(title, body)
+
+
+def _range_test(phase: Mapping[str, Any]) -> str:
+    rates, losses = phase["loss_by_learning_rate"]
+    figure = plots.range_test(rates, losses, phase["learning_rate"])
+    return _section(f"Range test of {_text(phase['name'])}", _figure(figure, f"range-test-{phase['name']}"))
 
 
 def render_comparison(comparison: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
 from kerastune_recipes.progress import EpochLines, Ticks
 from kerastune_recipes.solvers import Solved, Start
+from kerastune_recipes.training import Fitted
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ def _fit(
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
         validation=_scores(bench, probabilities),
-        choices=choices | _balance(plan, train.labels),
+        choices=choices | _balance(plan, train.labels) | _found_rate(fitted),
         rows=fitted.rows,
     ), probabilities
 
@@ -339,6 +340,14 @@ def _balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:
         return {}
     counts = np.bincount(labels)
     return {"class_balance": plan.class_balance, "imbalance": float(counts.max() / counts.min())}
+
+
+def _found_rate(fitted: Fitted) -> dict[str, Any]:
+    """Return the peak learning rate and what spoke for it, where a range test found it."""
+    test = fitted.range_test
+    if test is None:
+        return {}
+    return {"learning_rate": test.learning_rate, "loss_by_learning_rate": [list(test.rates), list(test.losses)]}
 
 
 def _scores(bench: Bench, probabilities: np.ndarray) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class FitPlan(Record):
 
     Args:
         batch_norm_momentum: Of BatchNormalization that is trained or begins afresh; none where all of it is frozen.
+        find_rate: Whether a range test just before the phase replaces the learning rate, around which it searches.
         steps: Optimizer updates in all.
         warmup_steps: Of these, updates of linear warmup.
         views: Augmented views of each image that the fixed part at the front is computed for, once; none where
@@ -100,6 +101,7 @@ class FitPlan(Record):
     batch_norm_momentum: Share | None = None
     optimizer: OptimizerSpec
     learning_rate: Positive
+    find_rate: bool = False
     schedule: Literal["cosine", "constant"]
     steps: Annotated[int, Field(ge=1)]
     warmup_steps: Annotated[int, Field(ge=0)]
@@ -384,7 +386,7 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         steps = rules.epochs(per_epoch) * per_epoch
     else:
         steps = durations.parse(spec.duration).steps(per_epoch, whole=rules.epochs(per_epoch) * per_epoch)
-    if spec.learning_rate == "auto":
+    if isinstance(spec.learning_rate, str):
         rate = rules.learning_rate(spec.optimizer.name, batch, pretrained)
     else:
         rate = spec.learning_rate
@@ -404,6 +406,7 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         batch_norm_momentum=momentum,
         optimizer=spec.optimizer,
         learning_rate=rate,
+        find_rate=spec.learning_rate == "find",
         schedule=spec.schedule.name,
         steps=max(1, steps),
         warmup_steps=durations.parse(spec.schedule.warmup).steps(per_epoch, whole=max(1, steps)),

@@ -57,6 +57,25 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def range_test(rates: Sequence[float], losses: Sequence[float], learning_rate: float) -> Figure:
+    """Draw the loss that a range test saw against the learning rate, and the peak rate that was taken.
+
+    Args:
+        rates: Rising.
+        losses: One for each.
+        learning_rate: The peak.
+    """
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=_ORANGE)
+    axes.axvline(learning_rate, color=_BLUE, linestyle="--", label=f"peak: {learning_rate:.2g}")
+    axes.set_xscale("log")
+    axes.set(xlabel="learning rate", ylabel="loss, smoothed")
+    axes.legend(frameon=False, labelcolor=INK)
+    _in_ink(axes)
+    return figure
+
+
 def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Draw which share of each class was taken for which.
 

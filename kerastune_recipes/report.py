@@ -20,6 +20,7 @@ from kerastune_recipes.errors import OutputError, listed
 from kerastune_recipes.facts import BackboneFacts, HardwareFacts
 from kerastune_recipes.journal import Outcome
 from kerastune_recipes.plan import Plan
+from kerastune_recipes.views import Flip
 
 _PACKAGES = ("kerastune-recipes", "keras", "tensorflow", "scikit-learn", "numpy")
 _HISTORY = ("phase", "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -149,24 +150,27 @@ class Report:
         """How many images a model has learnt from that was refitted."""
         return self.record["data"]["train"] + self.record["data"]["validation"]
 
-    def predict(self, images: Any) -> np.ndarray:
-        """Predict class probabilities.
+    def predict(self, images: Any, views: int = 1, flip: Flip = "none") -> np.ndarray:
+        """Predict class probabilities, where wanted as the mean over several views of each image.
 
         Args:
             images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of
                 any sizes.
+            views: Of each image: itself, then random crops of it.
+            flip: "horizontal" makes the mirror image the second view, and mirrors every other crop.
 
         Returns:
             float32 (n, classes), also for a single image.
 
         Raises:
             DataError: An image cannot be read.
+            RequestError: `views` is no whole number of 1 or more, or `flip` is neither of the two.
 
         Example:
             >>> report.class_names[report.predict("photos/new.jpg")[0].argmax()]
             'ants'
         """
-        return evaluation.predict(self.model, images)
+        return evaluation.predict(self.model, images, views, flip)
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML file."""
@@ -254,9 +258,10 @@ def _of_fit(phase: Mapping[str, Any]) -> str:
         kept = "; the head solved again behind it"
     else:
         kept = ""
+    found = f"; peak learning rate {phase['learning_rate']:g} by a range test" if "learning_rate" in phase else ""
     if "class_balance" in phase:
-        return f"{kept}; classes {balance(phase['class_balance'], phase['imbalance'])}"
-    return kept
+        return f"{kept}{found}; classes {balance(phase['class_balance'], phase['imbalance'])}"
+    return kept + found
 
 
 def _phase(outcome: Outcome) -> dict[str, Any]:

@@ -60,6 +60,13 @@ FINE_TUNING_RATES = {"sgd": 3e-3, "adagrad": 3e-3, "rmsprop": 1e-5, "adam": 1e-5
 SCRATCH_RATES = {"sgd": 1.25e-2, "adagrad": 1e-3, "rmsprop": 1e-3, "adam": 1e-3, "adamw": 1e-3}
 REFERENCE_BATCH = 32
 
+# A range test raises the rate over so many steps, from this much below the phase's own to as much above. It ends when
+# the smoothed loss has risen by END nats; where it first had by RISE, training breaks, and this share of that rate is
+# the peak.
+RANGE_TEST_STEPS, RANGE_TEST_SPAN = 100, 300.0
+RANGE_TEST_RISE, RANGE_TEST_END = 0.5, 2.0
+RANGE_TEST_SHARE = 0.1
+
 # 10 epochs of batch 32 at 1,200 images (380 steps) beat every tool in field trials on photos; fewer images need more
 # passes, more images fewer. BiT-HyperRule's 500 steps are of batch 512: a hundred epochs and more at that size.
 STEPS = 400

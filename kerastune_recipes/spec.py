@@ -253,7 +253,7 @@ class FitSpec(Record):
             those in trained layers learn and update their statistics.
         batch_norm_momentum: With which the statistics of trained BatchNormalization follow the images, 0 to below 1.
         optimizer: Which, with its arguments.
-        learning_rate: Peak learning rate at multiplier 1.
+        learning_rate: Peak learning rate at multiplier 1; "find" takes it from a range test just before the phase.
         schedule: Its course.
         duration: How long, such as "10 epochs" or "500 steps".
         batch_size: Global batch size, images.
@@ -278,7 +278,7 @@ class FitSpec(Record):
     batch_norm: Literal["frozen", "trained"] = "frozen"
     batch_norm_momentum: Share | Auto = "auto"
     optimizer: OptimizerSpec = OptimizerSpec()
-    learning_rate: Positive | Auto = "auto"
+    learning_rate: Positive | Literal["find"] | Auto = "auto"
     schedule: ScheduleSpec = ScheduleSpec()
     duration: Annotated[DurationText, AfterValidator(_longer_than_nothing)] | Auto = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Auto = "auto"

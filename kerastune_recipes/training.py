@@ -5,11 +5,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, losses, optimizers, trainable
+from kerastune_recipes import distribution, losses, optimizers, rate_finder, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
@@ -19,7 +20,9 @@ from kerastune_recipes.model import boundary
 from kerastune_recipes.model.assemble import Network
 from kerastune_recipes.model.freeze import batch_norms, freeze, still_dropout
 from kerastune_recipes.model.reinitialize import reinitialize
+from kerastune_recipes.optimizers import Course
 from kerastune_recipes.plan import FitPlan, steps_per_epoch
+from kerastune_recipes.rate_finder import RangeTest
 
 Labelled = tuple[Rows, np.ndarray]
 Batches = LabelledBatches | LabelledViews
@@ -35,6 +38,7 @@ class Fitted:
         trainable_parameters: Weights that were trained.
         frozen_parameters: All others.
         diverged: What happened and what to do, in words, where the loss became no number; then training has stopped.
+        range_test: What spoke for the peak learning rate, where it was to be found.
     """
 
     rows: tuple[dict[str, float], ...]
@@ -42,6 +46,7 @@ class Fitted:
     trainable_parameters: int
     frozen_parameters: int
     diverged: str = ""
+    range_test: RangeTest | None = None
 
 
 def fit(
@@ -97,7 +102,6 @@ def fit(
         *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
     )
     held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
-    recorder = _Recorder(optimizers.schedule(plan), backup)
     norms = distribution.synchronized(batch_norms(network.backbone))
     with still_dropout(network.backbone, groups), losses.pulled(network, plan.l2_sp, fresh), norms:
         model = network.core
@@ -106,29 +110,40 @@ def fit(
         # Behind the frozen part too: there every image is passed through it, and drawn only afterwards.
         batches.balance(plan.class_balance, train[1])
         model, fed, watched = distribution.spread(model, batches, held)
-        model.compile(
-            optimizer=optimizers.build(plan, multipliers, precision),
-            loss=losses.build(plan),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-            jit_compile="auto" if jit_compile is None else jit_compile,
-            auto_scale_loss=False,  # done by the plan
-        )
-        model.fit(
-            data_parallel.even(fed),
-            validation_data=data_parallel.even(watched),
-            epochs=-(-plan.steps // per_epoch),
-            verbose=0,
-            # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
-            shuffle=False,
-            # The checkpoint is restored first, so that the others see how far the phase had come.
-            callbacks=[*_backup(backup), _Course(batches), recorder, _StopAt(plan.steps), *callbacks],
-        )
+
+        def train_by(
+            course: Course, steps: int, callbacks: Sequence[keras.callbacks.Callback], watched: Any = None
+        ) -> None:
+            model.compile(
+                optimizer=optimizers.build(plan, multipliers, precision, course),
+                loss=losses.build(plan),
+                metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+                jit_compile="auto" if jit_compile is None else jit_compile,
+                auto_scale_loss=False,  # done by the plan
+            )
+            model.fit(
+                data_parallel.even(fed),
+                validation_data=data_parallel.even(watched),
+                epochs=-(-steps // per_epoch),
+                verbose=0,
+                # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
+                shuffle=False,
+                callbacks=[*callbacks, _Course(batches), _StopAt(steps)],
+            )
+
+        range_test = rate_finder.find(model, plan, train_by) if plan.find_rate else None
+        if range_test:
+            plan = plan.model_copy(update={"learning_rate": range_test.learning_rate})
+        recorder = _Recorder(optimizers.schedule(plan), backup)
+        # The checkpoint is restored first, so that the others see how far the phase had come.
+        train_by(optimizers.schedule, plan.steps, [*_backup(backup), recorder, *callbacks], watched)
     return Fitted(
         rows=tuple(recorder.rows),
         steps=recorder.step,
         trainable_parameters=_count(network.core.trainable_weights),
         frozen_parameters=_count(network.core.non_trainable_weights),
         diverged=_diverged(phase, plan, recorder.rows),
+        range_test=range_test,
     )
 
 

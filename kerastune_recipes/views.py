@@ -10,6 +10,7 @@ import numpy as np
 SMALLEST_CROP = 0.5
 MOST_STRETCHED = 4 / 3
 
+Flip = Literal["none", "horizontal"]
 # Left, top, right and bottom edge as shares of width and height.
 Box = tuple[float, float, float, float]
 
@@ -36,7 +37,7 @@ class View:
 WHOLE = View()
 
 
-def views(count: int, flip: Literal["none", "horizontal"]) -> tuple[View, ...]:
+def views(count: int, flip: Flip) -> tuple[View, ...]:
     """Return what `views: COUNT` stands for: the image, its mirror image, then crops, every other one mirrored.
 
     Args:

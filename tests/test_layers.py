@@ -26,6 +26,7 @@ LAYERS = [
         "solvers",
         "losses",
         "optimizers",
+        "rate_finder",
         "training",
         "distribution",
         "hardware",

@@ -80,7 +80,10 @@ def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Netw
     size = plan.backbone.image_size
     raw = keras.Input((None, None, 3), name="image")
     # Antialiased as Pillow resizes, so that a raw photo and one resized by the input pipeline give the same answer.
-    resized = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name=RESIZE)(raw)
+    resize = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name=RESIZE)
+    # By default it is called for training, and all layers behind it follow where nothing is said: `model(images)` would
+    # then move the statistics of BatchNormalization (keras-team/keras#23166).
+    resized = resize(raw, training=False)
     members: list[Member] = []
     pooled: list[keras.KerasTensor] = []
     for stated, taps, each, network in zip(*_stated(plan), (facts, *facts.companions), pretrained, strict=True):

@@ -35,6 +35,16 @@ def test_resizing_within_the_model_is_that_of_the_input_pipeline(assembled, pict
     assert np.abs(np.array(resized)[0] - images.resize(photo, 32)).max() <= 1.0
 
 
+def test_calling_the_model_is_predicting(assembled):
+    """Not training, as the resizing layer would have it: that moved the statistics of BatchNormalization."""
+    _, _, network = assembled()
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
+    before = network.model.get_weights()
+    np.testing.assert_allclose(network.model(images), network.model.predict(images, verbose=0), atol=1e-5)
+    for one, other in zip(before, network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_features_of_an_ensemble_stand_side_by_side(pictures):
     demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
     recipe = Recipe.from_name("features_ensemble", **demo, ensemble=[{"name": "VGG16", "weights": "none"}])
