@@ -35,6 +35,8 @@ KEYS = {
     "head_rate": f"{FIT}trainable",
     "head": "phases.feature_extraction.solve.head",
     "taps": "features.taps",
+    "views": "features.views",
+    "layers": f"{FIT}trainable",
 }
 # Sets whose images keep their class when mirrored; the others are fine-tuned by the recipe for dissimilar images.
 LIKE_IMAGENET = ("hymenoptera", "cifar10")
@@ -50,8 +52,10 @@ def overrides(variant: str) -> dict[str, Any]:
         match key:
             case "epochs":
                 changes[KEYS[key]] = f"{value} epochs"
-            case "batch_size":
+            case "batch_size" | "views":
                 changes[KEYS[key]] = int(value)
+            case "layers":
+                changes[KEYS[key]] = [["head", 1.0], [f"backbone/{value}", 1.0], ["backbone", "frozen"]]
             case "head_rate":
                 changes[KEYS[key]] = [["head", number], ["backbone", 1.0]]
             case _:
@@ -94,6 +98,8 @@ def trial(data: Path, each: str, seed: int, variant: str, backbone: str, size: i
         "log_loss_by_interpolation": fitted["log_loss_by_interpolation"],
         "ece_before_temperature": fitted["ece_before_temperature"],
         "accuracy_by_epoch": [row["val_accuracy"] for row in report.history],
+        "log_loss_by_epoch": [row["val_loss"] for row in report.history],
+        "learning_rate": fitted.get("learning_rate"),
         "seconds": fitted["seconds"],
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from kerastune_recipes import sizes
+from kerastune_recipes import rules, sizes
 from kerastune_recipes.data import memory
 from kerastune_recipes.errors import listed
 from kerastune_recipes.facts import BackboneFacts, Convention, DatasetFacts, Scaling, SourceFacts
@@ -20,7 +20,6 @@ from kerastune_recipes.forecast import (
     head_parameters,
 )
 from kerastune_recipes.plan import FitPlan, PhasePlan, Plan, SolvePlan
-from kerastune_recipes.rules import RANGE_TEST_SPAN
 from kerastune_recipes.views import SMALLEST_CROP, View, views
 
 _WIDTH = 110
@@ -228,8 +227,13 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
 
 
 def _peak(fit: FitPlan) -> str:
-    span = f"{fit.learning_rate / RANGE_TEST_SPAN:.1g} to {fit.learning_rate * RANGE_TEST_SPAN:.1g}"
-    return f"by a range test from {span}" if fit.find_rate else f"{fit.learning_rate:g}"
+    if fit.find_rate:
+        low, high = fit.learning_rate / rules.RANGE_TEST_SPAN, fit.learning_rate * rules.RANGE_TEST_SPAN
+        return f"by a range test from {low:.1g} to {high:.1g}"
+    name, batch = fit.optimizer.name, fit.batch_size
+    of_rules = [rules.learning_rate(name, batch, pretrained) for pretrained in (True, False)]
+    scaled = batch != rules.REFERENCE_BATCH and rules.scales(name) and fit.learning_rate in of_rules
+    return f"{fit.learning_rate:g}{' in proportion to the batch' if scaled else ''}"
 
 
 def _loss(fit: FitPlan) -> str:

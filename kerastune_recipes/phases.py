@@ -1,7 +1,7 @@
 """The phases of a plan, run one after the other."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ import numpy as np
 
 from kerastune_recipes import features, gate, metrics, solvers, training
 from kerastune_recipes.bench import Bench
-from kerastune_recipes.distribution import Team
+from kerastune_recipes.data.batches import LabelledBatches
+from kerastune_recipes.distribution import Team, strategy_in_force
 from kerastune_recipes.errors import DataError, WorkError
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
 from kerastune_recipes.gate import Kept, Verdict, Way
 from kerastune_recipes.journal import Journal, Outcome
+from kerastune_recipes.model.batch_statistics import reestimate
+from kerastune_recipes.model.freeze import batch_norms
 from kerastune_recipes.plan import FitPlan, PhasePlan, SolvePlan
 from kerastune_recipes.progress import EpochLines, Ticks
 from kerastune_recipes.solvers import Solved, Start
@@ -291,19 +294,38 @@ def _chiefs_verdict(team: Team, verdict: Verdict) -> Verdict:
 def _ways(plan: FitPlan, has_before: bool) -> list[Way]:
     """Return what may be made of a phase, besides nothing.
 
-    Between fresh weights and others there is no model, and between statistics of BatchNormalization none that are those
-    of the activations there.
+    Between fresh weights and others there is no model. Between statistics of BatchNormalization there are none that are
+    those of the activations there; one device takes them anew.
     """
-    whole = not has_before or plan.batch_norm_momentum is not None or plan.reinitialize
+    several = plan.batch_norm_momentum is not None and strategy_in_force() is not None
+    whole = not has_before or plan.reinitialize or several
     ways = [gate.AFTER] if whole else [Way(share) for share in gate.SHARES[1:]]
     return ways + ([gate.SOLVED_AGAIN] if plan.solve_again else [])
 
 
 def _make(bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], way: Way) -> None:
     bench.network.model.set_weights(gate.between(before, after, way.share))
+    if 0 < way.share < 1 and plan.batch_norm_momentum is not None:
+        _reestimate(bench, plan)
     bench.weights_moved()
     if way.solved_again:
         solve_again(bench, plan)
+
+
+def _reestimate(bench: Bench, plan: FitPlan) -> None:
+    """Take the statistics of BatchNormalization that was trained anew, on the training images."""
+    images, norms = bench.images[TRAIN], [norm for norm in batch_norms(bench.network.backbone) if norm.trainable]
+    batches = LabelledBatches(images.pixels, images.labels, bench.network.head.units, plan.batch_size, seed=bench.seed)
+    # The last one may be too small to have statistics.
+    whole = max(1, len(images.labels) // plan.batch_size)
+    with bench.display.bar("statistics of BatchNormalization", whole) as tick:
+        reestimate(bench.network.core, norms, _ticking((batches[index][0] for index in range(whole)), tick))
+
+
+def _ticking(batches: Iterable[np.ndarray], tick: Callable[[int], None]) -> Iterator[np.ndarray]:
+    for done, batch in enumerate(batches):
+        tick(done)
+        yield batch
 
 
 def solve_again(bench: Bench, plan: FitPlan) -> None:

@@ -26,7 +26,9 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
     _tell(bench, f"the head of {outcomes[chosen].name}")
     began, phase, judged = time.perf_counter(), bench.plan.phases[chosen], outcomes[chosen]
     if phase.solve:
-        refitted = _merged(judged, phases.solve(bench, phase.name, phase.solve)[0])
+        # Its strength has been chosen; only the calibration is made anew.
+        plan = phase.solve.model_copy(update={"strengths": (judged.choices["strength"],)})
+        refitted = _merged(judged, phases.solve(bench, phase.name, plan)[0])
     else:
         assert phase.fit is not None  # a phase is one or the other
         phases.solve_again(bench, phase.fit)
@@ -68,9 +70,12 @@ def _tell(bench: Bench, what: str) -> None:
 def _merged(judged: Outcome, refitted: Outcome) -> Outcome:
     if judged.kind == "fit":
         choices = refitted.choices | judged.choices
-    else:  # the strength is that of the head that is kept
+    else:
         computed = judged.choices["features_computed"] + refitted.choices["features_computed"]
         choices = judged.choices | refitted.choices | {"features_computed": computed}
+        # Of a head whose strength was known before the refit.
+        if len(choices["log_loss_by_strength"]) == 1:
+            choices["log_loss_by_strength"] = judged.choices.get("log_loss_by_strength", {})
     return replace(
         refitted,
         seconds=judged.seconds + refitted.seconds,

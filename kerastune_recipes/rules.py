@@ -122,11 +122,16 @@ def learning_rate(optimizer: str, batch: int, pretrained: bool) -> float:
 
     Args:
         optimizer: Its field name, such as "sgd".
-        batch: Global batch size, images; plain SGD's rate is scaled linearly with it.
+        batch: Global batch size, images; a rate that `scales` is in proportion to it.
         pretrained: False when training starts from random weights.
     """
     rate = (FINE_TUNING_RATES if pretrained else SCRATCH_RATES)[optimizer]
-    return rate * batch / REFERENCE_BATCH if optimizer == "sgd" else rate
+    return rate * batch / REFERENCE_BATCH if scales(optimizer) else rate
+
+
+def scales(optimizer: str) -> bool:
+    """Return whether an optimizer's rate follows the global batch (Goyal et al. 2017): plain SGD's does."""
+    return optimizer == "sgd"
 
 
 def epochs(steps_per_epoch: int) -> int:

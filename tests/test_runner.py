@@ -332,3 +332,12 @@ def test_a_flatten_head_is_told_by_image_size():
     heads = {size: (size // 8 * (size // 8) * 160 + 1) * 3 for size in (32, 160, 224)}
     shown = "; ".join(f"at {size}: {parameters:,}" for size, parameters in heads.items())
     assert f"{shown}; avg or max pooling would need 483 at any size" in " ".join(text.split())
+
+
+def test_between_trained_statistics_they_are_taken_anew():
+    fit = {"trainable": [["head", 1.0], ["backbone", 1.0]], "batch_norm": "trained"}
+    changes = {f"phases.fine_tuning.fit.{key}": value for key, value in fit.items()}
+    report = Recipe.from_name("small_similar", **QUICK, **changes).run(stripes(), verbose=False)
+    losses = report.record["phases"][1]["log_loss_by_interpolation"]
+    assert list(losses) == ["0", "0.25", "0.5", "0.75", "1", "1, head solved again"]
+    assert np.isfinite(list(losses.values())).all()

@@ -1,6 +1,6 @@
 """Where the work runs: on one device, on several of one machine, on several machines."""
 
-from kerastune_recipes.distribution.replicated import made_here, spread, synchronized
+from kerastune_recipes.distribution.replicated import made_here, spread, strategy_in_force, synchronized
 from kerastune_recipes.distribution.strategies import (
     STRATEGIES,
     check_alone,
@@ -25,6 +25,7 @@ __all__ = [
     "reports",
     "scope",
     "spread",
+    "strategy_in_force",
     "synchronized",
     "team_of",
 ]
