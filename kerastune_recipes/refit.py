@@ -72,10 +72,9 @@ def _merged(judged: Outcome, refitted: Outcome) -> Outcome:
         choices = refitted.choices | judged.choices
     else:
         computed = judged.choices["features_computed"] + refitted.choices["features_computed"]
-        choices = judged.choices | refitted.choices | {"features_computed": computed}
-        # Of a head whose strength was known before the refit.
-        if len(choices["log_loss_by_strength"]) == 1:
-            choices["log_loss_by_strength"] = judged.choices.get("log_loss_by_strength", {})
+        # What the head is, and not what it was chosen by.
+        anew = {key: refitted.choices[key] for key in ("temperature", "tap") if key in refitted.choices}
+        choices = refitted.choices | judged.choices | anew | {"features_computed": computed}
     return replace(
         refitted,
         seconds=judged.seconds + refitted.seconds,

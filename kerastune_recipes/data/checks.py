@@ -89,10 +89,26 @@ def class_agreement(split: str, names: Sequence[str], classes: Sequence[str], co
     absent = [name for name in classes if name not in set(names)]
     if complete and absent:
         problems.append(
-            f"classes that are missing from {split}: {listed(absent)}; add them to {split} (a class folder may be "
-            "empty there) or remove them from train."
+            f"classes that are missing from {split}: {listed(absent)}; add them to {split}"
+            f"{' (a class folder may be empty there)' if split == 'test' else ''} or remove them from train."
         )
     return problems
+
+
+def held_out_counts(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
+    """Phases are judged by images of every class.
+
+    Args:
+        counts: Validation images of each class.
+        class_names: One per class.
+    """
+    missing = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
+    if not missing or not sum(counts):  # that there are none at all is told elsewhere
+        return []
+    return [
+        f"classes without a validation image: {listed(missing)}; what is kept is chosen by these images, so add some, "
+        "or leave validation out, and a fifth of the training images is held out, some of every class."
+    ]
 
 
 def empty_split(split: str, images: int) -> list[str]:

@@ -69,3 +69,10 @@ def test_unreadable_images_are_all_named(count, reasons):
     problems = checks.unreadable({index: f"{name} is torn" for index, name in enumerate(names)}, names)
     assert len(problems) == reasons
     assert all(name in "\n".join(problems) for name in names)
+
+
+def test_validation_images_are_of_every_class():
+    assert checks.held_out_counts((1, 2), ("a", "b")) == []
+    (problem,) = checks.held_out_counts((1, 0, 0), ("a", "b", "c"))
+    assert problem.startswith("classes without a validation image: b, c; what is kept is chosen by these images")
+    assert "leave validation out" in problem

@@ -214,3 +214,9 @@ def test_files_and_arrays_need_neither_tensorflow_nor_keras(tmp_path, fill):
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'pandas')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_validation_without_every_class_is_refused():
+    images, labels = np.zeros((6, 8, 8, 3), np.uint8), np.array([0, 1, 2, 0, 1, 2])
+    with pytest.raises(DataError, match="classes without a validation image: 2; .* leave validation out"):
+        open_dataset({"train": (images, labels), "validation": (images[:2], labels[:2])})
