@@ -230,7 +230,6 @@ def _fit(
             backup=epochs,
             progress=tick,
             team=bench.team,
-            before=_to_beat(bench, earlier),
         )
     bench.weights_moved()
     after = bench.network.model.get_weights()
@@ -263,7 +262,7 @@ def _fit(
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
         validation=_scores(bench, probabilities),
-        choices=choices | _balance(plan, train.labels) | _found_rate(fitted) | _given_up(fitted),
+        choices=choices | _balance(plan, train.labels) | _found_rate(fitted),
         rows=fitted.rows,
     ), probabilities
 
@@ -371,17 +370,6 @@ def _found_rate(fitted: Fitted) -> dict[str, Any]:
     if test is None:
         return {}
     return {"learning_rate": test.learning_rate, "loss_by_learning_rate": [list(test.rates), list(test.losses)]}
-
-
-def _to_beat(bench: Bench, earlier: np.ndarray | None) -> float | None:
-    """Return the held-out log loss of the model before a phase, where the phase may be undone."""
-    if earlier is None or VALIDATION not in bench.images:
-        return None
-    return metrics.log_loss(earlier, bench.images[VALIDATION].labels)
-
-
-def _given_up(fitted: Fitted) -> dict[str, Any]:
-    return {"stopped_early": True} if fitted.hopeless else {}
 
 
 def _scores(bench: Bench, probabilities: np.ndarray) -> dict[str, Any]:

@@ -258,8 +258,6 @@ def _of_fit(phase: Mapping[str, Any]) -> str:
         kept = "; the head solved again behind it"
     else:
         kept = ""
-    if phase.get("stopped_early"):
-        kept += f"; stopped after {phase['steps']} steps, for it was not going to win any more"
     found = f"; peak learning rate {phase['learning_rate']:g} by a range test" if "learning_rate" in phase else ""
     if "class_balance" in phase:
         return f"{kept}{found}; classes {balance(phase['class_balance'], phase['imbalance'])}"

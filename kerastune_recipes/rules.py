@@ -1,6 +1,5 @@
 """What `auto` means: pure rules from facts to values, each number with its source."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts, HardwareFacts, Precision
@@ -67,11 +66,6 @@ REFERENCE_BATCH = 32
 RANGE_TEST_STEPS, RANGE_TEST_SPAN = 100, 300.0
 RANGE_TEST_RISE, RANGE_TEST_END = 0.5, 2.0
 RANGE_TEST_SHARE = 0.1
-
-# A phase ends before its time where, from this share of its steps on and after some epochs, the held-out log loss is so
-# many times that of the model before it. Phases that won in the end were up to 2.2 times above it after the first
-# epoch, and at most 1.4 times at half-time (benchmarks/fine_tuning.md).
-HOPELESS_FROM, HOPELESS_EPOCHS, HOPELESS = 0.5, 4, 2.0
 
 # 10 epochs of batch 32 at 1,200 images (380 steps) beat every tool in field trials on photos; fewer images need more
 # passes, more images fewer. BiT-HyperRule's 500 steps are of batch 512: a hundred epochs and more at that size.
@@ -143,17 +137,6 @@ def scales(optimizer: str) -> bool:
 def epochs(steps_per_epoch: int) -> int:
     """Return how many passes over the training images a phase makes."""
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS / steps_per_epoch)))
-
-
-def hopeless(losses: Sequence[float], done: float, before: float) -> bool:
-    """Return whether a phase is not going to win any more.
-
-    Args:
-        losses: Held-out log loss after each of its epochs, nats, at least one.
-        done: Share of its steps.
-        before: Held-out log loss of the model before it.
-    """
-    return done >= HOPELESS_FROM and len(losses) >= HOPELESS_EPOCHS and losses[-1] > HOPELESS * before
 
 
 def batch_norm_momentum(steps_per_epoch: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import distribution, losses, optimizers, rate_finder, rules, trainable
+from kerastune_recipes import distribution, losses, optimizers, rate_finder, trainable
 from kerastune_recipes.data import augmentation
 from kerastune_recipes.data.batches import LabelledBatches, LabelledViews
 from kerastune_recipes.data.spool import Rows
@@ -39,7 +39,6 @@ class Fitted:
         frozen_parameters: All others.
         diverged: What happened and what to do, in words, where the loss became no number; then training has stopped.
         range_test: What spoke for the peak learning rate, where it was to be found.
-        hopeless: Whether it ended before its time, because it was not going to win any more.
     """
 
     rows: tuple[dict[str, float], ...]
@@ -48,7 +47,6 @@ class Fitted:
     frozen_parameters: int
     diverged: str = ""
     range_test: RangeTest | None = None
-    hopeless: bool = False
 
 
 def fit(
@@ -65,7 +63,6 @@ def fit(
     backup: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
     team: Team = ALONE,
-    before: float | None = None,
 ) -> Fitted:
     """Train the layers that a phase names.
 
@@ -88,8 +85,6 @@ def fit(
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
         progress: Told how many of the `passes` before the training are done.
         team: Who shares the work; all that is given is the same for all of them.
-        before: Log loss of the model before the phase on the validation images, nats; None where the phase is to go to
-            its end whatever comes.
 
     Raises:
         WorkError: The disk has no room for the views.
@@ -141,8 +136,7 @@ def fit(
             plan = plan.model_copy(update={"learning_rate": range_test.learning_rate})
         recorder = _Recorder(optimizers.schedule(plan), backup)
         # The checkpoint is restored first, so that the others see how far the phase had come.
-        gives_up = [] if before is None or not _in_nats(plan) else [_GivesUp(recorder, plan.steps, before)]
-        train_by(optimizers.schedule, plan.steps, [*_backup(backup), recorder, *gives_up, *callbacks], watched)
+        train_by(optimizers.schedule, plan.steps, [*_backup(backup), recorder, *callbacks], watched)
     return Fitted(
         rows=tuple(recorder.rows),
         steps=recorder.step,
@@ -150,13 +144,7 @@ def fit(
         frozen_parameters=_count(network.core.non_trainable_weights),
         diverged=_diverged(phase, plan, recorder.rows),
         range_test=range_test,
-        hopeless=any(each.hopeless for each in gives_up),
     )
-
-
-def _in_nats(plan: FitPlan) -> bool:
-    """Return whether the validation loss that Keras tells is the log loss."""
-    return plan.loss.name == "crossentropy" and not plan.label_smoothing and plan.l2_sp is None
 
 
 def _diverged(phase: str, plan: FitPlan, rows: Sequence[dict[str, float]]) -> str:
@@ -256,24 +244,6 @@ class _Recorder(keras.callbacks.Callback):
         if self.file:
             self.file.write_text(json.dumps(self.rows))
         if not np.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
-class _GivesUp(keras.callbacks.Callback):
-    """Ends a phase that is not going to win any more."""
-
-    def __init__(self, recorder: _Recorder, steps: int, before: float):
-        super().__init__()
-        self.recorder = recorder
-        self.steps = steps
-        self.before = before
-        self.hopeless = False
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        losses = [row["val_loss"] for row in self.recorder.rows]
-        done = self.recorder.step / self.steps
-        self.hopeless = done < 1 and rules.hopeless(losses, done, self.before)
-        if self.hopeless:
             self.model.stop_training = True
 
 

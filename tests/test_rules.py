@@ -102,11 +102,3 @@ def test_16_bits_where_the_hardware_multiplies_them(hardware, precision):
 )
 def test_steps_are_compiled_where_keras_would(hardware, compiled):
     assert rules.jit_compile(hardware) is compiled
-
-
-def test_a_phase_is_given_up_at_half_time_where_it_is_far_behind():
-    far = [3.0, 3.0, 3.0, 2.1]
-    assert rules.hopeless(far, done=0.5, before=1.0)
-    assert not rules.hopeless(far, done=0.4, before=1.0)
-    assert not rules.hopeless(far[1:], done=0.9, before=1.0)  # three epochs only
-    assert not rules.hopeless([3.0, 3.0, 3.0, 1.9], done=0.5, before=1.0)

@@ -396,19 +396,3 @@ def test_steps_are_compiled_where_that_is_asked_for(compiled, assembled, fit_pla
     run(network, facts, fit_plan(steps=1), pictures, jit_compile=compiled)
     # Left to itself, Keras does so off the processor only.
     assert network.core.jit_compile is bool(compiled)
-
-
-@pytest.mark.parametrize(("before", "steps"), [(1e-6, 10), (1e6, 20), (None, 20)])
-def test_a_phase_that_cannot_win_any_more_ends_at_half_time(assembled, fit_plan, pictures, before, steps):
-    _, facts, network = assembled()
-    plan = fit_plan(steps=20, batch_size=4, learning_rate=1e-4)
-    images = pictures(8)
-    fitted = training.fit(network, facts, "only", plan, images, images, seed=0, before=before)
-    assert fitted.steps == steps
-    assert fitted.hopeless == (steps < 20)
-
-
-def test_a_loss_that_is_not_the_log_loss_is_not_compared_with_it(assembled, fit_plan, pictures):
-    _, facts, network = assembled()
-    plan = fit_plan(steps=20, batch_size=4, learning_rate=1e-4, label_smoothing=0.1)
-    assert not training.fit(network, facts, "only", plan, pictures(8), pictures(8), seed=0, before=1e-6).hopeless
