@@ -89,13 +89,16 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self.losses: list[float] = []
         self._mean = 0.0
+        self._batches, self._sum = 0, 0.0
 
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        # Keras tells the mean over the epoch so far.
-        self.model.reset_metrics()
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._batches, self._sum = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        loss = float((logs or {})["loss"])
+        # Keras tells the mean over the epoch so far, and under JAX its metrics cannot be reset before the end of it.
+        self._batches += 1
+        whole = self._batches * float((logs or {})["loss"])
+        loss, self._sum = whole - self._sum, whole
         if not np.isfinite(loss):
             self.model.stop_training = True
             loss = float(np.finfo(np.float32).max)

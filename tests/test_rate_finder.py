@@ -3,8 +3,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from stripes import stripes
 
-from kerastune_recipes import rate_finder, rules, training
+from kerastune_recipes import Recipe, rate_finder, rules, training
 
 
 def trained(network, facts, plan, images):
@@ -70,3 +71,17 @@ def test_the_test_ends_where_the_loss_is_no_number(assembled, longer, pictures, 
     assert len(found.rates) == len(found.losses)
     assert np.isfinite(network.core.get_weights()[0]).all()
     assert dataclasses.astuple(found)[2] < found.rates[-1]
+
+
+def test_plan_report_and_page_tell_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 12)
+    fit = {"learning_rate": "find", "duration": "2 epochs", "batch_size": 8}
+    changes = {f"phases.fine_tuning.fit.{key}": value for key, value in fit.items()}
+    recipe = Recipe.from_name("small_similar", **{"backbone": "DemoNet", "backbone.weights": "demo"}, **changes)
+    assert "peak by a range test from 3e-06 to 0.2," in " ".join(recipe.describe(stripes()).split())
+    report = recipe.run(stripes(), verbose=False)
+    rates, losses = report.record["phases"][1]["loss_by_learning_rate"]
+    assert len(rates) == len(losses) <= 12
+    assert f"peak learning rate {report.record['phases'][1]['learning_rate']:g} by a range test" in str(report)
+    report.to_html(tmp_path / "report.html")
+    assert "Range test of fine_tuning" in (tmp_path / "report.html").read_text()
