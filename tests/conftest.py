@@ -1,5 +1,6 @@
 """Shared by the tests: quiet TensorFlow, small facts, small pictures."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,14 @@ from kerastune_recipes.facts import BackboneFacts, DatasetFacts, LayerFacts, Tap
 def own_cache(tmp_path_factory):
     """Let no test read or fill the cache of whoever runs it."""
     os.environ["KERASTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache") / "kerastune")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_alone():
+    """Let the garbage collector pass over what earlier modules have left: graphs of hundreds of networks."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
