@@ -9,8 +9,8 @@ from sklearn.preprocessing import StandardScaler
 
 # Rows converted and standardised at a time.
 BLOCK = 512
-# How many deviations the furthest image is from the mean, at most. Provisional: 2 to 5 did alike where it was tried, and
-# better than no bound; the second table of benchmarks/heads.py is to tell by how much.
+# How many deviations the furthest image is from the mean, at most. Provisional: 2 to 5 did alike where it was tried,
+# and better than no bound; the second table of benchmarks/heads.py is to tell by how much.
 FURTHEST = 3.0
 
 
