@@ -1,6 +1,5 @@
 """Predicting with a trained model, and measuring it on labelled images."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
@@ -69,19 +68,18 @@ def _probabilities(
     """
     resize = model.get_layer(RESIZE)
     core = keras.Model(resize.output, model.output)
-    images = (_shown(image, view) for image in _readable(read, count) for view in views)
+    images = (shown for image in _readable(read, count) for shown in _seen(image, views, resize.height))
     batches = iter(lambda: list(islice(images, BATCH)), [])
     rows = np.concatenate([np.asarray(core.predict_on_batch(_resized(resize, batch))) for batch in batches])
     return rows.reshape(count, len(views), -1).mean(axis=1)
 
 
-def _shown(image: np.ndarray, view: View) -> np.ndarray:
-    part = box(view, blake2b(image.tobytes()).digest()) if view.crop else None
-    if part:
-        height, width = image.shape[:2]
-        left, top, right, bottom = part
-        image = image[int(top * height) : math.ceil(bottom * height), int(left * width) : math.ceil(right * width)]
-    return image[:, ::-1] if view.mirrored else image
+def _seen(image: np.ndarray, views: Sequence[View], size: int) -> Iterator[np.ndarray]:
+    """Give the views of an image: itself as it is, crops of it at the size that the network sees."""
+    digest = blake2b(image.tobytes()).digest() if any(view.crop for view in views) else b""
+    for view in views:
+        shown = pictures.resize(image, size, box(view, digest)) if view.crop else image
+        yield shown[:, ::-1] if view.mirrored else shown
 
 
 def _resized(resize: keras.layers.Layer, batch: list[np.ndarray]) -> np.ndarray:
