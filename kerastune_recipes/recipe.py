@@ -111,7 +111,7 @@ class Recipe:
             >>> Recipe.from_name("small_similar").plan("demo:digits").features.views
             1
         """
-        return self._prepared(ds, seed, folds, group_by, unlabeled).plan
+        return self._prepared(ds, seed, folds, group_by, unlabeled, dry=True).plan
 
     def describe(
         self, ds: Any, seed: int = 0, folds: int | None = None, group_by: Any = None, unlabeled: Any = None
@@ -123,10 +123,10 @@ class Recipe:
         """
         from kerastune_recipes.describe import describe
 
-        prepared = self._prepared(ds, seed, folds, group_by, unlabeled)
+        prepared = self._prepared(ds, seed, folds, group_by, unlabeled, dry=True)
         return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
 
-    def _prepared(self, ds: Any, seed: int, folds: int | None, group_by: Any, unlabeled: Any) -> "Prepared":
+    def _prepared(self, ds: Any, seed: int, folds: int | None, group_by: Any, unlabeled: Any, **how: Any) -> "Prepared":
         from kerastune_recipes.preparation import prepare
 
         return prepare(
@@ -135,9 +135,9 @@ class Recipe:
             ds,
             seed=seed,
             own=self.network,
-            dry=True,
             group_by=group_by,
             unlabeled=unlabeled,
+            **how,
         )
 
     def run(
@@ -195,10 +195,9 @@ class Recipe:
             >>> report = Recipe.from_name("small_similar", **demo).run("demo:digits")
         """
         from kerastune_recipes import distribution, journal, output, runner
-        from kerastune_recipes.preparation import prepare
         from kerastune_recipes.progress import Display
 
-        content = self._judged_by(folds)
+        content = self._judged_by(folds)  # what is wrong with it is told before any worker is waited for
         strategy = distribution.choose(strategy, tell=Display(verbose).line)
         team = distribution.team_of(strategy)
         # Only the chief writes.
@@ -206,16 +205,7 @@ class Recipe:
         with team.bound():
             folder = team.together(lambda: output.prepare(out, resume=resume and team.chief, overwrite=overwrite))
             with distribution.scope(strategy):
-                prepared = prepare(
-                    self.name,
-                    content,
-                    ds,
-                    seed=seed,
-                    own=self.network,
-                    group_by=group_by,
-                    unlabeled=unlabeled,
-                    team=team,
-                )
+                prepared = self._prepared(ds, seed, folds, group_by, unlabeled, team=team)
             runner.check(prepared.plan, strategy)
 
             def find() -> journal.Journal:
