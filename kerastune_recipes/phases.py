@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import features, gate, metrics, solvers, training
+from kerastune_recipes import features, gate, metrics, rules, solvers, training
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.data.batches import LabelledBatches
 from kerastune_recipes.distribution import Team, strategy_in_force
@@ -214,6 +214,10 @@ def _fit(
     began = time.perf_counter()
     train, validation = bench.images[TRAIN], bench.images.get(VALIDATION)
     before = bench.network.model.get_weights()
+    if plan.find_rate:
+        bench.display.line(
+            f"{name}: first a range test finds the learning rate, in {rules.RANGE_TEST_STEPS} steps at most"
+        )
     ahead = training.passes(plan, len(train.labels), len(validation.labels) if validation else 0)
     with bench.display.bar(name, ahead + plan.steps) as tick:
         fitted = training.fit(

@@ -39,8 +39,8 @@ def forward(network: keras.Model, dtype: str = "uint8") -> tuple[Callable[[np.nd
 def _graph(network: keras.Model, dtype: str | None) -> Any:
     """Return the network as a TensorFlow function of any number of images, or with None of what all replicas are given.
 
-    `predict` would put tf.data in between, whose iterator takes up to five seconds to close, and `predict_on_batch`
-    would trace a graph for each number of images.
+    `predict` would put tf.data in between, whose iterator may take long to close (see
+    `distribution.replicated`), and `predict_on_batch` would trace a graph for each number of images.
     """
     import tensorflow as tf
 

@@ -344,6 +344,7 @@ def _check(parts: Mapping[str, Part]) -> list[str]:
     for split, part in parts.items():
         if split != TRAIN:
             problems += checks.empty_split(split, len(part.samples))
-    if VALIDATION in parts and train.class_names == parts[VALIDATION].samples.class_names:
-        problems += checks.held_out_counts(parts[VALIDATION].samples.counts, train.class_names)
+    if VALIDATION in parts:
+        held = parts[VALIDATION].samples
+        problems += checks.held_out_counts(held.counts, held.class_names)
     return problems
