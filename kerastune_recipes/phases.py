@@ -104,15 +104,21 @@ def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
     return min(range(len(outcomes)), key=lambda one: outcomes[one].validation["log_loss"])
 
 
-def solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray]:
+def solve(bench: Bench, name: str, plan: SolvePlan, nearby: Start | None = None) -> tuple[Outcome, np.ndarray]:
     """Solve a head; return what was done, and what it makes of the images that the phase is judged by.
+
+    Args:
+        bench: What to work with.
+        name: Of the phase.
+        plan: What to do.
+        nearby: A head that is not far from the one wanted, see `solvers.solve`.
 
     Raises:
         DataError: Images that cannot be decoded, all of them.
     """
     began = time.perf_counter()
     network, frozen = bench.network, bench.frozen()
-    start = _start(bench, plan)
+    start = nearby if plan.source_classes is None else _source_start(bench, plan.source_classes)
     solved = frozen.recall(plan, bench.seed, bench.every_image, start)
     needed = [split for split in bench.images if split != TRAIN or solved is None]
     # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
@@ -150,12 +156,10 @@ def solve(bench: Bench, name: str, plan: SolvePlan) -> tuple[Outcome, np.ndarray
     ), probabilities
 
 
-def _start(bench: Bench, plan: SolvePlan) -> Start | None:
-    """Return the columns of the source classifier that a head starts from, where it does."""
-    if plan.source_classes is None:
-        return None
+def _source_start(bench: Bench, classes: Mapping[str, Sequence[int]]) -> Start:
+    """Return the columns of the source classifier that a head starts from."""
     assert bench.source is not None  # it is loaded where a plan uses it
-    wanted = [plan.source_classes.get(name, ()) for name in bench.plan.class_names]
+    wanted = [classes.get(name, ()) for name in bench.plan.class_names]
     return solvers.start(bench.source.kernel, bench.source.bias, wanted)
 
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from kerastune_recipes import phases
+from kerastune_recipes import phases, solvers
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.frozen import TRAIN
 from kerastune_recipes.journal import Journal, Outcome
+from kerastune_recipes.plan import SolvePlan
 
 
 def has_solved_head(outcome: Outcome) -> bool:
@@ -26,15 +27,29 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
     _tell(bench, f"the head of {outcomes[chosen].name}")
     began, phase, judged = time.perf_counter(), bench.plan.phases[chosen], outcomes[chosen]
     if phase.solve:
-        # Its strength has been chosen; only the calibration is made anew.
-        plan = phase.solve.model_copy(update={"strengths": (judged.choices["strength"],)})
-        refitted = _merged(judged, phases.solve(bench, phase.name, plan)[0])
+        refitted = _merged(judged, _solved(bench, phase.name, phase.solve, judged))
     else:
         assert phase.fit is not None  # a phase is one or the other
         phases.solve_again(bench, phase.fit)
         phases.cool(bench, phases.kept_of(judged).temperature)
         refitted = replace(judged, seconds=judged.seconds + time.perf_counter() - began)
     return [*outcomes[:chosen], refitted, *outcomes[chosen + 1 :]]
+
+
+def _solved(bench: Bench, name: str, plan: SolvePlan, judged: Outcome) -> Outcome:
+    """Solve a head at the strength that was chosen for it.
+
+    Its temperature was found with it, by images that no head had seen; so one solution is all, unless folds are needed.
+    """
+    at_strength = plan.model_copy(update={"strengths": (judged.choices["strength"],)})
+    if solvers.needs_folds(plan):
+        return phases.solve(bench, name, at_strength)[0]
+    temperature = judged.choices["temperature"]
+    kernel, bias = bench.network.head.get_weights()
+    nearby = solvers.Start(kernel * temperature, bias * temperature)
+    refitted, _ = phases.solve(bench, name, at_strength.model_copy(update={"folds": 0}), nearby)
+    phases.cool(bench, temperature)
+    return replace(refitted, choices=refitted.choices | {"temperature": temperature})
 
 
 def everything(

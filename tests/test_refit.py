@@ -35,6 +35,25 @@ def test_a_refitted_head_is_that_of_all_images():
     assert "kept: head, refitted on all 30 images" in str(refitted)
 
 
+@pytest.mark.parametrize("head", ["logistic_regression", "naive_bayes"])
+def test_strength_and_what_was_found_with_it_stay(head):
+    phases = [{"name": "head", "solve": {"head": head}}]
+    kept, refitted = (
+        run(stripes(), **DEMO, phases=phases, refit=refit).record["phases"][0] for refit in ("none", "heads")
+    )
+    assert refitted["strength"] == kept["strength"]
+    # Naive Bayes has an offset for each class beside its temperature; they are found anew, by folds.
+    assert (refitted["temperature"] == kept["temperature"]) == (head == "logistic_regression")
+
+
+def test_a_refitted_head_looks_at_one_tap_where_that_is_wanted():
+    report = run(stripes(), **DEMO, phases=[{"name": "head", "solve": {"taps": "best"}}])
+    kernel = head(report)
+    used = np.flatnonzero(np.abs(kernel).sum(axis=1))
+    assert 0 < len(used) < len(kernel)
+    assert report.record["refitted"]
+
+
 def test_it_costs_no_forward_pass():
     images, labels = stripes()
     report = Recipe.from_name("small_similar", **SOLVED).run((images, labels), verbose=False, cache=False)

@@ -11,6 +11,9 @@ import numpy as np
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.facts import DatasetFacts
 
+# Images whose digests are one task of a thread: enough that handing out tasks costs nothing.
+_BLOCK = 64
+
 
 class Reader(Protocol):
     """Gives the image at an index as uint8 (height, width, 3) RGB.
@@ -31,12 +34,16 @@ class Pictures:
         names: How a person would name each image, such as "ants/1.jpg" or "image 17".
         sizes: int64 (n, 2), height and width of each image as `read` gives it, known without decoding.
         content: From an index to the bytes the image is stored as, or None where it is stored as pixels.
+        told: From an index to the image's digest, where these images are some of others, or several others together:
+            no image is read twice for it.
     """
 
     read: Reader
     names: Sequence[str]
     sizes: np.ndarray
     content: Callable[[int], bytes] | None = None
+    told: Callable[[int], bytes] | None = None
+    _digests: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -48,7 +55,15 @@ class Pictures:
             labels: int64 (n,), positions in the class names.
             class_names: One per class.
         """
-        return Samples(self.read, self.names, self.sizes, self.content, labels=labels, class_names=tuple(class_names))
+        return Samples(
+            self.read,
+            self.names,
+            self.sizes,
+            self.content,
+            self.told,
+            labels=labels,
+            class_names=tuple(class_names),
+        )
 
     def digest(self, index: int) -> bytes:
         """Return the digest of an image's content, by which it is known wherever it lies and whatever its label.
@@ -56,6 +71,11 @@ class Pictures:
         Raises:
             DataError: The image cannot be read; it is named.
         """
+        if index not in self._digests:
+            self._digests[index] = self._digest(index) if self.told is None else self.told(index)
+        return self._digests[index]
+
+    def _digest(self, index: int) -> bytes:
         try:
             return hashlib.blake2b(self._stored(index), digest_size=16).digest()
         except OSError as error:
@@ -68,18 +88,22 @@ class Pictures:
             DataError: Images that cannot be read, all of them.
         """
 
-        def attempt(index: int) -> bytes | DataError:
-            try:
-                return self.digest(index)
-            except DataError as error:
-                return error
+        def attempt(block: range) -> tuple[list[bytes], list[str]]:
+            found, problems = [], []
+            for index in block:
+                try:
+                    found.append(self.digest(index))
+                except DataError as error:
+                    problems += error.problems
+            return found, problems
 
+        starts = range(0, len(self), _BLOCK)
         with ThreadPoolExecutor() as pool:
-            found = list(pool.map(attempt, range(len(self))))
-        problems = [problem for each in found if isinstance(each, DataError) for problem in each.problems]
+            blocks = list(pool.map(attempt, (range(start, min(start + _BLOCK, len(self))) for start in starts)))
+        problems = [problem for _, told in blocks for problem in told]
         if problems:
             raise DataError(*problems)
-        return [each for each in found if isinstance(each, bytes)]
+        return [digest for found, _ in blocks for digest in found]
 
     def select(self, indices: np.ndarray) -> Self:
         """Return some of the images, in the order asked for.
@@ -100,7 +124,8 @@ class Pictures:
             read=read,
             names=[self.names[index] for index in indices],
             sizes=self.sizes[indices],
-            content=lambda index: self._stored(int(indices[index])),
+            content=None,
+            told=lambda index: self.digest(int(indices[index])),
         )
 
     def _stored(self, index: int) -> bytes:
@@ -213,16 +238,16 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         part, within = place(index)
         return part.read(within, at_least)
 
-    def content(index: int) -> bytes:
+    def told(index: int) -> bytes:
         part, within = place(index)
-        return part._stored(within)
+        return part.digest(within)
 
     groups = [part.groups for part in parts if part.groups is not None]
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
         sizes=np.concatenate([part.sizes for part in parts]),
-        content=content,
+        told=told,
         labels=np.concatenate([part.labels for part in parts]),
         class_names=parts[0].class_names,
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,

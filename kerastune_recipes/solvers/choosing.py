@@ -101,23 +101,27 @@ def held_logits(rows: Rows, head: Head) -> np.ndarray:
 def search(attempt: Callable[[int, Tried | None], Tried], count: int, whole: bool = False) -> dict[int, Tried]:
     """Try candidates 0 to `count` - 1, strong to weak, as far as it takes to find the least log loss.
 
-    The loss has one minimum. Every second candidate is tried while the loss falls, weaker ones from stronger ones on;
-    then the one between the best and the better of its neighbours. Where a neighbour is beyond the end, the weaker one
-    is tried, and the stronger one if that was no better.
+    The loss has one minimum. Every second candidate is tried while the loss falls, from the third part of the way on:
+    towards the weak end, and towards the strong end if nothing was gained there. Then the one between the best and the
+    better of its neighbours is tried. Where a neighbour is beyond the end, the weaker one is, and the stronger one if
+    that was no better.
 
     Args:
         attempt: Tries a candidate, from what was found for another on.
         count: How many there are.
         whole: Try every second candidate to the end, where that is cheap.
     """
-    best = min(1, count - 1)
-    tried = {best: attempt(best, None)}
-    for at in range(best + 2, count, 2):
-        tried[at] = attempt(at, tried[best])
-        if tried[at].log_loss <= (1 - GAIN) * tried[best].log_loss:
-            best = at
-        elif not whole:
+    first = best = count // 3
+    tried = {first: attempt(first, None)}
+    for step in (2, -2):
+        if best != first and not whole:
             break
+        for at in range(first + step, count if step > 0 else -1, step):
+            tried[at] = attempt(at, tried[best])
+            if tried[at].log_loss <= (1 - GAIN) * tried[best].log_loss:
+                best = at
+            elif not whole:
+                break
     best = min(sorted(tried), key=lambda at: tried[at].log_loss)
     between = [at for at in (best + 1, best - 1) if 0 <= at < count]
     if best - 2 in tried and best + 2 in tried:

@@ -43,13 +43,13 @@ def learn_anew(classifier: Classifier, rows: Rows) -> Solution:
     solution = learn(classifier, rows)
 
     def anew(strength: float, effort: Effort, start: Head | None) -> Head:
-        begin = None if classifier.closed or start is None else _scaled(start, scale)
+        begin = None if classifier.closed or start is None else scaled(start, scale)
         return unscaled(solution(strength, effort, begin), scale)
 
     return anew
 
 
-def _scaled(head: Head, scale: Scale) -> Head:
+def scaled(head: Head, scale: Scale) -> Head:
     """Return the head on standardised features that is this one, which is linear, on features as they are."""
     return Head(head.weights * scale.deviation[:, None], head.bias + scale.mean @ head.weights)
 

@@ -19,12 +19,12 @@ from kerastune_recipes.solvers.calibration import Calibration, Judge
 from kerastune_recipes.solvers.choosing import Choice, Tried
 from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Classifier, Head, logits
 from kerastune_recipes.solvers.folds import MANY_IMAGES, Cut, cut
-from kerastune_recipes.solvers.learning import learn, unscaled
+from kerastune_recipes.solvers.learning import learn, scaled, unscaled
 from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def solve(
         groups: int (n,), the group of each image, or None; images of a group stay in one fold.
         widths: Features of each tap, adding up to d; needed where one tap is to be chosen.
         every_image: Hold out every image, also where they are many and the choice needs a sample only.
-        start: What "source_classifier" is drawn to, see `source.start`.
+        start: What "source_classifier" is drawn to, see `source.start`; with other heads, where there are no folds,
+            a head without calibration to begin at, which saves steps.
 
     Returns:
         The head. Protocol after Kornblith et al. 2019: L-BFGS, warm-started along the path.
@@ -125,8 +126,13 @@ def solve(
         warnings.simplefilter("ignore", LinAlgWarning)
         features, scale = standardised(views, parts.order)
         rows = Rows(features, labels[parts.order], weights[parts.order].astype(np.float32), features.shape[2])
-        classifier = CLASSIFIERS[plan.head] if start is None else drawn_to(start, scale)
-        work = _Work(plan, classifier, rows, parts, threads)
+        if plan.head == "source_classifier":
+            assert start is not None  # it is what the head is named for
+            classifier, begin = drawn_to(start, scale), None
+        else:
+            classifier = CLASSIFIERS[plan.head]
+            begin = None if start is None or classifier.closed else scaled(Head(start.kernel, start.bias), scale)
+        work = _Work(plan, classifier, rows, parts, threads, begin)
         options = [work.option(one) for one in columns]
         best = min(options, key=lambda option: option.log_loss)
         choice = work.choice(best)
@@ -148,6 +154,15 @@ def solve(
         tap=options.index(best) if plan.taps == "best" else None,
         log_loss_by_tap=tuple(option.log_loss for option in options) if plan.taps == "best" else (),
     )
+
+
+def needs_folds(plan: SolvePlan) -> bool:
+    """Return whether folds find more for a head than its strength and temperature.
+
+    That is a tap, an offset for each class, or what unlabelled images are good for.
+    """
+    calibrated = CLASSIFIERS.get(plan.head)  # none for what is drawn to a start, which is logistic regression
+    return plan.taps == "best" or plan.pseudo_labels is not None or (calibrated is not None and calibrated.offsets)
 
 
 def _columns(widths: Sequence[int] | None, width: int) -> list[slice]:
@@ -187,6 +202,7 @@ class _Work:
         rows: All features of all images.
         parts: The images' parts.
         threads: On which solutions run side by side.
+        begin: Where the last solution begins, if nothing has been tried.
     """
 
     plan: SolvePlan
@@ -194,6 +210,7 @@ class _Work:
     rows: Rows
     parts: Cut
     threads: Executor
+    begin: Head | None
 
     @property
     def judge(self) -> Judge:
@@ -217,7 +234,7 @@ class _Work:
         """Choose the strength."""
         if not self.plan.folds:
             untried = Calibration(1.0, np.zeros(int(self.rows.labels.max()) + 1))
-            return Choice(self.plan.strengths[0], untried, None, {}, "nothing, there being no folds")
+            return Choice(self.plan.strengths[0], untried, self.begin, {}, "nothing, there being no folds")
         choice = choosing.by_cross_validation(option.tried)
         if self.parts.whole:
             return choice

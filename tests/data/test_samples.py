@@ -53,6 +53,15 @@ def test_an_image_is_known_by_its_content_wherever_it_lies():
     assert not set(pixels.digests()) & set(files.digests())
 
 
+def test_no_file_is_read_twice_for_its_digest():
+    read = []
+    samples = replace(gray([0, 1, 2], [(1, 1)] * 3), content=lambda index: read.append(index) or bytes([index]))
+    some = samples.select(np.array([2, 1]))
+    for pictures in (samples, some, concatenate([some, samples])):
+        pictures.digests()
+    assert sorted(read) == [0, 1, 2]
+
+
 def test_files_that_vanished_are_all_named():
     def gone(index):
         raise FileNotFoundError(2, "No such file or directory")

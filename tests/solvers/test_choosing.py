@@ -18,16 +18,21 @@ def path(losses, whole=False):
 
 
 def test_decades_first_then_what_is_beside_the_best():
-    assert path([9, 8, 7, 6, 5, 6, 7, 8, 9]) == [1, 3, 5, 4]
-    assert path([9, 8, 7, 6, 5, 4, 3, 2, 1]) == [1, 3, 5, 7, 8]
+    assert path([9, 8, 7, 6, 5, 4, 3, 2, 1]) == [3, 5, 7, 8]
+    assert path([9, 8, 7, 6, 5, 4.5, 5, 6, 7]) == [3, 5, 7, 6]
     assert path([1, 2, 3, 4, 5]) == [1, 3, 2, 0]
     assert path([1]) == [0]
 
 
+def test_towards_the_strong_end_where_weaker_ones_gain_nothing():
+    assert path([4, 3, 2, 3, 4, 5, 6, 7, 8]) == [3, 5, 1, 2]
+    assert path([1, 2, 3, 4, 5, 6, 7, 8, 9]) == [3, 5, 1, 2, 0]
+
+
 def test_where_it_is_cheap_a_second_dip_is_found():
     losses = [9, 5, 6, 5.1, 6, 5.1, 4, 3, 4]
-    assert path(losses) == [1, 3, 2, 0]
-    assert path(losses, whole=True) == [1, 3, 5, 7, 8, 6]
+    assert path(losses) == [3, 5, 1, 2, 0]
+    assert path(losses, whole=True) == [3, 5, 7, 1, 8, 6]
 
 
 def test_a_fold_has_no_say_in_what_is_chosen_for_it():

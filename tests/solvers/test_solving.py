@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.plan import SolvePlan
-from kerastune_recipes.solvers import solve
+from kerastune_recipes.solvers import Start, solve
 from kerastune_recipes.solvers.rows import standardised
 
 
@@ -29,6 +29,16 @@ def test_folded_weights_equal_scikit_learn_on_standardised_features(images, feat
     reference = LogisticRegression(C=0.1, tol=1e-6, max_iter=5000).fit(standard, labels)
     expected = reference.predict_proba(standard)
     np.testing.assert_allclose(solved.probabilities(rows), expected, atol=2e-3)
+
+
+def test_where_it_begins_hardly_shows(problem):
+    rows, labels = problem()
+    near = logistic_regression(rows[None, :100], labels[:100], (10.0,), folds=0, seed=0)
+    begun = [
+        logistic_regression(rows[None], labels, (10.0,), folds=0, seed=0, start=start)
+        for start in (None, Start(near.kernel, near.bias))
+    ]
+    np.testing.assert_allclose(*(solved.probabilities(rows) for solved in begun), atol=2e-3)
 
 
 def test_strength_is_the_one_of_least_held_out_loss(problem):
