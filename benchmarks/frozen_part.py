@@ -1,7 +1,7 @@
 """Fine-tuning the last stage behind the frozen part: how many augmented views are enough, and what it saves.
 
     KERAS_HOME=... python benchmarks/frozen_part.py views DATA_FOLDER... --image-size 96 --seeds 2
-    python benchmarks/frozen_part.py time VGG16 ResNet50 --image-size 112 --images 64 --views 4 --epochs 20
+    python benchmarks/frozen_part.py time VGG16 ResNet50 --image-size 112 --images 64 --views 1 2 4 --epochs 20
 
 `views` fine-tunes as `small_similar` does, from one solved head, once for each number of views, and judges on the held
 out part of the training images; nothing else is read. `time` trains random weights on noise, in turn fresh and behind
@@ -11,6 +11,7 @@ the frozen part. Lines of a table are printed as they are found.
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,8 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
         )
 
 
-def timed(backbone: str, size: int, count: int, number: int, epochs: int, repeats: int) -> None:
-    """Print a line for each repeat, with the seconds of both ways and their ratio."""
+def timed(backbone: str, size: int, count: int, numbers: Sequence[int], epochs: int, repeats: int) -> None:
+    """Print a line for each repeat and number of views, with the seconds of both ways and their ratio."""
     random = np.random.default_rng(0)
     pixels, labels = (
         random.integers(0, 256, (count * 5 // 4, size, size, 3), dtype=np.uint8),
@@ -90,13 +91,15 @@ def timed(backbone: str, size: int, count: int, number: int, epochs: int, repeat
     images = decoded(prepared)
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     for _ in range(repeats):
-        fresh, behind = (fitted(prepared, network, images, way) for way in (None, number))
-        print(
-            f"| {backbone} | {size} | {count} + {len(labels) - count} | {number} | {epochs} "
-            f"| {fresh[0]:.0f} | {behind[0]:.0f} | {fresh[0] / behind[0]:.2f} "
-            f"| {fresh[1]:.0f} | {behind[1]:.0f} | {fresh[1] / behind[1]:.2f} |",
-            flush=True,
-        )
+        fresh = fitted(prepared, network, images, None)
+        for number in numbers:
+            behind = fitted(prepared, network, images, number)
+            print(
+                f"| {backbone} | {size} | {count} + {len(labels) - count} | {number} | {epochs} "
+                f"| {fresh[0]:.0f} | {behind[0]:.0f} | {fresh[0] / behind[0]:.2f} "
+                f"| {fresh[1]:.0f} | {behind[1]:.0f} | {fresh[1] / behind[1]:.2f} |",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -112,7 +115,7 @@ def main() -> None:
     asked.add_argument("backbones", nargs="+")
     asked.add_argument("--image-size", type=int, default=224)
     asked.add_argument("--images", type=int, default=64, help="to train on; a quarter as many to validate")
-    asked.add_argument("--views", type=int, default=rules.VIEWS)
+    asked.add_argument("--views", type=int, nargs="+", default=[1, 2, rules.VIEWS])
     asked.add_argument("--epochs", type=int, default=rules.MOST_EPOCHS)
     asked.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -89,7 +89,8 @@ class Pictures:
         """
 
         def attempt(block: range) -> tuple[list[bytes], list[str]]:
-            found, problems = [], []
+            found: list[bytes] = []
+            problems: list[str] = []
             for index in block:
                 try:
                     found.append(self.digest(index))
