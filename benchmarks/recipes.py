@@ -1,11 +1,12 @@
 """Every shipped recipe on data sets of your own: accuracy with its interval and seconds, as a table.
 
-    KERAS_HOME=... python benchmarks/recipes.py DATA_FOLDER... --out RUNS [--backbone MobileNetV2] [--size 160]
+    KERAS_HOME=... python benchmarks/recipes.py DATA_FOLDER... [--backbone MobileNetV2] [--size 160] [--seeds 3]
 
 A data folder holds train/ and test/ with a folder for each class. Every cell is one `kerastune run` for each seed, in a
-process of its own; finished ones are not run again, interrupted ones go on. After each of them the page is written
-anew. A recipe that needs what the data do not give is named with what it says. `--only` runs some recipes and keeps
-what is finished of the others; `--epochs` bounds the epochs of a phase, which the page then says of each such cell.
+process of its own. Its figures are a line of benchmarks/recipes.jsonl, and are not measured again as long as the recipe
+stays as it is: so the table can be filled bit by bit. Seeds are run one after the other over all cells; after each run
+the page is written anew. A recipe that needs what the data do not give is named with what it says. `--only` runs some
+recipes alone; `--epochs` bounds the epochs of a phase, which the page then says of each such cell.
 """
 
 import argparse
@@ -14,10 +15,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,15 +28,21 @@ from reporting import machine, versions
 
 from kerastune_recipes import Plan, Recipe, RequestError, catalog, metrics, yaml_files
 from kerastune_recipes.comparison import cost_alone
+from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.output import digest
 from kerastune_recipes.plan import steps_per_epoch
 
 SCRATCH = "from_scratch"
 NOTES = """\
 Accuracy on the test images, which nothing was chosen by, with its 95% interval, in percent: the mean over the seeds,
 its interval that of one seed (docs/compare.md says what that covers). A seed decides on the images held out for
-validation and everything random. Seconds are those of the phases, the mean over the seeds: without reading and testing,
-and with the features counted as if every run had computed them. The best of each column is bold."""
+validation and everything random; a cell of fewer seeds says so. Seconds are those of the phases, the mean over the
+seeds: without reading and testing, and with the features counted as if every run had computed them. The best of each
+column is bold."""
+
+# What one run found, with all that decided on it.
+Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,14 @@ class Cell:
     """A recipe on a data set.
 
     Args:
+        seeds: How many were run.
         accuracy: Mean over the seeds.
         interval: Of the images.
         seconds: Mean over the seeds.
         shortened: Epochs that a phase was bounded to, or None.
     """
 
+    seeds: int
     accuracy: float
     interval: tuple[float, float]
     seconds: float
@@ -60,36 +71,27 @@ class Setting:
     Args:
         backbone: Name of the network.
         size: Height and width of its input, pixels, or None for the rule's.
-        seeds: How many.
+        seeds: How many are wanted.
         epochs: Bound on the epochs of a phase, or None.
-        out: Folder for the run folders.
     """
 
     backbone: str
     size: int | None
     seeds: int
     epochs: int | None
-    out: Path
 
     @property
     def overrides(self) -> dict[str, str | int]:
         """What is changed in every recipe."""
         return {"backbone.name": self.backbone} | ({"backbone.image_size": self.size} if self.size else {})
 
-    def folder(self, recipe: str, data: Path, seed: int, shortened: bool) -> Path:
-        """Return the folder of one run, which is named by all that decides on it."""
-        size = f"-{self.size}" if self.size else ""
-        bound = f"-{self.epochs}_epochs" if shortened else ""
-        return self.out / data.name / f"{recipe.replace('/', '_')}-{self.backbone}{size}{bound}-{seed}"
 
-
-def bounds(recipe: str, data: Path, setting: Setting) -> dict[str, str | int]:
+def bounds(recipe: str, dataset: Dataset, setting: Setting) -> dict[str, str | int]:
     """Return the overrides that bound the epochs of a recipe's phases, none where it has no more.
 
     Raises:
         RequestError: The recipe does not go with the data or the backbone.
     """
-    dataset = open_dataset(data)
     plan = Recipe.from_name(recipe, **setting.overrides).plan(dataset)
     images = len(dataset.train)
     return {
@@ -101,37 +103,39 @@ def bounds(recipe: str, data: Path, setting: Setting) -> dict[str, str | int]:
     }
 
 
-def run(recipe: str, data: Path, seed: int, folder: Path, overrides: dict[str, str | int]) -> str:
-    """Run one cell with one seed, unless that has been; return why it could not be, or nothing."""
-    if (folder / "model.keras").is_file():
-        return ""
-    command = [sys.executable, "-m", "kerastune_recipes", "run", recipe, "--data", str(data), "--seed", str(seed)]
-    command += [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
-    going_on = "--resume" if (folder / "journal").is_dir() else "--overwrite"
+def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int]) -> Figures | str:
+    """Return what one run found, or why it could not be."""
     print(f"{recipe} on {data.name}, seed {seed}", flush=True)
-    done = subprocess.run([*command, "--out", str(folder), going_on], stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode == 0:
-        return ""
-    if done.returncode < 0:
-        return f"the process was ended by signal {-done.returncode}"
-    said = re.search(r"^kerastune: (?!warning)(.*)", done.stderr, re.MULTILINE | re.DOTALL)
-    return " ".join(said[1].split()) if said else done.stderr.strip().splitlines()[-1]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        command = [sys.executable, "-m", "kerastune_recipes", "run", recipe, "--data", str(data), "--seed", str(seed)]
+        command += [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
+        done = subprocess.run([*command, "--out", str(folder)], stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode < 0:
+            return f"the process was ended by signal {-done.returncode}"
+        if done.returncode:
+            said = re.search(r"^kerastune: (?!warning)(.*)", done.stderr, re.MULTILINE | re.DOTALL)
+            return " ".join(said[1].split()) if said else done.stderr.strip().splitlines()[-1]
+        record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), recipe)
+    return {
+        "images": record["data"]["test"],
+        "accuracy": record["test"]["accuracy"],
+        "chosen_phase": record["chosen_phase"],
+        "seconds": round(cost_alone(record, plan).seconds, 2),
+    }
 
 
-def cell(recipe: str, data: Path, setting: Setting, shorter: bool) -> Cell | None:
-    """Return what finished runs say, or None where one of the seeds is missing."""
-    folders = [setting.folder(recipe, data, seed, shorter) for seed in range(setting.seeds)]
-    if not all((folder / "model.keras").is_file() for folder in folders):
-        return None
-    records = [json.loads((folder / "report.json").read_text(encoding="utf-8")) for folder in folders]
-    plans = [Plan.from_data(yaml_files.read(folder / "plan.yaml"), str(folder)) for folder in folders]
-    images = records[0]["data"]["test"]
-    accuracy = fmean(record["test"]["accuracy"] for record in records)
+def cell(found: Sequence[Figures]) -> Cell:
+    """Return what the runs of one cell say together."""
+    images = found[0]["images"]
+    accuracy = fmean(one["accuracy"] for one in found)
     return Cell(
+        seeds=len(found),
         accuracy=accuracy,
         interval=metrics.wilson_interval(accuracy * images, images),
-        seconds=fmean(cost_alone(record, plan).seconds for record, plan in zip(records, plans, strict=True)),
-        shortened=setting.epochs if shorter else None,
+        seconds=fmean(one["seconds"] for one in found),
+        shortened=found[0]["epochs"],
     )
 
 
@@ -146,7 +150,7 @@ def page(cells: Cells, reasons: Reasons, data: Sequence[Path], setting: Setting,
     best = {name: max((row[name].accuracy for row in cells.values() if name in row), default=0.0) for name in names}
     rows = [
         f"| [{recipe}](../recipes/{recipe}.yaml) | "
-        + " | ".join(_shown(cells[recipe].get(name), best[name]) for name in names)
+        + " | ".join(_shown(cells[recipe].get(name), best[name], setting.seeds) for name in names)
         + " |"
         for recipe in cells
         if cells[recipe]
@@ -168,13 +172,14 @@ def page(cells: Cells, reasons: Reasons, data: Sequence[Path], setting: Setting,
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _shown(cell: Cell | None, best: float) -> str:
+def _shown(cell: Cell | None, best: float, seeds: int) -> str:
     if cell is None:
         return ""
     low, high = cell.interval
     accuracy = f"{100 * cell.accuracy:.1f}"
     emphasised = f"**{accuracy}**" if cell.accuracy == best else accuracy
-    return f"{emphasised} ({100 * low:.1f} to {100 * high:.1f}){'†' if cell.shortened else ''}, {cell.seconds:.0f} s"
+    marks = ("†" if cell.shortened else "") + (f", {cell.seeds} of {seeds} seeds" if cell.seeds < seeds else "")
+    return f"{emphasised} ({100 * low:.1f} to {100 * high:.1f}){marks}, {cell.seconds:.0f} s"
 
 
 def _against_scratch(cells: Cells, names: Sequence[str]) -> list[str]:
@@ -212,47 +217,71 @@ def _missing(cells: Cells, reasons: Reasons) -> str:
     return f"Not run yet: {', '.join(missing)}." if missing else ""
 
 
+def key(recipe: str, data: Path, seed: int, setting: Setting, changes: dict[str, str | int]) -> Figures:
+    """Return all that decides on a run but the machine and the versions."""
+    stated = Recipe.from_name(recipe, **setting.overrides, **changes).content
+    return {
+        "recipe": recipe,
+        "stated": digest(stated),
+        "data": data.name,
+        "backbone": setting.backbone,
+        "size": setting.size,
+        "epochs": setting.epochs if changes else None,
+        "seed": seed,
+    }
+
+
 def main() -> None:
-    """Run every cell, and write the page anew after each."""
+    """Run what is missing, and write the page anew after each run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--size", type=int, help="height and width of the network's input (default: the rule's)")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", metavar="RECIPE", choices=catalog.names(), help="run these alone")
+    parser.add_argument("--only", nargs="*", metavar="RECIPE", choices=catalog.names(), help="run these alone")
     parser.add_argument("--epochs", type=int, help="at most so many in each phase; the page says of which cells")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the run folders")
+    parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"), help="where figures are kept")
     parser.add_argument("--page", type=Path, default=Path(__file__).parent.parent / "docs" / "recipes.md")
     options = parser.parse_args()
     for folder in options.data:
         if not (folder / "test").is_dir():
             parser.error(f"{folder}: there is no folder test/ in it to judge by")
-    setting = Setting(options.backbone, options.size, options.seeds, options.epochs, options.out)
+    setting = Setting(options.backbone, options.size, options.seeds, options.epochs)
     # All recipes in the command that the page names: --only decides what is run now, not what is in the page.
     shown = [f"--seeds {setting.seeds}", f"--backbone {setting.backbone}"]
     shown += [f"--size {setting.size}"] if setting.size else []
     shown += [f"--epochs {setting.epochs}"] if setting.epochs else []
     names = " ".join(folder.name for folder in options.data)
-    command = f"python benchmarks/recipes.py {names} {' '.join(shown)} --out RUNS"
-    cells: Cells = {name: {} for name in catalog.names()}
+    command = f"python benchmarks/recipes.py {names} {' '.join(shown)}"
+    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
+    kept: list[Figures] = list(map(json.loads, lines))
     reasons: Reasons = {name: {} for name in catalog.names()}
+    cells: Cells = {name: {} for name in catalog.names()}
+    changes: dict[tuple[str, Path], dict[str, str | int]] = {}
     for data in options.data:
+        dataset = open_dataset(data)
         for recipe in catalog.names():
             try:
-                changes = bounds(recipe, data, setting)
+                changes[recipe, data] = bounds(recipe, dataset, setting)
             except RequestError as error:
                 reasons[recipe][data.name] = _here(" ".join(str(error).split()))
-                continue
-            if not options.only or recipe in options.only:
-                for seed in range(setting.seeds):
-                    folder = setting.folder(recipe, data, seed, bool(changes))
-                    reason = run(recipe, data, seed, folder, setting.overrides | changes)
-                    if reason:
-                        reasons[recipe][data.name] = _here(reason)
-                        break
-            found = cell(recipe, data, setting, bool(changes))
+    for seed in range(setting.seeds):
+        for (recipe, data), changed in changes.items():
+            keys = [key(recipe, data, one, setting, changed) for one in range(setting.seeds)]
+            found = [one for one in kept if any(wanted.items() <= one.items() for wanted in keys)]
+            measured = any(keys[seed].items() <= one.items() for one in found)
+            wanted = options.only is None or recipe in options.only
+            if not measured and wanted and data.name not in reasons[recipe]:
+                figures = run(recipe, data, seed, setting.overrides | changed)
+                if isinstance(figures, str):
+                    reasons[recipe][data.name] = _here(figures)
+                else:
+                    found.append(keys[seed] | figures)
+                    kept.append(found[-1])
+                    with options.log.open("a", encoding="utf-8") as log:
+                        log.write(json.dumps(found[-1]) + "\n")
             if found:
-                cells[recipe][data.name] = found
+                cells[recipe][data.name] = cell(found)
             text = page(cells, reasons, options.data, setting, command)
             options.page.write_text(text, encoding="utf-8")
     print(text)

@@ -75,7 +75,8 @@ def _grouped(fit: FitPlan, multipliers: Mapping[str, float], course: Course) -> 
 
 def _single(fit: FitPlan, learning_rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
     arguments: dict[str, Any] = fit.optimizer.model_dump(exclude_none=True)
-    optimizer = _CLASSES[arguments.pop("name")](learning_rate=learning_rate, **arguments)
+    averaged = "ema_momentum" in arguments
+    optimizer = _CLASSES[arguments.pop("name")](learning_rate=learning_rate, use_ema=averaged, **arguments)
     # Asked of the optimizer, as AdamW decays where nothing is said too.
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))

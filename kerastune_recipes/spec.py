@@ -152,7 +152,10 @@ class SolveSpec(Record):
 
 
 class OptimizerSpec(Record):
-    """An optimizer of keras.optimizers by its field name; what is left out keeps Keras's default."""
+    """An optimizer of keras.optimizers by its field name; what is left out keeps Keras's default.
+
+    With `ema_momentum` the phase ends with the moving average of the weights over its steps, Keras's `use_ema`.
+    """
 
     name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "sgd"
     momentum: Share | None = None
@@ -165,6 +168,7 @@ class OptimizerSpec(Record):
     centered: bool | None = None
     initial_accumulator_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     epsilon: Positive | None = None
+    ema_momentum: Share | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "OptimizerSpec":
@@ -174,7 +178,7 @@ class OptimizerSpec(Record):
             "adam": {"beta_1", "beta_2", "amsgrad", "epsilon"},
             "adamw": {"beta_1", "beta_2", "amsgrad", "epsilon"},
             "adagrad": {"initial_accumulator_value", "epsilon"},
-        }[self.name] | {"weight_decay"}
+        }[self.name] | {"weight_decay", "ema_momentum"}
         _check_arguments(self, takes)
         return self
 

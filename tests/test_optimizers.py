@@ -51,6 +51,18 @@ def test_for_float16_the_loss_is_scaled_and_a_step_that_overflows_is_skipped(rat
     assert float(optimizer.scale_loss(1.0)) == scale / 2
 
 
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.5)], ids=["one rate", "two rates"])
+def test_a_phase_may_end_with_the_average_of_its_weights(rates, fit_plan):
+    fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
+    plan = fit_plan(optimizer={"name": "sgd", "ema_momentum": 0.5}, clip_norm=None)
+    optimizer = optimizers.build(plan, dict(zip((fast.path, slow.path), rates, strict=True)))
+    for _ in range(3):
+        optimizer.apply([keras.ops.array([1.0]), keras.ops.array([1.0])], [fast, slow])
+    optimizer.finalize_variable_values([fast, slow])  # as fit does at its end
+    # The weights were -0.1, -0.2, -0.3 times their rates; the average began at the first.
+    assert (float(fast[0]), float(slow[0])) == pytest.approx((-0.225 * rates[0], -0.225 * rates[1]))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

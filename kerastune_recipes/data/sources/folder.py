@@ -8,7 +8,9 @@ import numpy as np
 
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, UNLABELED_NAMES, Found, Part
+from kerastune_recipes.data.sources.places import fetched, is_remote
 from kerastune_recipes.errors import did_you_mean, listed
 
 _IMAGE_SUFFIXES = (
@@ -43,7 +45,7 @@ def read_folder(root: Path, group_by: Any = None) -> Found:
     if not entries:
         problem = f"{root}: this folder is empty; make a folder for each class, as in ants/1.jpg."
         return Found(str(root), problems=(problem,))
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = [entry for entry in entries if _is_folder(entry)]
     if _is_divided(folders):
         return _read_splits(root, entries, group_by)
     if folders and all(folder.name.lower() in (*SPLIT_NAMES, *UNLABELED_NAMES) for folder in folders):
@@ -70,7 +72,7 @@ def read_unlabeled_folder(root: Path) -> Found:
 
 
 def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, list[str]]:
-    """Make pictures of image files, reading their headers.
+    """Make pictures of image files, reading their headers; those in an object store are fetched for it.
 
     Args:
         paths: Where each image lies.
@@ -78,7 +80,13 @@ def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, l
 
     Returns:
         The pictures, and a problem for each header that cannot be read.
+
+    Raises:
+        WorkError: The disk has no room for what was fetched.
     """
+    if any(map(is_remote, paths)):
+        files, failed = fetched(paths)
+        return read_encoded(files, names, failed)
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
         return images.decode(paths[index], at_least)
@@ -88,7 +96,7 @@ def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, l
 
 
 def _is_divided(folders: Sequence[Path]) -> bool:
-    return any(folder.name.lower() == TRAIN and any(entry.is_dir() for entry in _visible(folder)) for folder in folders)
+    return any(folder.name.lower() == TRAIN and any(map(_is_folder, _visible(folder))) for folder in folders)
 
 
 def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Found:
@@ -97,7 +105,7 @@ def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Foun
     problems = []
     strays = []
     for entry in entries:
-        if entry.is_dir() and entry.name.lower() in UNLABELED_NAMES:
+        if _is_folder(entry) and entry.name.lower() in UNLABELED_NAMES:
             if unlabeled is not None:
                 problems.append(
                     f"{root}: there are two folders of unlabeled images, {entry.name} is the second; keep one."
@@ -105,7 +113,7 @@ def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Foun
             unlabeled, more = _read_images_below(entry, root)
             problems += more
             continue
-        split = SPLIT_NAMES.get(entry.name.lower()) if entry.is_dir() else None
+        split = SPLIT_NAMES.get(entry.name.lower()) if _is_folder(entry) else None
         if split is None:
             strays.append(entry.name)
         elif split in parts:
@@ -165,7 +173,7 @@ def _visible(folder: Path) -> list[Path]:
 def _below(folder: Path) -> Iterator[Path]:
     """Give the files of a folder and of all folders in it."""
     for entry in _visible(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _below(entry)
         else:
             yield entry
@@ -177,9 +185,14 @@ def _owner(entry: Path, level: int) -> str:
 
 
 def _kind(entry: Path) -> Literal["folder", "image", "other"]:
-    if entry.is_dir():
+    if _is_folder(entry):
         return "folder"
     return "image" if entry.suffix.lower() in _IMAGE_SUFFIXES else "other"
+
+
+def _is_folder(entry: Path) -> bool:
+    # In an object store the answer takes a request for each image; there its name is enough.
+    return not (is_remote(entry) and entry.suffix.lower() in _IMAGE_SUFFIXES) and entry.is_dir()
 
 
 def _from(root: Path, entry: Path) -> str:

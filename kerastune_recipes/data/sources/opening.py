@@ -6,7 +6,6 @@ from dataclasses import replace
 from numbers import Integral
 from operator import attrgetter
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from kerastune_recipes.data.sources.found import (
     Naming,
     Part,
 )
+from kerastune_recipes.data.sources.places import answered, place
 from kerastune_recipes.data.sources.table import (
     read_csv,
     read_dataframe,
@@ -51,6 +51,7 @@ def open_dataset(
             a folder of class folders, or of train/, validation/ (val/, valid/) and test/ with class folders in each,
                 and of unlabeled/ with images at any depth;
             a CSV file or pandas DataFrame with columns path, label and, if you like, split;
+            either of them in an object store ("gs://bucket/photos"), whose images are fetched once;
             (x, y) arrays: x (n, height, width) or (n, height, width, 1, 3 or 4) or a list of images of different
             sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
             a tf.data.Dataset of (image, label), batched or not;
@@ -158,8 +159,8 @@ def _find(ds: Any, group_by: Any) -> Found:
     if isinstance(ds, str) and ds.startswith("demo:"):
         return _demo(ds, group_by)
     if isinstance(ds, str | PathLike):
-        path = Path(ds).expanduser()
-        return read_csv(path, group_by) if path.suffix.lower() == ".csv" else read_folder(path, group_by)
+        read = read_csv if _is_table(ds) else read_folder
+        return answered(place(ds), lambda path: read(path, group_by))
     if isinstance(ds, Mapping):
         return _splits(ds, group_by)
     if _is_a(ds, "pandas", "DataFrame"):
@@ -184,8 +185,7 @@ def _find(ds: Any, group_by: Any) -> Found:
 def _find_unlabeled(images: Any) -> Found:
     """Tell the forms of images without labels apart."""
     if isinstance(images, str | PathLike):
-        path = Path(images).expanduser()
-        return read_unlabeled_csv(path) if path.suffix.lower() == ".csv" else read_unlabeled_folder(path)
+        return answered(place(images), read_unlabeled_csv if _is_table(images) else read_unlabeled_folder)
     if _is_a(images, "pandas", "DataFrame"):
         return read_unlabeled_dataframe(images)
     if _is_a(images, "tensorflow", "data.Dataset"):
@@ -195,6 +195,10 @@ def _find_unlabeled(images: Any) -> Found:
     if isinstance(images, tuple | list) and all(isinstance(path, str | PathLike) for path in images):
         return read_unlabeled_paths(images)
     return read_unlabeled_arrays(images)
+
+
+def _is_table(path: str | PathLike[str]) -> bool:
+    return str(path).lower().endswith(".csv")
 
 
 def _pool(found: Found, unlabeled: Any) -> tuple[Pictures | None, list[str]]:

@@ -1,5 +1,6 @@
 """Tables of path and label, as a CSV file or a pandas DataFrame."""
 
+import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.folder import read_files
 from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, Found, Part
 from kerastune_recipes.data.sources.labels import collect_names
+from kerastune_recipes.data.sources.places import is_remote, place
 from kerastune_recipes.errors import listed
 
 if TYPE_CHECKING:
@@ -95,7 +97,8 @@ def _load(path: Path) -> tuple["pandas.DataFrame | None", list[str]]:
 
     try:
         # Text as it stands: "01" is not 1, and "NA" is a label like any other.
-        frame = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+        text = io.BytesIO(path.read_bytes())
+        frame = pandas.read_csv(text, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
     except FileNotFoundError:
         return None, [f"{path}: there is no such file."]
     except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
@@ -116,13 +119,20 @@ def _read_paths(paths: Sequence[str], folder: Path, source: str) -> Found:
     missing, problems = _missing(paths, folder)
     problems = checks.placed(source, [*checks.duplicates(paths), *problems])
     names = [path for path in paths if path not in missing]
-    pictures, unreadable = read_files([folder / name for name in names], names)
+    pictures, unreadable = read_files([_at(folder, name) for name in names], names)
     return Found(source, problems=(*problems, *unreadable), unlabeled=pictures)
+
+
+def _at(folder: Path, path: str) -> Path:
+    """Return where a path of a table points."""
+    return place(path) if "://" in path else folder / path
 
 
 def _missing(paths: Sequence[str], folder: Path) -> tuple[set[str], list[str]]:
     """Return the paths where there is no file, and the problem that is."""
-    missing = {path for path in paths if not (folder / path).is_file()}
+    found = ((path, _at(folder, path)) for path in paths)
+    # In an object store the question takes a request for each; what is missing is told when it is to be fetched.
+    missing = {path for path, where in found if not is_remote(where) and not where.is_file()}
     if not missing:
         return missing, []
     start = f"relative paths start at {folder.absolute()}"
@@ -146,7 +156,7 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: 
     for split, members in by_split.items():
         labels = collect_names([row.label for row in members])
         names = [row.path for row in members]
-        pictures, unreadable = read_files([folder / name for name in names], names)
+        pictures, unreadable = read_files([_at(folder, name) for name in names], names)
         samples = pictures.labelled(labels.indices, labels.class_names)
         problems += unreadable
         groups = None if group is None else np.array([row.group for row in members], dtype=str)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.data import checks
+from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.found import SPLIT_NAMES, Found, Part
 from kerastune_recipes.data.sources.labels import read_groups
 from kerastune_recipes.data.spool import Spool
@@ -151,12 +151,8 @@ def _read_split(
         labels.append(index)
         owners.append(owner)
 
-    def read(index: int, at_least: int | None = None) -> np.ndarray:
-        return images.decode(files[index].tobytes(), at_least, names[index])
-
-    sizes, problems = checks.headers(lambda index: images.header_size(files[index].tobytes(), names[index]), names)
+    pictures, problems = read_encoded(files, names)
     class_names = tuple(features[label].names)
     indices = np.array(labels, dtype=np.int64)
-    pictures = Pictures(read, names, sizes, content=lambda index: files[index].tobytes())
     groups, wrong = read_groups(None if group is None else owners, len(owners))
     return Part(pictures.labelled(indices, class_names), "declared", groups=groups), problems + wrong
