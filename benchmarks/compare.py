@@ -1,11 +1,11 @@
 """The recipes against the code they replace: the tutorials, and features with a linear head typed by hand.
 
-    KERAS_HOME=... python benchmarks/compare.py DATA_FOLDER... --log ROUNDS.jsonl [--repeats 3] [--methods a b c d]
+    KERAS_HOME=... python benchmarks/compare.py DATA_FOLDER... [--repeats 3] [--methods a b c d]
 
 A data folder holds train/ and test/ with a folder for each class. Every method runs in a process of its own, one after
-the other, and the whole round is repeated, so that ratios are taken within a round. Each round is one line of the log;
-those that are there already are not played again. The tables are printed and written to benchmarks/compare.md, the
-curves to benchmarks/compare_DATA.svg.
+the other, and the whole round is repeated, so that ratios are taken within a round. Each round is one line of
+benchmarks/compare.jsonl; those that are there already are not played again. The tables are printed and written to
+benchmarks/compare.md, the curves to benchmarks/compare_DATA.svg.
 """
 
 import argparse
@@ -187,9 +187,9 @@ def draw(name: str, rounds: Rounds, path: Path) -> None:
         figure.savefig(path, metadata={"Date": None})
 
 
-def _kept(log: Path | None) -> list[Figures]:
+def _kept(log: Path) -> list[Figures]:
     """Return the rounds that were played before."""
-    if log is None or not log.is_file():
+    if not log.is_file():
         return []
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
@@ -198,7 +198,8 @@ def main() -> None:
     """Measure what is missing, and write the page anew after each set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--log", type=Path, help="where rounds are kept, and taken from")
+    log = Path(__file__).with_suffix(".jsonl")
+    parser.add_argument("--log", type=Path, default=log, help="where rounds are kept, and taken from")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit-epochs", type=int, help="at most so many in each phase; only to try the script")
@@ -222,9 +223,8 @@ def main() -> None:
         rounds = played.setdefault(data.name, [one["found"] for one in kept if key.items() <= one.items()])
         for seed in range(len(rounds), options.repeats):
             rounds.append(play(data, methods, seed, options.limit_epochs))
-            if options.log:
-                with options.log.open("a", encoding="utf-8") as lines:
-                    lines.write(json.dumps({**key, "found": rounds[-1]}) + "\n")
+            with options.log.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({**key, "found": rounds[-1]}) + "\n")
         draw(data.name, rounds, options.out / f"compare_{data.name}.svg")
         text = page(played, command, options.limit_epochs)
         (options.out / "compare.md").write_text(text, encoding="utf-8")

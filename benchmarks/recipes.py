@@ -6,7 +6,8 @@ A data folder holds train/ and test/ with a folder for each class. Every cell is
 process of its own. Its figures are a line of benchmarks/recipes.jsonl, and are not measured again as long as the recipe
 stays as it is: so the table can be filled bit by bit. Seeds are run one after the other over all cells; after each run
 the page is written anew. A recipe that needs what the data do not give is named with what it says. `--only` runs some
-recipes alone; `--epochs` bounds the epochs of a phase, which the page then says of each such cell.
+recipes alone; `--epochs` bounds the epochs of a phase, which the page then says of each such cell; with `--jobs` so
+many run side by side, each on its own share of the cores.
 """
 
 import argparse
@@ -17,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from statistics import fmean
+from threading import Lock
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -73,12 +77,20 @@ class Setting:
         size: Height and width of its input, pixels, or None for the rule's.
         seeds: How many are wanted.
         epochs: Bound on the epochs of a phase, or None.
+        jobs: Runs side by side.
     """
 
     backbone: str
     size: int | None
     seeds: int
     epochs: int | None
+    jobs: int
+
+    @property
+    def cores(self) -> list[set[int]]:
+        """The cores of each job."""
+        there = sorted(os.sched_getaffinity(0))
+        return [set(there[job :: self.jobs]) for job in range(self.jobs)]
 
     @property
     def overrides(self) -> dict[str, str | int]:
@@ -103,14 +115,22 @@ def bounds(recipe: str, dataset: Dataset, setting: Setting) -> dict[str, str | i
     }
 
 
-def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int]) -> Figures | str:
-    """Return what one run found, or why it could not be."""
+def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cores: set[int]) -> Figures | str:
+    """Return what one run on some cores found, or why it could not be."""
     print(f"{recipe} on {data.name}, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
-        command = [sys.executable, "-m", "kerastune_recipes", "run", recipe, "--data", str(data), "--seed", str(seed)]
+        command = [
+            "taskset",
+            "--cpu-list",
+            ",".join(map(str, sorted(cores))),
+            sys.executable,
+            "-m",
+            "kerastune_recipes",
+        ]
+        command += ["run", recipe, "--data", str(data), "--seed", str(seed), "--out", str(folder)]
         command += [word for key, value in overrides.items() for word in ("--set", f"{key}={value}")]
-        done = subprocess.run([*command, "--out", str(folder)], stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode < 0:
             return f"the process was ended by signal {-done.returncode}"
         if done.returncode:
@@ -122,6 +142,7 @@ def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int]) -> 
         "images": record["data"]["test"],
         "accuracy": record["test"]["accuracy"],
         "chosen_phase": record["chosen_phase"],
+        "cores": len(cores),
         "seconds": round(cost_alone(record, plan).seconds, 2),
     }
 
@@ -158,7 +179,8 @@ def page(cells: Cells, reasons: Reasons, data: Sequence[Path], setting: Setting,
     parts = [
         "# The recipes, measured",
         f"{setting.backbone}{f' at {setting.size} pixels' if setting.size else ''}, {setting.seeds} "
-        f"seed{'s' if setting.seeds > 1 else ''}, {machine()}; {versions()}. Made by:",
+        f"seed{'s' if setting.seeds > 1 else ''}, {len(setting.cores[0])} of the cores of {machine()}; {versions()}. "
+        "Made by:",
         f"    {command}",
         NOTES,
         f"**†: no phase was given more than {setting.epochs} epochs, so this is not the whole recipe.**"
@@ -240,23 +262,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", metavar="RECIPE", choices=catalog.names(), help="run these alone")
     parser.add_argument("--epochs", type=int, help="at most so many in each phase; the page says of which cells")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on its own share of the cores")
     parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"), help="where figures are kept")
     parser.add_argument("--page", type=Path, default=Path(__file__).parent.parent / "docs" / "recipes.md")
     options = parser.parse_args()
     for folder in options.data:
         if not (folder / "test").is_dir():
             parser.error(f"{folder}: there is no folder test/ in it to judge by")
-    setting = Setting(options.backbone, options.size, options.seeds, options.epochs)
+    setting = Setting(options.backbone, options.size, options.seeds, options.epochs, options.jobs)
     # All recipes in the command that the page names: --only decides what is run now, not what is in the page.
     shown = [f"--seeds {setting.seeds}", f"--backbone {setting.backbone}"]
     shown += [f"--size {setting.size}"] if setting.size else []
     shown += [f"--epochs {setting.epochs}"] if setting.epochs else []
+    shown += [f"--jobs {setting.jobs}"] if setting.jobs > 1 else []
     names = " ".join(folder.name for folder in options.data)
     command = f"python benchmarks/recipes.py {names} {' '.join(shown)}"
     lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
     kept: list[Figures] = list(map(json.loads, lines))
     reasons: Reasons = {name: {} for name in catalog.names()}
-    cells: Cells = {name: {} for name in catalog.names()}
     changes: dict[tuple[str, Path], dict[str, str | int]] = {}
     for data in options.data:
         dataset = open_dataset(data)
@@ -265,26 +288,51 @@ def main() -> None:
                 changes[recipe, data] = bounds(recipe, dataset, setting)
             except RequestError as error:
                 reasons[recipe][data.name] = _here(" ".join(str(error).split()))
-    for seed in range(setting.seeds):
-        for (recipe, data), changed in changes.items():
-            keys = [key(recipe, data, one, setting, changed) for one in range(setting.seeds)]
-            found = [one for one in kept if any(wanted.items() <= one.items() for wanted in keys)]
-            measured = any(keys[seed].items() <= one.items() for one in found)
-            wanted = options.only is None or recipe in options.only
-            if not measured and wanted and data.name not in reasons[recipe]:
-                figures = run(recipe, data, seed, setting.overrides | changed)
-                if isinstance(figures, str):
-                    reasons[recipe][data.name] = _here(figures)
-                else:
-                    found.append(keys[seed] | figures)
-                    kept.append(found[-1])
-                    with options.log.open("a", encoding="utf-8") as log:
-                        log.write(json.dumps(found[-1]) + "\n")
-            if found:
-                cells[recipe][data.name] = cell(found)
-            text = page(cells, reasons, options.data, setting, command)
-            options.page.write_text(text, encoding="utf-8")
-    print(text)
+
+    def found(recipe: str, data: Path) -> list[Figures]:
+        wanted = [key(recipe, data, seed, setting, changes[recipe, data]) for seed in range(setting.seeds)]
+        return [one for one in kept if any(each.items() <= one.items() for each in wanted)]
+
+    def show() -> str:
+        cells: Cells = {name: {} for name in catalog.names()}
+        for recipe, data in changes:
+            if found(recipe, data):
+                cells[recipe][data.name] = cell(found(recipe, data))
+        text = page(cells, reasons, options.data, setting, command)
+        options.page.write_text(text, encoding="utf-8")
+        return text
+
+    free: SimpleQueue[set[int]] = SimpleQueue()
+    for cores in setting.cores:
+        free.put(cores)
+    lock = Lock()
+
+    def measure(seed: int, recipe: str, data: Path) -> None:
+        if data.name in reasons[recipe]:
+            return
+        cores = free.get()
+        figures = run(recipe, data, seed, setting.overrides | changes[recipe, data], cores)
+        free.put(cores)
+        with lock:
+            if isinstance(figures, str):
+                reasons[recipe][data.name] = _here(figures)
+            else:
+                kept.append(key(recipe, data, seed, setting, changes[recipe, data]) | figures)
+                with options.log.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(kept[-1]) + "\n")
+            show()
+
+    missing = [
+        (seed, recipe, data)
+        for seed in range(setting.seeds)
+        for recipe, data in changes
+        if (options.only is None or recipe in options.only)
+        and not any(one["seed"] == seed for one in found(recipe, data))
+    ]
+    with ThreadPoolExecutor(setting.jobs) as pool:
+        for _ in pool.map(lambda one: measure(*one), missing):
+            pass
+    print(show())
 
 
 if __name__ == "__main__":

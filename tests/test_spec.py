@@ -50,7 +50,7 @@ EXPECTED = [
     'r.yaml: phases.a.solve.regularization: expected greater than 0 or "auto"; received -1.',
     'r.yaml: phases.b.fit.trainable.1.1: expected a valid number or "frozen"; received "frosen". '
     'Did you mean "frozen"?',
-    "r.yaml: phases.b.fit.optimizer: sgd has no beta_1; it takes momentum, nesterov, weight_decay.",
+    "r.yaml: phases.b.fit.optimizer: sgd has no beta_1; it takes ema_momentum, momentum, nesterov, weight_decay.",
     'r.yaml: phases.b.fit.duration: write a duration as "3 epochs", "500 steps" or "10%"; received "3 weeks".',
     'r.yaml: phases.b.fit.augmentation: expected a list or "none" or "light" or "medium" or "strong"; '
     'received "lihgt". Did you mean "light"?',
@@ -220,7 +220,7 @@ def test_a_loss_by_its_name_or_with_its_arguments(line):
         ("reinitialize: backbone/stage2", "reinitialize: expected a list; received"),
         (
             "optimizer: {name: adagrad, centered: true}",
-            "adagrad has no centered; it takes epsilon, initial_accumulator",
+            "adagrad has no centered; it takes ema_momentum, epsilon, initial_accumulator",
         ),
     ],
 )

@@ -37,11 +37,14 @@ by_all, rows_of_all, replicated = run(tf.distribute.MirroredStrategy([f"CPU:{n}"
 np.testing.assert_allclose(by_all, losses, atol=1e-4)
 np.testing.assert_allclose(rows_of_all, rows, atol=1e-4)
 assert len(losses) == 6
+for one, other in zip(model.get_weights(), replicated.get_weights(), strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-3)
 print("the same")
 """
 TRAINED = {"batch_norm": "trained", "trainable": [["head", 1.0], ["backbone", 0.5]], "views": "fresh"}
 TRAINED |= {"augmentation": "none", "class_balance": "weights", "l2_sp": 0.01, "loss": "squared_error"}
 TRAINED |= {"reinitialize": ["backbone/last_stage"]}
+TRAINED |= {"optimizer": {"name": "sgd", "momentum": 0.9, "ema_momentum": 0.9}}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ OPTIONS = {
     "phases.fine_tuning.fit.batch_size": 10,
     "phases.fine_tuning.fit.duration": "3 epochs",
     "phases.fine_tuning.fit.learning_rate": 0.01,
+    "phases.fine_tuning.fit.optimizer": {"name": "sgd", "momentum": 0.9, "ema_momentum": 0.9},
     "keep": "last",
 }
 
