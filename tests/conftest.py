@@ -4,6 +4,8 @@ import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Several tests at once share the cores: threads of BLAS would wait for one another, at several times the cost.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 

@@ -42,39 +42,46 @@ def test_labels_at_random_cannot_be_foretold():
     assert report.record["validation"]["accuracy"] < 0.6
 
 
-def test_phases_that_fit_run_once_for_each_fold_and_once_on_all(tmp_path):
-    began = []
+FITTED = Recipe.from_name("small_similar", **QUICK, keep="last")
 
-    class Count(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            began.append(1)
 
-    recipe = Recipe.from_name("small_similar", **QUICK, keep="last")
-    report = recipe.run(stripes(), folds=3, out=tmp_path / "run", callbacks=[Count()], verbose=False)
-    assert len(began) == 3 + 1
+class Count(keras.callbacks.Callback):
+    """Counts how often training began, and is interrupted the time it is told."""
+
+    def __init__(self, interrupted=0):
+        super().__init__()
+        self.began, self.interrupted = 0, interrupted
+
+    def on_train_begin(self, logs=None):
+        self.began += 1
+        if self.began == self.interrupted:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A cross-validation of phases that fit: its folder, its report, and how often training began."""
+    folder, count = tmp_path_factory.mktemp("folds") / "run", Count()
+    return folder, FITTED.run(stripes(), folds=3, out=folder, callbacks=[count], verbose=False), count.began
+
+
+def test_phases_that_fit_run_once_for_each_fold_and_once_on_all(whole):
+    folder, report, began = whole
+    assert began == 3 + 1
     assert [len(phase["accuracy_by_fold"]) for phase in report.record["phases"]] == [3, 3]
     assert report.record["chosen_phase"] == "fine_tuning"
-    assert not (tmp_path / "run" / "journal").exists()
+    assert not (folder / "journal").exists()
 
 
-def test_an_interrupted_cross_validation_goes_on(tmp_path):
-    class Stop(keras.callbacks.Callback):
-        left = 2
-
-        def on_train_begin(self, logs=None):
-            Stop.left -= 1
-            if not Stop.left:
-                raise KeyboardInterrupt
-
-    recipe = Recipe.from_name("small_similar", **QUICK, keep="last")
-    whole = recipe.run(stripes(), folds=3, verbose=False)
+def test_an_interrupted_cross_validation_goes_on(whole, tmp_path):
+    _, report, _ = whole
     with pytest.raises(KeyboardInterrupt):
-        recipe.run(stripes(), folds=3, out=tmp_path / "run", callbacks=[Stop()], verbose=False)
-    again = recipe.run(stripes(), folds=3, out=tmp_path / "run", resume=True, verbose=False)
+        FITTED.run(stripes(), folds=3, out=tmp_path / "run", callbacks=[Count(interrupted=2)], verbose=False)
+    again = FITTED.run(stripes(), folds=3, out=tmp_path / "run", resume=True, verbose=False)
     np.testing.assert_allclose(
-        again.splits["validation"].probabilities, whole.splits["validation"].probabilities, atol=1e-5
+        again.splits["validation"].probabilities, report.splits["validation"].probabilities, atol=1e-5
     )
-    for one, other in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+    for one, other in zip(again.model.get_weights(), report.model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 

@@ -90,7 +90,7 @@ def test_dropout_only_where_asked_for(assembled):
     assert dropping.model.get_layer("dropout").rate == 0.3
 
 
-@pytest.mark.parametrize("name", ["VGG16", "DenseNet121", "ConvNeXtTiny", "DemoNet"])
+@pytest.mark.parametrize("name", ["VGG16", "ConvNeXtTiny", "DemoNet"])
 def test_loads_in_a_process_without_this_package(name, assembled, pictures, tmp_path):
     _, _, network = assembled(name, taps="all")
     pixels, _ = pictures(2, size=40)

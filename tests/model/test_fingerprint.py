@@ -9,29 +9,26 @@ from kerastune_recipes.model import freeze
 from kerastune_recipes.model.fingerprint import fingerprint
 
 BUILD = """
-import keras
-keras.utils.set_random_seed(1)
-{before}
 from kerastune_recipes import Recipe
 from kerastune_recipes.model.assemble import assemble
 from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.preparation import prepare
-recipe = Recipe.from_name("small_similar", **{{"backbone.name": "DemoNet", "backbone.weights": "demo"}})
+recipe = Recipe.from_name("small_similar", **{"backbone.name": "DemoNet", "backbone.weights": "demo"})
 prepared = prepare(recipe.name, recipe.content, "demo:digits", seed=0)
-print(fingerprint(assemble(prepared.plan, prepared.facts, *prepared.networks).members[0], prepared.plan.head.pooling))
+found = fingerprint(assemble(prepared.plan, prepared.facts, *prepared.networks).members[0], prepared.plan.head.pooling)
 """
 
 
 def test_every_process_finds_the_same():
     """Keras counts the layers of a process; what was built before must not tell."""
-    before = ("", "keras.layers.Dense(1); keras.layers.ReLU(); keras.Input((3,))")
-    told = [
-        subprocess.run([sys.executable, "-c", BUILD.format(before=each)], capture_output=True, text=True, check=True)
-        for each in before
-    ]
-    first, second = (process.stdout.split()[-1] for process in told)
-    assert first == second
-    assert len(first) == 32
+    keras.layers.Dense(1)
+    keras.layers.ReLU()
+    keras.Input((3,))
+    here: dict[str, str] = {}
+    exec(BUILD, here)
+    there = subprocess.run([sys.executable, "-c", BUILD + "print(found)"], capture_output=True, text=True, check=True)
+    assert there.stdout.split()[-1] == here["found"]
+    assert len(here["found"]) == 32
 
 
 def test_weights_tell(assembled):
