@@ -52,10 +52,22 @@ def test_unlabelled_images_help_where_classes_are_clusters(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_where_they_do_not_help_nothing_changes(method):
-    supervised, same = solve(clusters(4, apart=0.0), clusters(100, apart=0.0, seed=1)[0], method)
-    np.testing.assert_array_equal(same.kernel, supervised.kernel)
-    np.testing.assert_array_equal(same.bias, supervised.bias)
+    few = _, labels = clusters(4, apart=2.0)
+    # Better than any, so that nothing gains.
+    best = replace(supervised_by(few), held_out=np.eye(3, dtype=np.float32)[labels] * 0.97 + 0.01)
+    unlabelled, _ = clusters(100, apart=2.0, seed=1)
+    same = solvers.with_pseudo_labels(best, plan(method), *few, unlabelled, seed=0, widths=(10, 10))
+    np.testing.assert_array_equal(same.kernel, best.kernel)
+    np.testing.assert_array_equal(same.bias, best.bias)
     assert "unlabelled images left out" in same.judged_by
+
+
+def test_heads_of_no_information_are_mostly_left_out():
+    left = []
+    for seed in range(8):
+        unlabelled, _ = clusters(100, apart=0.0, seed=seed + 1)
+        left.append("left out" in solve(clusters(4, apart=0.0, seed=seed), unlabelled, "self_train")[1].judged_by)
+    assert sum(left) > 4
 
 
 def test_the_held_out_probabilities_are_those_of_heads_that_have_not_seen_the_image():

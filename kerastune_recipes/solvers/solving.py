@@ -24,7 +24,7 @@ from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
-PROTOCOL = 4
+PROTOCOL = 5
 
 
 @dataclass(frozen=True)
