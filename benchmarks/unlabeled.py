@@ -29,7 +29,7 @@ What was learnt from unlabelled images is kept where it gains more than one stan
 cross-validation. Seen on training images alone: 4 labelled ones of a class, 60% of the others unlabelled, the rest to
 judge by; four sets, five seeds, the four ways above, so 80 cells, in an experiment that is no part of this script.
 
-| kept where it gains | points of accuracy | nats of log loss | cells that changed | below the supervised head, the worst |
+| kept where it gains | points of accuracy | nats of log loss | changed | below the supervised head, the worst |
 |---|---|---|---|---|
 | anything | +3.7 | -0.141 | 62 | 9, -5.2 points |
 | one standard error | +2.7 | -0.096 | 46 | 5, -2.0 points |
