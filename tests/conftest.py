@@ -11,7 +11,6 @@ import pytest
 
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts, LayerFacts, TapFacts
 
-
 # Minutes each; begun last, one of them would keep one core busy while the other has nothing left to do.
 _LONG = ("test_training.py", "test_recipes.py", "test_runner.py", "test_backends.py", "test_workers.py")
 
