@@ -12,8 +12,10 @@ from kerastune_recipes.data.sources.found import Found
 from kerastune_recipes.data.spool import Spool
 from kerastune_recipes.errors import DataError, KerastuneError, listed
 
-# Object stores by the beginning of their paths, as etils reads them: through TensorFlow where it can, or by fsspec.
+# Object stores by the beginning of their paths, as etils reads them: through TensorFlow where that is installed, which
+# knows the first alone, or through fsspec.
 STORES = ("gs://", "s3://", "az://", "hf://")
+_BY_FSSPEC = "install what fsspec needs for it (gcsfs, s3fs, adlfs or huggingface_hub) and set EPATH_USE_TF=false"
 # Files fetched at a time: a request waits for the network most of its time.
 _THREADS = 32
 # Files that may wait in memory until they are put away.
@@ -61,7 +63,7 @@ def answered(path: Path, read: Callable[[Path], Found]) -> Found:
     except Exception as error:  # whatever the store's own library raises
         if not is_remote(path):
             raise
-        return Found(str(path), problems=(f"{path}: it cannot be read: {checks.quoted(error)}.",))
+        return Found(str(path), problems=(f"{path}: it cannot be read: {checks.quoted(error)}; {_BY_FSSPEC}.",))
 
 
 def fetched(paths: Sequence[Path]) -> tuple[Spool, dict[int, str]]:

@@ -105,7 +105,7 @@ def test_a_store_that_refuses_to_answer(tmp_path, fill, upload, monkeypatch):
 
     remote = upload(fill(tmp_path, red=2, green=2))
     monkeypatch.setattr(Bucket, "ls", refuse)
-    with pytest.raises(DataError, match="s3://bucket/photos: it cannot be read: Access Denied."):
+    with pytest.raises(DataError, match="photos: it cannot be read: Access Denied; install what fsspec needs"):
         open_dataset(remote)
 
 
