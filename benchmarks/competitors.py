@@ -1,14 +1,16 @@
 """What benchmarks/compare.py compares: each method is one function from a task to the accuracies it reached, and when.
 
-The tutorials are written as in their sources but for four things: any number of classes, one image size for all, the
-file of the weights, and the clock.
+The tutorials are written as in their sources but for five things: the network, any number of classes, one image size
+for all, the file of the weights, and the clock.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # Imported before any clock starts, also what only one of the methods needs.
@@ -19,13 +21,51 @@ from keras import layers
 from sklearn.linear_model import LogisticRegression
 
 import kerastune_recipes.runner  # noqa: F401
-from kerastune_recipes import Recipe
+from kerastune_recipes import Recipe, Report, metrics
 
 SIZE = 160
-_WEIGHTS = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-_WEIGHTS_ORIGIN = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/{_WEIGHTS}"
 _SOLVE_ONLY = {"phases": [{"name": "feature_extraction", "solve": {}}]}
 _AT_SIZE = {"backbone.image_size": SIZE}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a tutorial builds it, with ImageNet weights trained at 224 pixels.
+
+    Args:
+        module: Of keras.applications.
+        build: Its function, which takes the place of the weights among others.
+        file: Of the weights without classifier, under `module`'s folder in Keras's storage.
+        fine_tune_at: First layer that the tensorflow.org tutorial trains: the 100th of MobileNetV2's 154, the same
+            share of another's.
+    """
+
+    module: ModuleType
+    build: Callable[..., keras.Model]
+    file: str
+    fine_tune_at: int
+
+    def weights(self) -> str:
+        """Return the path of the weights, downloaded where they are not kept yet."""
+        folder = self.module.__name__.rpartition(".")[2]
+        origin = f"https://storage.googleapis.com/tensorflow/keras-applications/{folder}/{self.file}"
+        return str(keras.utils.get_file(self.file, origin, cache_subdir="models"))
+
+
+NETWORKS = {
+    "MobileNetV2": Network(
+        keras.applications.mobilenet_v2,
+        keras.applications.MobileNetV2,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
+        fine_tune_at=100,
+    ),
+    "MobileNet_0.25": Network(
+        keras.applications.mobilenet,
+        partial(keras.applications.MobileNet, alpha=0.25),
+        "mobilenet_2_5_224_tf_no_top.h5",
+        fine_tune_at=56,
+    ),
+}
 
 
 class Stopwatch:
@@ -64,7 +104,8 @@ class Task:
         test: The same, to be judged by.
         seed: Of everything random.
         most_epochs: A bound on the epochs of each phase, for smoke tests, or None.
-        weights: File of MobileNetV2's ImageNet weights, trained at 224 pixels, without classifier.
+        backbone: A key of `NETWORKS`.
+        weights: File of its weights.
         watch: Running.
     """
 
@@ -72,12 +113,23 @@ class Task:
     test: Path
     seed: int
     most_epochs: int | None
+    backbone: str
     weights: str
     watch: Stopwatch = field(default_factory=Stopwatch)
+
+    @property
+    def network(self) -> Network:
+        """The backbone, as the tutorials build it."""
+        return NETWORKS[self.backbone]
 
     def epochs(self, wanted: int) -> int:
         """Return how many epochs to train where a tutorial says `wanted`."""
         return wanted if self.most_epochs is None else min(wanted, self.most_epochs)
+
+    def base(self, **arguments: Any) -> keras.Model:
+        """Return the network without its classifier, pretrained."""
+        shape = (SIZE, SIZE, 3)
+        return self.network.build(input_shape=shape, include_top=False, weights=self.weights, **arguments)
 
 
 @dataclass(frozen=True)
@@ -95,6 +147,20 @@ class Outcome:
     forward_passes: float | None = None
 
 
+def start(data: Path, seed: int, backbone: str, most_epochs: int | None = None) -> Task:
+    """Return a task whose clock has just begun.
+
+    Args:
+        data: Folder with train/ and test/.
+        seed: Of everything random.
+        backbone: A key of `NETWORKS`.
+        most_epochs: A bound on the epochs of each phase, or None.
+    """
+    keras.utils.set_random_seed(seed)
+    weights = NETWORKS[backbone].weights()
+    return Task(data / "train", data / "test", seed, most_epochs, backbone, weights)
+
+
 def measure(method: str, data: Path, seed: int, most_epochs: int | None) -> dict[str, Any]:
     """Run one method and return its figures.
 
@@ -104,10 +170,8 @@ def measure(method: str, data: Path, seed: int, most_epochs: int | None) -> dict
         seed: Of everything random.
         most_epochs: A bound on the epochs of each phase, or None.
     """
-    weights = keras.utils.get_file(_WEIGHTS, _WEIGHTS_ORIGIN, cache_subdir="models")
-    keras.utils.set_random_seed(seed)
     _, train = METHODS[method]
-    task = Task(data / "train", data / "test", seed, most_epochs, weights)
+    task = start(data, seed, "MobileNetV2", most_epochs)
     outcome = train(task)
     seconds, accuracy = outcome.curve[-1]
     return {
@@ -131,8 +195,8 @@ def tensorflow_tutorial(task: Task) -> Outcome:
     validation_dataset = validation_dataset.prefetch(buffer_size=tf.data.AUTOTUNE)
 
     data_augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.2)])
-    preprocess_input = keras.applications.mobilenet_v2.preprocess_input
-    base_model = keras.applications.MobileNetV2(input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights)
+    preprocess_input = task.network.module.preprocess_input
+    base_model = task.base()
     base_model.trainable = False
 
     inputs = keras.Input(shape=(SIZE, SIZE, 3))
@@ -157,8 +221,7 @@ def tensorflow_tutorial(task: Task) -> Outcome:
     )
 
     base_model.trainable = True
-    fine_tune_at = 100
-    for layer in base_model.layers[:fine_tune_at]:
+    for layer in base_model.layers[: task.network.fine_tune_at]:
         layer.trainable = False
     model.compile(
         optimizer=keras.optimizers.RMSprop(learning_rate=base_learning_rate / 10),
@@ -197,7 +260,7 @@ def keras_guide(task: Task) -> Outcome:
     train_ds = train_ds.batch(batch_size).prefetch(tf.data.AUTOTUNE).cache()
     validation_ds = validation_ds.batch(batch_size).prefetch(tf.data.AUTOTUNE).cache()
 
-    base_model = keras.applications.MobileNetV2(input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights)
+    base_model = task.base()
     base_model.trainable = False
     inputs = keras.Input(shape=(SIZE, SIZE, 3))
     scale_layer = layers.Rescaling(scale=1 / 127.5, offset=-1)
@@ -220,7 +283,7 @@ def keras_guide_until_2023(task: Task) -> Outcome:
     validation_ds = validation_ds.cache().batch(batch_size).prefetch(buffer_size=10)
     data_augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])
 
-    base_model = keras.applications.MobileNetV2(input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights)
+    base_model = task.base()
     base_model.trainable = False
     inputs = keras.Input(shape=(SIZE, SIZE, 3))
     x = data_augmentation(inputs)
@@ -258,10 +321,8 @@ def _guide_phases(
 
 def features_by_hand(task: Task) -> Outcome:
     """Solve scikit-learn's LogisticRegression on the pooled features of all training images, one view of each."""
-    preprocess_input = keras.applications.mobilenet_v2.preprocess_input
-    base = keras.applications.MobileNetV2(
-        input_shape=(SIZE, SIZE, 3), include_top=False, weights=task.weights, pooling="avg"
-    )
+    preprocess_input = task.network.module.preprocess_input
+    base = task.base(pooling="avg")
 
     def features(dataset: Any) -> np.ndarray:
         return base.predict(dataset.map(lambda x, y: preprocess_input(x)), verbose=0)
@@ -273,16 +334,21 @@ def features_by_hand(task: Task) -> Outcome:
     return Outcome([(task.watch.seconds(), head.score(features(test_ds), _class_names(test_ds)))])
 
 
-def small_similar(task: Task, **overrides: Any) -> Outcome:
-    """Run our recipe on the training folder alone, then judge its model on the test images."""
-    recipe = Recipe.from_name("small_similar", backbone="MobileNetV2", **overrides)
+def ours(task: Task, recipe: Recipe) -> tuple[Report, metrics.Summary]:
+    """Run a recipe of ours on the training folder alone, and judge its model on the test images, the clock held."""
     report = recipe.run(str(task.train), seed=task.seed, verbose=False)
     task.watch.hold()
     test_ds = _in_order(task.test)
-    predicted = np.array(report.class_names)[report.predict(test_ds.file_paths).argmax(axis=1)]
-    accuracy = float(np.mean(predicted == np.array(_class_names(test_ds))))
+    labels = np.array([report.class_names.index(name) for name in _class_names(test_ds)])
+    return report, metrics.summary(report.predict(test_ds.file_paths), labels)
+
+
+def small_similar(task: Task, **overrides: Any) -> Outcome:
+    """Run our recipe for few images that are like ImageNet's."""
+    report, test = ours(task, Recipe.from_name("small_similar", backbone=task.backbone, **overrides))
     cost = report.record["cost"]
-    return Outcome([(task.watch.seconds(), accuracy)], cost["seconds_one_forward_pass"], cost["forward_equivalents"])
+    passes = cost["seconds_one_forward_pass"], cost["forward_equivalents"]
+    return Outcome([(task.watch.seconds(), test["accuracy"])], *passes)
 
 
 def _both_phases(task: Task, **overrides: Any) -> Outcome:

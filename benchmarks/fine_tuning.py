@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 
 from kerastune_recipes import Recipe, RequestError
+from kerastune_recipes.augmentations import preset
 
 FIT = "phases.fine_tuning.fit."
 # What a variant may say, and which key of the recipe it stands for.
@@ -32,11 +33,15 @@ KEYS = {
     "stage_decay": f"{FIT}stage_decay",
     "label_smoothing": f"{FIT}label_smoothing",
     "l2_sp": f"{FIT}l2_sp",
+    "weight_decay": f"{FIT}optimizer.weight_decay",
+    "ema": f"{FIT}optimizer.ema_momentum",
+    "mixing": f"{FIT}augmentation",
     "head_rate": f"{FIT}trainable",
     "head": "phases.feature_extraction.solve.head",
     "taps": "features.taps",
     "views": "features.views",
     "layers": f"{FIT}trainable",
+    "frozen": f"{FIT}trainable",
 }
 # Sets whose images keep their class when mirrored; the others are fine-tuned by the recipe for dissimilar images.
 LIKE_IMAGENET = ("hymenoptera", "cifar10")
@@ -56,6 +61,10 @@ def overrides(variant: str) -> dict[str, Any]:
                 changes[KEYS[key]] = int(value)
             case "layers":
                 changes[KEYS[key]] = [["head", 1.0], [f"backbone/{value}", 1.0], ["backbone", "frozen"]]
+            case "frozen":
+                changes[KEYS[key]] = [["head", 1.0], [f"backbone/{value}", "frozen"], ["backbone", 1.0]]
+            case "mixing":
+                changes[KEYS[key]] = [*preset("light", "none"), {"layer": value}]
             case "head_rate":
                 changes[KEYS[key]] = [["head", number], ["backbone", 1.0]]
             case _:

@@ -1,8 +1,8 @@
 """Where files lie: on this machine, or in an object store, whose files are fetched once."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,17 @@ from kerastune_recipes.data.sources.found import Found
 from kerastune_recipes.data.spool import Spool
 from kerastune_recipes.errors import DataError, KerastuneError, listed
 
-# Object stores by the beginning of their paths, as etils reads them: through TensorFlow where that is installed, which
-# knows the first alone, or through fsspec.
-STORES = ("gs://", "s3://", "az://", "hf://")
-_BY_FSSPEC = "install what fsspec needs for it (gcsfs, s3fs, adlfs or huggingface_hub) and set EPATH_USE_TF=false"
+# Object stores by the beginning of their paths, as etils reads them, and the library that fsspec reads each by.
+STORES = {"gs://": "gcsfs", "s3://": "s3fs", "az://": "adlfs", "hf://": "huggingface_hub"}
+# The one that TensorFlow knows, and etils therefore reads by it where it is installed.
+_TENSORFLOWS = "gs://"
 # Files fetched at a time: a request waits for the network most of its time.
 _THREADS = 32
 # Files that may wait in memory until they are put away.
 _AT_ONCE = 256
 
 
-def place(text: str | PathLike[str]) -> Path:
+def place(text: str | os.PathLike[str]) -> Path:
     """Return the path that a text stands for.
 
     Args:
@@ -39,6 +39,9 @@ def place(text: str | PathLike[str]) -> Path:
         return Path(text).expanduser()
     if f"{scheme}://" not in STORES:
         raise DataError(f"{text}: nothing is known of {scheme}://; give a folder or file, or one in {listed(STORES)}.")
+    if f"{scheme}://" != _TENSORFLOWS:
+        # etils would ask TensorFlow, which does not know the others. It reads the variable once.
+        os.environ.setdefault("EPATH_USE_TF", "false")
     from etils import epath
 
     return epath.Path(text)
@@ -63,7 +66,9 @@ def answered(path: Path, read: Callable[[Path], Found]) -> Found:
     except Exception as error:  # whatever the store's own library raises
         if not is_remote(path):
             raise
-        return Found(str(path), problems=(f"{path}: it cannot be read: {checks.quoted(error)}; {_BY_FSSPEC}.",))
+        library = STORES[f"{str(path).partition('://')[0]}://"]
+        remedy = f"see that you are signed in and may read it, and that {library} is installed"
+        return Found(str(path), problems=(f"{path}: it cannot be read: {checks.quoted(error)}; {remedy}.",))
 
 
 def fetched(paths: Sequence[Path]) -> tuple[Spool, dict[int, str]]:

@@ -6,6 +6,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+from etils.epath import gpath
 from fsspec.implementations.memory import MemoryFileSystem
 
 from kerastune_recipes.data.sources import open_dataset
@@ -29,8 +30,10 @@ class Bucket(MemoryFileSystem):
 @pytest.fixture
 def upload(monkeypatch):
     """Return a function that puts a folder into a bucket."""
-    # As where TensorFlow is not installed, which would ask the real store.
-    monkeypatch.setattr("etils.epath.gpath._is_tf_installed", lambda: False)
+    monkeypatch.setenv("EPATH_USE_TF", "true")
+    monkeypatch.delenv("EPATH_USE_TF")
+    # It remembers what another test made it answer.
+    gpath._is_tf_installed.cache_clear()
     fsspec.register_implementation("s3", Bucket, clobber=True)
     bucket = Bucket()
 
@@ -40,6 +43,7 @@ def upload(monkeypatch):
         return "s3://bucket/photos"
 
     yield put
+    gpath._is_tf_installed.cache_clear()
     bucket.store.clear()
     bucket.pseudo_dirs[:] = [""]
     fsspec.register_implementation("s3", "s3fs.S3FileSystem", clobber=True)
@@ -105,7 +109,10 @@ def test_a_store_that_refuses_to_answer(tmp_path, fill, upload, monkeypatch):
 
     remote = upload(fill(tmp_path, red=2, green=2))
     monkeypatch.setattr(Bucket, "ls", refuse)
-    with pytest.raises(DataError, match="photos: it cannot be read: Access Denied; install what fsspec needs"):
+    with pytest.raises(
+        DataError,
+        match="photos: it cannot be read: Access Denied; see that you are signed in and may read it, and that s3fs is",
+    ):
         open_dataset(remote)
 
 

@@ -1,0 +1,276 @@
+"""The scenario recipes over data sets, images a class, networks and seeds, against what they have to beat.
+
+    KERAS_HOME=... python benchmarks/grid.py DATA_FOLDER... [--each 10 30 all] [--backbones MobileNet_0.25] [--seeds 3]
+
+A data folder holds train/ and test/ with a folder for each class. A cell trains on so many images of each class, drawn
+by the seed, and is judged by all test images, by which nothing is chosen. In each cell four methods run, each in a
+process of its own with an empty feature store: the tutorial of tensorflow.org, the solved head of the scenario's recipe
+alone, the whole recipe, and fastai's schedule (`one_cycle`) over as many epochs. Each run is one line of
+benchmarks/grid.jsonl, and is not run again while its plan stays the same; benchmarks/grid.md is written anew at the
+end, from all that is there.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+from competitors import NETWORKS, SIZE, Task, ours, start, tensorflow_tutorial
+from reporting import machine, versions
+
+from kerastune_recipes import Recipe
+from kerastune_recipes.output import digest
+
+# Sets whose images are of the kind that ImageNet shows, and keep their class when mirrored.
+LIKE_IMAGENET = ("hymenoptera", "cifar10")
+# From so many training images on the recipes for many are taken.
+LARGE = 1000
+# Sets of at least so many test images show a calibration error of 0.03: below, chance alone gives more.
+CALIBRATED = 500
+AT_SIZE = {"backbone.image_size": SIZE}
+KEY = ["data", "each", "backbone", "seed"]
+TUTORIAL = "tutorial"
+METHODS = (TUTORIAL, "solved", "scenario", "one_cycle")
+Figures = dict[str, Any]
+
+
+def scenario(data: Path) -> str:
+    """Return the recipe for a folder with train/."""
+    size = "large" if len(list((data / "train").glob("*/*"))) >= LARGE else "small"
+    return f"{size}_{'similar' if data.name in LIKE_IMAGENET else 'dissimilar'}"
+
+
+def drawn(data: Path, each: str, seed: int, place: Path) -> Path:
+    """Link the test images and so many training images of each class, or "all", into a folder of the same name."""
+    folder = place / data.name
+    folder.mkdir()
+    (folder / "test").symlink_to((data / "test").resolve())
+    for of_class in sorted((data / "train").iterdir()):
+        files = sorted(of_class.iterdir())
+        chosen = files if each == "all" else random.Random(seed).sample(files, min(int(each), len(files)))
+        (folder / "train" / of_class.name).mkdir(parents=True)
+        for file in chosen:
+            (folder / "train" / of_class.name / file.name).symlink_to(file.resolve())
+    return folder
+
+
+def solved_alone(name: str) -> Figures:
+    """Return the overrides that leave a recipe its solved head."""
+    phases = Recipe.from_name(name).content.to_data()["phases"]
+    return {"phases": [phase for phase in phases if "solve" in phase]}
+
+
+def as_many_epochs(name: str, train: Path, backbone: str) -> Figures:
+    """Return the overrides that give fastai's schedule as many epochs as a recipe takes."""
+    sizes = {"backbone": backbone, **AT_SIZE}
+    one_cycle, scenario_ = (Recipe.from_name(each, **sizes).plan(train).phases[-1].fit for each in ("one_cycle", name))
+    assert one_cycle is not None
+    assert scenario_ is not None
+    steps = round(scenario_.steps * scenario_.batch_size / one_cycle.batch_size)
+    return {"phases.fine_tuning.fit.duration": f"{steps} steps"}
+
+
+def stated(method: str, data: Path, backbone: str) -> Recipe:
+    """Return the recipe that a method runs on a folder.
+
+    Args:
+        method: "solved", "scenario" or "one_cycle".
+        data: Folder with train/.
+        backbone: Name of the network.
+    """
+    name = scenario(data)
+    changes: Figures = {"backbone": backbone, **AT_SIZE}
+    match method:
+        case "solved":
+            changes |= solved_alone(name)
+        case "one_cycle":
+            changes |= as_many_epochs(name, data / "train", backbone)
+            name = "one_cycle"
+    return Recipe.from_name(name, **changes)
+
+
+def measure(method: str, task: Task) -> Figures:
+    """Run a method and return its figures."""
+    if method == TUTORIAL:
+        seconds, accuracy = tensorflow_tutorial(task).curve[-1]
+        return {"seconds": seconds, "accuracy": accuracy}
+    report, test = ours(task, stated(method, task.train.parent, task.backbone))
+    return {
+        "recipe": report.record["recipe"],
+        "seconds": task.watch.seconds(),
+        **{figure: test[figure] for figure in ("accuracy", "log_loss", "ece")},
+        "chosen_phase": report.record["chosen_phase"],
+        "interpolation": report.record["phases"][-1].get("interpolation"),
+    }
+
+
+def told(method: str, data: Path, backbone: str) -> str | None:
+    """Return what decides on a method beside the cell: the plan of its recipe, with all rules applied."""
+    return None if method == TUTORIAL else digest(stated(method, data, backbone).plan(data / "train"))
+
+
+def run(data: Path, each: str, backbone: str, seed: int, method: str) -> Figures | None:
+    """Measure one method in one cell, in a process of its own, or return None where it failed and say so."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = drawn(data, each, seed, Path(place))
+        command = [sys.executable, __file__, str(folder), "--method", method, "--seed", str(seed)]
+        environment = {**os.environ, "KERASTUNE_CACHE": str(Path(place) / "store")}
+        done = subprocess.run(
+            [*command, "--backbones", backbone], env=environment, stdout=subprocess.PIPE, text=True, check=False
+        )
+    if done.returncode:
+        print(f"{method} on {data.name}, {each}, {backbone}, seed {seed}: exit status {done.returncode}", flush=True)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def by_cell(runs: list[Figures]) -> pd.DataFrame:
+    """Return a row for each cell in which all methods ran: accuracies and seconds of each, means over the seeds."""
+    table = pd.DataFrame(runs).drop_duplicates([*KEY, "method"], keep="last")
+    wide = table.pivot(index=KEY, columns="method", values=["accuracy", "seconds", "ece", "test_images"]).dropna(
+        subset=[("accuracy", method) for method in METHODS]
+    )
+    seeds = wide.groupby(level=KEY[:-1]).size().rename("seeds")
+    wide = wide.groupby(level=KEY[:-1]).mean()
+    flat = {f"{method}_{figure}": wide[figure, method] for figure in ("accuracy", "seconds") for method in METHODS}
+    flat |= {f"{method}_ece": wide["ece", method] for method in ("solved", "scenario")}
+    return pd.DataFrame(flat | {"images": wide["test_images", "scenario"], "seeds": seeds}).astype(float).reset_index()
+
+
+def behind(cells: pd.DataFrame, other: str) -> pd.Series:
+    """Return in which cells the recipe is worse than another method by more than a standard error of the difference."""
+    ours_, theirs = cells["scenario_accuracy"], cells[f"{other}_accuracy"]
+    error = np.sqrt((ours_ * (1 - ours_) + theirs * (1 - theirs)) / cells["images"])
+    return theirs - ours_ > error
+
+
+def _gain(cells: pd.DataFrame, other: str) -> pd.Series:
+    return 100 * (cells["scenario_accuracy"] - cells[f"{other}_accuracy"])
+
+
+def findings(cells: pd.DataFrame) -> list[str]:
+    """Return in sentences how the recipe did against each of the others."""
+    more = cells[cells["each"] != "10"]
+    far = more[~more["data"].isin(LIKE_IMAGENET) & (more["solved_accuracy"] <= 0.95)]
+    by_data = _gain(cells, "one_cycle").groupby(cells["data"]).mean()
+    times = cells["scenario_seconds"] / cells["tutorial_seconds"]
+    large = cells[cells["images"] >= CALIBRATED]
+    said = [
+        f"Against the tutorial: {_gain(cells, 'tutorial').mean():+.1f} points on average of {len(cells)} cells, below "
+        f"it by more than one standard error in {behind(cells, 'tutorial').sum()}; in {times.median():.2f} times its "
+        f"seconds in the median, {times.max():.2f} at most.",
+        f"Against fastai's schedule over as many epochs: {_gain(cells, 'one_cycle').mean():+.1f} points on average; "
+        + ", ".join(f"{name} {gain:+.1f}" for name, gain in by_data.items())
+        + ".",
+    ]
+    if len(more):
+        said.append(
+            f"Against its own solved head, with 30 images a class or all: {_gain(more, 'solved').mean():+.1f} points "
+            f"on average of {len(more)} cells; in all cells worse by more than one standard error in "
+            f"{behind(cells, 'solved').sum()} of {len(cells)}."
+        )
+    if len(far):
+        said.append(
+            f"The same, far from ImageNet, where the solved head is not above 95%: {_gain(far, 'solved').mean():+.1f} "
+            f"points on average of {len(far)} cells, {_gain(far, 'solved').min():+.1f} at least."
+        )
+    if len(large):
+        said.append(
+            f"Calibration error on sets of {CALIBRATED} test images and more: "
+            f"{large['scenario_ece'].mean():.3f} on average, {large['scenario_ece'].max():.3f} at most."
+        )
+    return said
+
+
+def page(runs: list[Figures], command: str) -> str:
+    """Return the whole text."""
+    cells = by_cell(runs)
+    rows = [
+        f"| {one.data} | {one.each} | {one.backbone} | {one.seeds:.0f} | "
+        + " | ".join(
+            f"{100 * getattr(one, f'{method}_accuracy'):.1f}, {getattr(one, f'{method}_seconds'):.0f} s"
+            for method in METHODS
+        )
+        + f" | {one.scenario_ece:.3f} |"
+        for one in cells.itertuples()
+    ]
+    return "\n".join(
+        [
+            "# The scenario recipes against the tutorial, their own solved head, and fastai's schedule",
+            "",
+            f"At {SIZE} pixels, with the ImageNet weights trained at 224, on one core for each run. Like ImageNet: "
+            f"{' and '.join(LIKE_IMAGENET)}; from {LARGE} training images on the recipes for many. Test "
+            "accuracy in percent and seconds of listing, decoding, building and training, means over the seeds; the "
+            "clock stands still while the tutorial is validated. A standard error is that of the difference between "
+            f"two shares of the test images. {machine()}; {versions()}. Made by:",
+            "",
+            f"    {command}",
+            "",
+            *(f"- {sentence}" for sentence in findings(cells)),
+            "",
+            "| data | images a class | network | seeds | tutorial | solved head | recipe | fastai's schedule | "
+            "calibration error of the recipe |",
+            "|---|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Run what is missing, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("--each", nargs="+", default=["10", "30", "all"], help="training images of a class, or all")
+    parser.add_argument("--backbones", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="run these alone")
+    parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"), help="where runs are kept")
+    one = parser.add_argument_group("one measurement, as JSON; what the script calls itself with")
+    one.add_argument("--method", choices=METHODS)
+    one.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    if options.method:
+        print(json.dumps(measure(options.method, start(options.data[0], options.seed, options.backbones[0]))))
+        return
+    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
+    runs: list[Figures] = list(map(json.loads, lines))
+    for seed in range(options.seeds):
+        for backbone in options.backbones:
+            for each in options.each:
+                for data in options.data:
+                    for method in options.methods:
+                        cell = dict(zip(KEY, (data.name, each, backbone, seed), strict=True))
+                        with tempfile.TemporaryDirectory() as place:
+                            cell |= {
+                                "method": method,
+                                "stated": told(method, drawn(data, each, seed, Path(place)), backbone),
+                            }
+                        if any(cell.items() <= kept.items() for kept in runs):
+                            continue
+                        figures = run(data, each, backbone, seed, method)
+                        if figures is None:
+                            continue
+                        images = len(list((data / "test").glob("*/*.*")))
+                        runs.append({**cell, "test_images": images, **figures})
+                        print(json.dumps(runs[-1]), flush=True)
+                        with options.log.open("a", encoding="utf-8") as log:
+                            log.write(json.dumps(runs[-1]) + "\n")
+    names = " ".join(dict.fromkeys(one["data"] for one in runs))
+    command = f"python benchmarks/grid.py {names} --seeds {options.seeds}"
+    text = page(runs, command)
+    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
