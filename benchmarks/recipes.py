@@ -3,8 +3,8 @@
     KERAS_HOME=... python benchmarks/recipes.py DATA_FOLDER... [--backbone MobileNetV2] [--size 160] [--seeds 3]
 
 A data folder holds train/ and test/ with a folder for each class. Every cell is one `kerastune run` for each seed, in a
-process of its own. Its figures are a line of benchmarks/recipes.jsonl, and are not measured again as long as the recipe
-stays as it is: so the table can be filled bit by bit. Seeds are run one after the other over all cells; after each run
+process of its own. Its figures are a line of benchmarks/recipes.jsonl, and are not measured again as long as its plan
+stays the same: so the table can be filled bit by bit. Seeds are run one after the other over all cells; after each run
 the page is written anew. A recipe that needs what the data do not give is named with what it says. `--only` runs some
 recipes alone; `--epochs` bounds the epochs of a phase, which the page then says of each such cell; with `--jobs` so
 many run side by side, each on its own share of the cores.
@@ -98,21 +98,35 @@ class Setting:
         return {"backbone.name": self.backbone} | ({"backbone.image_size": self.size} if self.size else {})
 
 
-def bounds(recipe: str, dataset: Dataset, setting: Setting) -> dict[str, str | int]:
-    """Return the overrides that bound the epochs of a recipe's phases, none where it has no more.
+@dataclass(frozen=True)
+class Job:
+    """What a recipe does with a data set.
+
+    Args:
+        changes: Overrides that bound the epochs of its phases, none where it has no more.
+        plan: By which its plan is known from another, with all rules applied.
+    """
+
+    changes: dict[str, str | int]
+    plan: str
+
+
+def job(recipe: str, dataset: Dataset, setting: Setting) -> Job:
+    """Return what a recipe does with a data set.
 
     Raises:
         RequestError: The recipe does not go with the data or the backbone.
     """
-    plan = Recipe.from_name(recipe, **setting.overrides).plan(dataset)
+    whole = Recipe.from_name(recipe, **setting.overrides).plan(dataset)
     images = len(dataset.train)
-    return {
+    changes: dict[str, str | int] = {
         f"phases.{phase.name}.fit.duration": f"{setting.epochs} epochs"
-        for phase in plan.phases
+        for phase in whole.phases
         if phase.fit
         and setting.epochs is not None
         and phase.fit.steps > setting.epochs * steps_per_epoch(images, phase.fit.batch_size)
     }
+    return Job(changes, digest(Recipe.from_name(recipe, **setting.overrides, **changes).plan(dataset)))
 
 
 def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cores: set[int]) -> Figures | str:
@@ -239,16 +253,15 @@ def _missing(cells: Cells, reasons: Reasons) -> str:
     return f"Not run yet: {', '.join(missing)}." if missing else ""
 
 
-def key(recipe: str, data: Path, seed: int, setting: Setting, changes: dict[str, str | int]) -> Figures:
+def key(recipe: str, data: Path, seed: int, setting: Setting, job: Job) -> Figures:
     """Return all that decides on a run but the machine and the versions."""
-    stated = Recipe.from_name(recipe, **setting.overrides, **changes).content
     return {
         "recipe": recipe,
-        "stated": digest(stated),
+        "plan": job.plan,
         "data": data.name,
         "backbone": setting.backbone,
         "size": setting.size,
-        "epochs": setting.epochs if changes else None,
+        "epochs": setting.epochs if job.changes else None,
         "seed": seed,
     }
 
@@ -280,22 +293,22 @@ def main() -> None:
     lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
     kept: list[Figures] = list(map(json.loads, lines))
     reasons: Reasons = {name: {} for name in catalog.names()}
-    changes: dict[tuple[str, Path], dict[str, str | int]] = {}
+    jobs: dict[tuple[str, Path], Job] = {}
     for data in options.data:
         dataset = open_dataset(data)
         for recipe in catalog.names():
             try:
-                changes[recipe, data] = bounds(recipe, dataset, setting)
+                jobs[recipe, data] = job(recipe, dataset, setting)
             except RequestError as error:
                 reasons[recipe][data.name] = _here(" ".join(str(error).split()))
 
     def found(recipe: str, data: Path) -> list[Figures]:
-        wanted = [key(recipe, data, seed, setting, changes[recipe, data]) for seed in range(setting.seeds)]
+        wanted = [key(recipe, data, seed, setting, jobs[recipe, data]) for seed in range(setting.seeds)]
         return [one for one in kept if any(each.items() <= one.items() for each in wanted)]
 
     def show() -> str:
         cells: Cells = {name: {} for name in catalog.names()}
-        for recipe, data in changes:
+        for recipe, data in jobs:
             if found(recipe, data):
                 cells[recipe][data.name] = cell(found(recipe, data))
         text = page(cells, reasons, options.data, setting, command)
@@ -311,13 +324,13 @@ def main() -> None:
         if data.name in reasons[recipe]:
             return
         cores = free.get()
-        figures = run(recipe, data, seed, setting.overrides | changes[recipe, data], cores)
+        figures = run(recipe, data, seed, setting.overrides | jobs[recipe, data].changes, cores)
         free.put(cores)
         with lock:
             if isinstance(figures, str):
                 reasons[recipe][data.name] = _here(figures)
             else:
-                kept.append(key(recipe, data, seed, setting, changes[recipe, data]) | figures)
+                kept.append(key(recipe, data, seed, setting, jobs[recipe, data]) | figures)
                 with options.log.open("a", encoding="utf-8") as log:
                     log.write(json.dumps(kept[-1]) + "\n")
             show()
@@ -325,7 +338,7 @@ def main() -> None:
     missing = [
         (seed, recipe, data)
         for seed in range(setting.seeds)
-        for recipe, data in changes
+        for recipe, data in jobs
         if (options.only is None or recipe in options.only)
         and not any(one["seed"] == seed for one in found(recipe, data))
     ]
