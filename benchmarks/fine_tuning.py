@@ -4,8 +4,9 @@
 
 A data folder holds train/ with a folder for each class; nothing else is read. Of each class some images are trained on,
 at most three quarters; the others judge, a sample of them where they are many. A variant is written as `key=value`
-pairs joined by commas, see KEYS. Each trial is one line of the log; those that are there already are not run again.
-Without variants, the table of what is in the log is printed.
+pairs joined by commas, see KEYS. With `refit` the package holds out images of its own to choose by, and the judges
+judge what it returns, as a user's test images would; otherwise they choose. Each trial is one line of the log; those
+that are there already are not run again. Without variants, the table of what is in the log is printed.
 """
 
 import argparse
@@ -38,10 +39,12 @@ KEYS = {
     "mixing": f"{FIT}augmentation",
     "head_rate": f"{FIT}trainable",
     "head": "phases.feature_extraction.solve.head",
+    "refit": "refit",
     "taps": "features.taps",
     "views": "features.views",
     "layers": f"{FIT}trainable",
     "frozen": f"{FIT}trainable",
+    "phase_views": f"{FIT}views",
 }
 # Sets whose images keep their class when mirrored; the others are fine-tuned by the recipe for dissimilar images.
 LIKE_IMAGENET = ("hymenoptera", "cifar10")
@@ -57,7 +60,7 @@ def overrides(variant: str) -> dict[str, Any]:
         match key:
             case "epochs":
                 changes[KEYS[key]] = f"{value} epochs"
-            case "batch_size" | "views":
+            case "batch_size" | "views" | "phase_views":
                 changes[KEYS[key]] = int(value)
             case "layers":
                 changes[KEYS[key]] = [["head", 1.0], [f"backbone/{value}", 1.0], ["backbone", "frozen"]]
@@ -91,6 +94,8 @@ def trial(data: Path, each: str, seed: int, variant: str, backbone: str, size: i
         name, **{"backbone.name": backbone, "backbone.image_size": size, "refit": "none", **overrides(variant)}
     )
     images = divided(data, each, seed)
+    if "refit" in variant:
+        images = images.replace({"split": {"validation": "test"}})
     report = recipe.run(images, seed=seed, verbose=False)
     solved, fitted = report.record["phases"]
     return {
@@ -103,6 +108,7 @@ def trial(data: Path, each: str, seed: int, variant: str, backbone: str, size: i
         "images": int((images["split"] == "train").sum()),
         "solved": solved["validation"],
         "kept": fitted["validation"],
+        "judged": report.record["test"] if "refit" in variant else fitted["validation"],
         "interpolation": fitted["interpolation"],
         "log_loss_by_interpolation": fitted["log_loss_by_interpolation"],
         "ece_before_temperature": fitted["ece_before_temperature"],
@@ -119,8 +125,8 @@ def table(trials: Iterable[dict[str, Any]]) -> str:
         f"| {one['data']} | {one['backbone']} {one['size']} px | {one['each']} | {one['seed']} | {one['variant']} "
         f"| {one['solved']['accuracy']:.1%}, {one['solved']['log_loss']:.3f} "
         f"| {one['accuracy_by_epoch'][0]:.1%} | {one['accuracy_by_epoch'][-1]:.1%} "
-        f"| {one['kept']['accuracy']:.1%}, {one['kept']['log_loss']:.3f} | {one['interpolation']:g} "
-        f"| {one['ece_before_temperature']:.3f} to {one['kept']['ece']:.3f} |"
+        f"| {one['judged']['accuracy']:.1%}, {one['judged']['log_loss']:.3f} | {one['interpolation']:g} "
+        f"| {one['ece_before_temperature']:.3f} to {one['judged']['ece']:.3f} |"
         for one in trials
     ]
     header = (

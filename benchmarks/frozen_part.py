@@ -3,9 +3,9 @@
     KERAS_HOME=... python benchmarks/frozen_part.py views DATA_FOLDER... --image-size 96 --seeds 2
     python benchmarks/frozen_part.py time VGG16 ResNet50 --image-size 112 --images 64 --views 1 2 4 --epochs 20
 
-`views` fine-tunes as `small_similar` does, from one solved head, once for each number of views, and judges on the held
-out part of the training images; nothing else is read. `time` trains random weights on noise, in turn fresh and behind
-the frozen part. Lines of a table are printed as they are found.
+`views` fine-tunes the last stage as `small_similar` does the later half of the stages, from one solved head, once for
+each number of views, and judges on the held out part of the training images; nothing else is read. `time` trains random
+weights on noise, in turn fresh and behind the frozen part. Lines of a table are printed as they are found.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from kerastune_recipes.model.assemble import Network, assemble
 from kerastune_recipes.preparation import Prepared, prepare
 
 COUNTS: tuple[int | None, ...] = (1, 2, 4, 8, None)
+LAST_STAGE = {"phases.fine_tuning.fit.trainable": [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]}
 
 
 def decoded(prepared: Prepared) -> tuple[training.Labelled, training.Labelled]:
@@ -47,7 +48,7 @@ def fitted(
 def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
     """Print a line for each number of views."""
     changes = {"backbone": backbone, "backbone.image_size": size, "phases.fine_tuning.fit.views": "fresh"}
-    spec = catalog.load("small_similar", changes)
+    spec = catalog.load("small_similar", LAST_STAGE | changes)
     prepared = prepare("small_similar", spec, {"train": str(folder / "train")}, seed=seed)
     plan, images = prepared.plan, decoded(prepared)
     network = assemble(plan, prepared.facts, *prepared.networks)
@@ -87,7 +88,7 @@ def timed(backbone: str, size: int, count: int, numbers: Sequence[int], epochs: 
         "phases.fine_tuning.fit.duration": f"{epochs} epochs",
     }
     ds = {"train": (pixels[:count], labels[:count]), "validation": (pixels[count:], labels[count:])}
-    prepared = prepare("small_similar", catalog.load("small_similar", changes), ds, seed=0)
+    prepared = prepare("small_similar", catalog.load("small_similar", LAST_STAGE | changes), ds, seed=0)
     images = decoded(prepared)
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     for _ in range(repeats):

@@ -12,6 +12,9 @@ from kerastune_recipes.facts import BackboneFacts, LayerFacts
 
 Rule = tuple[str, float | str]
 
+# The first half of the stages, rounded down: the one part that may be empty, so that a recipe which freezes it fits a
+# network of one stage too.
+EARLY = "early_stages"
 # Stands for the head among the names of the backbone's layers.
 _HEAD = ""
 
@@ -37,8 +40,8 @@ def groups(rules: Sequence[Rule], backbone: BackboneFacts, where: str) -> tuple[
     """Match every layer to the first rule whose pattern fits it.
 
     A pattern is "head", "backbone", "backbone/STAGE", "backbone/PART", "backbone/LAYER", or "backbone/STAGE/LAYER" and
-    "backbone/PART/LAYER"; `*`, `?` and `[..]` match as in file names. The parts are last_stage, first_half (of the
-    layers that hold weights), first_N_stages and last_N_stages.
+    "backbone/PART/LAYER"; `*`, `?` and `[..]` match as in file names. The parts are last_stage, early_stages (the first
+    half of the stages, rounded down), first_half (of the layers that hold weights), first_N_stages and last_N_stages.
 
     Args:
         rules: Ordered pairs of pattern and learning-rate multiplier or "frozen".
@@ -59,9 +62,9 @@ def groups(rules: Sequence[Rule], backbone: BackboneFacts, where: str) -> tuple[
         # A wider pattern after narrower ones is a net for the rest, and may find nothing left.
         shadowed = not new and (pattern in {group.pattern for group in taken} or any(one > matched for one in matches))
         matches.append(matched)
-        if not matched:
+        if not matched and pattern != f"backbone/{EARLY}":
             problems.append(f'{where}: the pattern "{pattern}" matches no layer.{_hint(pattern, backbone)}')
-        elif shadowed:
+        elif matched and shadowed:
             problems.append(
                 f'{where}: the pattern "{pattern}" is never reached, because earlier patterns take all its layers; '
                 "put it before them."
@@ -189,14 +192,15 @@ def _parts(backbone: BackboneFacts) -> dict[str, frozenset[str]]:
         return frozenset(layer.name for layer in backbone.layers if layer.stage in stages)
 
     return (
-        {"last_stage": of(backbone.stages[-1:]), "first_half": frozenset(weighted[: len(weighted) // 2])}
+        {"last_stage": of(backbone.stages[-1:]), EARLY: of(backbone.stages[: count // 2])}
+        | {"first_half": frozenset(weighted[: len(weighted) // 2])}
         | {f"first_{number}_stages": of(backbone.stages[:number]) for number in range(1, count + 1)}
         | {f"last_{number}_stages": of(backbone.stages[-number:]) for number in range(1, count + 1)}
     )
 
 
 def _hint(pattern: str, backbone: BackboneFacts) -> str:
-    stages = [f"backbone/{stage}" for stage in (*backbone.stages, "last_stage", "first_half")]
+    stages = [f"backbone/{stage}" for stage in (*backbone.stages, "last_stage", EARLY, "first_half")]
     counted = [f"backbone/{end}_N_stages" for end in ("first", "last")]
     layers = [f"backbone/{layer.name}" for layer in backbone.layers]
     known = ["head", "backbone", *stages, *(f"backbone/{part}" for part in _parts(backbone)), *layers]

@@ -9,9 +9,14 @@ from kerastune_recipes.facts import ONE_CPU, HardwareFacts, SourceFacts
 from kerastune_recipes.plan import Plan, resolve
 from kerastune_recipes.rules import FOCAL_GAMMA, HUBER_DELTA, STRENGTHS
 
+TRAINABLE, VIEWS = "phases.fine_tuning.fit.trainable", "phases.fine_tuning.fit.views"
+LAST_STAGE = [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]
+
 
 def changed(data_facts, backbone_facts, **overrides):
-    return resolve("small_similar", catalog.load("small_similar", overrides), data_facts, backbone_facts)
+    """Return the plan of a recipe that solves a head and fine-tunes the last stage."""
+    spec = catalog.load("small_similar", {TRAINABLE: LAST_STAGE} | overrides)
+    return resolve("small_similar", spec, data_facts, backbone_facts)
 
 
 def test_nothing_is_left_open(data_facts, backbone_facts):
@@ -21,8 +26,8 @@ def test_nothing_is_left_open(data_facts, backbone_facts):
     assert plan.phases[0].solve.strengths == STRENGTHS["logistic_regression"]
     assert plan.phases[0].solve.folds == 5
     fit = plan.phases[1].fit
-    # 50 images in batches of 32 are 2 steps; at most 20 epochs of them; a tenth is warmup.
-    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 40, 4)
+    # 50 images in batches of 32 are 2 steps; at most 10 epochs of them; a tenth is warmup.
+    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 20, 2)
     assert fit.augmentation[0].layer == "RandomFlip"
 
 
@@ -32,7 +37,7 @@ def test_written_plan_reads_back(data_facts, backbone_facts):
     assert Plan.from_data(yaml_files.parse(text, "plan"), "plan") == plan
 
 
-@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 20)])
+@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 10)])
 def test_durations_become_steps(duration, steps, data_facts, backbone_facts):
     plan = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.duration": duration})
     assert plan.phases[1].fit.steps == steps
@@ -167,9 +172,6 @@ def test_edited_source_classes_are_checked(edit, message, data_facts, backbone_f
         plans.check(Plan.from_data(data, "plan.yaml"), data_facts, replace(backbone_facts, source=LETTERS))
 
 
-VIEWS, TRAINABLE = "phases.fine_tuning.fit.views", "phases.fine_tuning.fit.trainable"
-
-
 def test_views_are_chosen_where_they_pay(data_facts, backbone_facts):
     assert changed(data_facts, backbone_facts).phases[1].fit.views == 4
     whole = {TRAINABLE: [["head", 1.0], ["backbone", 1.0]]}
@@ -185,7 +187,7 @@ def test_views_are_not_chosen_where_there_is_no_room(data_facts, backbone_facts)
     assert changed(many, backbone_facts, **{"phases.fine_tuning.fit.duration": "20 epochs"}).phases[1].fit.views is None
 
 
-@pytest.mark.parametrize(("asked", "views"), [("fresh", None), (2, 2), (20, 20)])
+@pytest.mark.parametrize(("asked", "views"), [("fresh", None), (2, 2), (10, 10)])
 def test_views_that_are_asked_for(asked, views, data_facts, backbone_facts):
     assert changed(data_facts, backbone_facts, **{VIEWS: asked}).phases[1].fit.views == views
 
@@ -198,7 +200,7 @@ def test_views_that_are_asked_for(asked, views, data_facts, backbone_facts):
             "fit.views: nothing at the front of the network is frozen, so there is no part that could be computed once "
             "for 2 views; freeze its first stages, or leave views out.",
         ),
-        ({VIEWS: 21}, r"21 views are more than there are epochs \(20\); give at most 20."),
+        ({VIEWS: 11}, r"11 views are more than there are epochs \(10\); give at most 10."),
         (
             {VIEWS: 2, "phases.fine_tuning.fit.augmentation": "none"},
             "without augmentation the 2 views of an image are all the same; give 1, or an augmentation.",

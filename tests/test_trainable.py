@@ -31,6 +31,7 @@ def test_first_match_wins(backbone_facts):
         ("backbone/stem_conv", ["stem_conv"]),
         ("backbone/stage2/*_bn", ["stage2_bn"]),
         ("backbone/last_stage/stage2_conv", ["stage2_conv"]),
+        ("backbone/early_stages", ["stem_conv", "stem_bn"]),
         ("backbone/first_half", ["stem_conv", "stem_bn", "stage1_conv"]),
         ("backbone/first_1_stages", ["stem_conv", "stem_bn"]),
         ("backbone/first_2_stages", ["stem_conv", "stem_bn", "stage1_conv", "stage1_bn"]),
@@ -46,6 +47,12 @@ def test_patterns(pattern, layers, backbone_facts):
 def test_all_stages_are_the_backbone(backbone_facts):
     rules = [("head", 1.0), ("backbone/last_3_stages", 1.0)]
     assert taken(rules, backbone_facts)["backbone/last_3_stages"] == [layer.name for layer in backbone_facts.layers]
+
+
+def test_a_network_of_one_stage_has_no_early_ones(backbone_facts):
+    facts = replace(backbone_facts, layers=backbone_facts.layers[:2], stages=("stem",))
+    rules = [("head", 1.0), ("backbone/early_stages", "frozen"), ("backbone", 1.0)]
+    assert taken(rules, facts) == {"head": ["head"], "backbone/early_stages": [], "backbone": ["stem_conv", "stem_bn"]}
 
 
 def test_only_layers_that_hold_weights_are_halved(backbone_facts):
@@ -76,7 +83,8 @@ def test_every_problem_at_once(backbone_facts):
         "layers; put it before them.",
         'phases.x.fit.trainable: the pattern "backbone/stag3" matches no layer. Did you mean "backbone/stage2"? '
         "There are head, backbone, backbone/stem, backbone/stage1, backbone/stage2, backbone/last_stage, backbone/"
-        "first_half, backbone/first_N_stages, backbone/last_N_stages with N up to 3, and layers by their names.",
+        "early_stages, backbone/first_half, backbone/first_N_stages, backbone/last_N_stages with N up to 3, and layers "
+        "by their names.",
     ]
 
 
