@@ -1,12 +1,13 @@
 """Ways to fine-tune from a solved head, on parts of the training images, judged by the rest of them.
 
-    KERAS_HOME=... python benchmarks/fine_tuning.py DATA_FOLDER... --log TRIALS.jsonl [--variants rate=3e-3 ...]
+    KERAS_HOME=... python benchmarks/fine_tuning.py DATA_FOLDER... [--variants rate=3e-3 ...]
 
 A data folder holds train/ with a folder for each class; nothing else is read. Of each class some images are trained on,
 at most three quarters; the others judge, a sample of them where they are many. A variant is written as `key=value`
 pairs joined by commas, see KEYS. With `refit` the package holds out images of its own to choose by, and the judges
 judge what it returns, as a user's test images would; otherwise they choose. Each trial is one line of the log; those
-that are there already are not run again. Without variants, the table of what is in the log is printed.
+that are there already are not run again. At the end the trials are printed, and for each variant what it gained over
+the solved head.
 """
 
 import argparse
@@ -145,11 +146,47 @@ def table(trials: Iterable[dict[str, Any]]) -> str:
     return "\n".join([f"| {' | '.join(header)} |", f"|{'---|' * len(header)}", *rows])
 
 
+def summary(trials: Iterable[dict[str, Any]]) -> str:
+    """Return for each variant what it gained over the solved head, means over the seeds: points, nats, and seconds.
+
+    The mean at the end is over the data sets, of variants that were tried on all of them.
+    """
+    found = pd.DataFrame(
+        {
+            "setting": f"{one['backbone']} at {one['size']} px, {one['each']} a class",
+            "variant": one["variant"],
+            "data": one["data"],
+            "points": 100 * (one["judged"]["accuracy"] - one["solved"]["accuracy"]),
+            "nats": one["solved"]["log_loss"] - one["judged"]["log_loss"],
+            "seconds": one["seconds"],
+            "seed": one["seed"],
+        }
+        for one in trials
+        if "refit" not in one["variant"]
+    )
+    parts = []
+    for setting, of_setting in found.groupby("setting"):
+        names = sorted(of_setting["data"].unique())
+        lines = [f"| {setting} | seeds | {' | '.join(names)} | mean |", f"|---|---|{'---|' * len(names)}---|"]
+        for variant, of_variant in of_setting.groupby("variant", sort=False):
+            means = of_variant.groupby("data")[["points", "nats", "seconds"]].mean()
+            cells = [_gain(means.loc[name]) if name in means.index else "" for name in names]
+            whole = _gain(means.mean()) if len(means) == len(names) else ""
+            lines.append(f"| {variant} | {of_variant['seed'].nunique()} | {' | '.join(cells)} | {whole} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _gain(means: pd.Series) -> str:
+    return f"{means['points']:+.1f}, {means['nats']:.3f}, {means['seconds']:.0f} s"
+
+
 def main() -> None:
-    """Run what is missing, and print the table."""
+    """Run what is missing, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--log", type=Path, required=True)
+    log = Path(__file__).with_suffix(".jsonl")
+    parser.add_argument("--log", type=Path, default=log, help="where trials are kept, and taken from")
     parser.add_argument("--variants", nargs="*", default=[])
     parser.add_argument("--each", nargs="+", default=["30", "all"], help="training images of a class, or all")
     parser.add_argument("--backbone", default="MobileNetV2")
@@ -175,6 +212,8 @@ def main() -> None:
                         log.write(json.dumps(found) + "\n")
                     print(table([found]).splitlines()[-1], flush=True)
     print(table(trials))
+    print()
+    print(summary(trials))
 
 
 if __name__ == "__main__":
