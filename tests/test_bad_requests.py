@@ -204,7 +204,6 @@ def test_unknown_key_in_a_recipe_file(told, data):
             'phases.fine_tuning.fit.reinitialize: the pattern "backbone/stage9" matches no layer of the backbone. Did',
         ),
         ("phases.fine_tuning.fit.reinitialize=[backbone]", "would stay random; give them a multiplier in trainable."),
-        ("phases.fine_tuning.fit.stage_decay=0.4", "fit.stage_decay: no rule in trainable gives a whole stage before"),
         ("phases.fine_tuning.fit.loss=hinge", 'phases.fine_tuning.fit.loss: expected "crossentropy" or "focal" or'),
         ("phases.fine_tuning.fit.loss=3", "phases.fine_tuning.fit.loss: "),
         (

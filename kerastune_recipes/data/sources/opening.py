@@ -32,12 +32,14 @@ from kerastune_recipes.data.sources.table import (
     read_unlabeled_dataframe,
     read_unlabeled_paths,
 )
+from kerastune_recipes.data.sources.tfrecord import is_tfrecord, read_tfrecords
 from kerastune_recipes.data.splits import stratified_holdout
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
 _FORMS = (
     "a folder of class folders, a .csv file or DataFrame with columns path and label, (x, y) arrays, "
-    'a tf.data.Dataset, "tfds:NAME", a TFDS builder, "demo:digits", or {"train": ..., "validation": ..., "test": ...}'
+    'a tf.data.Dataset, .tfrecord files, "tfds:NAME", a TFDS builder, "demo:digits", or {"train": ..., '
+    '"validation": ..., "test": ...}'
 )
 
 
@@ -55,6 +57,7 @@ def open_dataset(
             (x, y) arrays: x (n, height, width) or (n, height, width, 1, 3 or 4) or a list of images of different
             sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
             a tf.data.Dataset of (image, label), batched or not;
+            TFRecord files of tf.train.Example, "train-*.tfrecord", also in an object store that TensorFlow knows;
             "tfds:NAME" or a TFDS builder; "demo:digits";
             {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there, and
                 "unlabeled" in any form that the argument takes.
@@ -64,7 +67,7 @@ def open_dataset(
             divided; for
             a folder the level of the folders inside the class folders that hold them: 1 for ants/patient7/1.jpg, where
                 "patient7" is one group in whatever classes and splits it occurs;
-            a CSV file or DataFrame the name of a column, TFDS that of a feature;
+            a CSV file or DataFrame the name of a column, TFDS and TFRecord files that of a feature;
             arrays or a tf.data.Dataset, in its order, an array of numbers or names (n,);
             a dictionary any of these, or a dictionary of them by split.
         unlabeled: Images to learn from without labels, one of:
@@ -158,6 +161,8 @@ def _find(ds: Any, group_by: Any) -> Found:
         return read_tfds(ds.removeprefix("tfds:"), group_by)
     if isinstance(ds, str) and ds.startswith("demo:"):
         return _demo(ds, group_by)
+    if isinstance(ds, str | PathLike) and is_tfrecord(ds):
+        return read_tfrecords(ds, group_by)
     if isinstance(ds, str | PathLike):
         read = read_csv if _is_table(ds) else read_folder
         return answered(place(ds), lambda path: read(path, group_by))

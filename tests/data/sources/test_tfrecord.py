@@ -1,0 +1,126 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.data.sources.tfrecord import is_tfrecord
+from kerastune_recipes.errors import DataError
+
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+
+
+def png(gray):
+    file = io.BytesIO()
+    Image.fromarray(np.full((6 + gray % 3, 8, 3), gray, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def feature(value):
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes records, dictionaries of bytes and numbers, to a file."""
+
+    def to(name, *records):
+        with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
+            for record in records:
+                features = tf.train.Features(feature={key: feature(value) for key, value in record.items()})
+                writer.write(tf.train.Example(features=features).SerializeToString())
+        return str(tmp_path / name)
+
+    return to
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("flowers.tfrecord", True),
+        ("gs://bucket/00-224x224-798.tfrec", True),
+        ("train-*.tfrec", True),
+        ("mnist-train.tfrecord-00000-of-00005", True),
+        ("mnist-train.tfrecord*", True),
+        ("photos/", False),
+        ("tfrecords/photos.csv", False),
+    ],
+)
+def test_which_texts_name_tfrecord_files(path, meant):
+    assert is_tfrecord(path) is meant
+
+
+def test_shards_are_read_in_order_and_images_kept_as_they_are(tmp_path, write):
+    write("train-1.tfrecord", *({"image": png(10 * number), "label": number % 2} for number in range(6)))
+    write("train-0.tfrecord", *({"image": png(100 + number), "label": number % 2} for number in range(4)))
+    dataset = open_dataset(
+        {"train": str(tmp_path / "train-*.tfrecord"), "validation": str(tmp_path / "train-0.tfrecord")}
+    )
+    assert dataset.train.names[0] == f"{tmp_path}/train-0.tfrecord record 0"
+    assert dataset.train.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
+    np.testing.assert_array_equal(dataset.train.read(4), np.zeros((6, 8, 3), np.uint8))
+    assert dataset.train.content(1) == png(101)
+    assert dataset.class_names == ("0", "1")
+
+
+def test_names_of_classes_and_files_are_taken_where_they_are(write):
+    records = [
+        {
+            "image/encoded": png(number),
+            "image/class/label": 7,
+            "image/class/text": name,
+            "image/filename": name + b".png",
+        }
+        for number, name in enumerate([b"rose", b"rose", b"tulip", b"tulip"])
+    ]
+    dataset = open_dataset(write("flowers.tfrec", *records))
+    assert dataset.class_names == ("rose", "tulip")
+    assert {*dataset.train.names, *dataset.validation.names} == {"rose.png", "tulip.png"}
+
+
+def test_images_are_grouped_by_a_feature(write):
+    records = [{"image": png(number), "label": number % 2, "hand": number // 2} for number in range(10)]
+    dataset = open_dataset(write("hands.tfrecord", *records), group_by="hand")
+    assert dataset.grouped_by == "hand"
+    assert not set(dataset.train.groups) & set(dataset.validation.groups)
+
+
+def problem(path, **options):
+    with pytest.raises(DataError) as caught:
+        open_dataset(path, **options)
+    (found,) = caught.value.problems
+    return found
+
+
+def test_what_is_not_there(tmp_path, write):
+    assert "none-*.tfrecord: there is no such file." in problem(str(tmp_path / "none-*.tfrecord"))
+    assert "there are no records in it" in problem(write("empty.tfrecord"))
+
+
+def test_features_that_nobody_would_guess(write):
+    path = write("odd.tfrecord", {"pixels": png(1), "label": 0})
+    assert "none of the features image/encoded, image" in problem(path)
+    assert "there are label, pixels" in problem(path) or "there are pixels, label" in problem(path)
+    assert "holds a label; there are image; write label" in problem(write("bare.tfrecord", {"image": png(1)}))
+    whole = write("whole.tfrecord", {"image": png(1), "label": 0})
+    assert 'there is no feature "hnad"' in problem(whole, group_by="hnad")
+
+
+def test_records_that_differ_and_images_that_are_none(write):
+    good = [{"image": png(number), "label": number % 2} for number in range(4)]
+    path = write("mixed.tfrecord", *good, {"image": png(5)})
+    assert "mixed.tfrecord record 4: it has not one value of label, as the first record has." in problem(path)
+    path = write("broken.tfrecord", *good, {"image": b"nothing", "label": 1})
+    assert "broken.tfrecord record 4" in problem(path)
+
+
+def test_a_torn_file_says_how_far_it_could_be_read(tmp_path, write):
+    path = write("torn.tfrecord", *({"image": png(number), "label": number % 2} for number in range(4)))
+    with open(path, "r+b") as file:
+        file.truncate(file.seek(0, io.SEEK_END) - 5)
+    assert "or a torn one: after 3 records it said" in problem(path)
+    (tmp_path / "text.tfrecord").write_text("This is no TFRecord file, but some text of a length.")
+    assert "this is no TFRecord file of tf.train.Example" in problem(str(tmp_path / "text.tfrecord"))
