@@ -46,6 +46,14 @@ def test_what_may_be_chance_does_not_win():
     assert verdict.kept.way == gate.BEFORE
 
 
+def test_four_images_tell_nothing():
+    """All are told right and surer than before, which four images are in one case of sixteen by luck."""
+    before, after = np.full((40, 2), 0.5), np.where(np.eye(2)[LABELS] == 1, 0.9, 0.1)
+    assert gate.judge({gate.BEFORE: before, gate.AFTER: after}, LABELS).kept.way == gate.AFTER
+    before, after = sure(1.0, 0.8)[:4], sure(1.0, 0.9)[:4]
+    assert gate.judge({gate.BEFORE: before, gate.AFTER: after}, LABELS[:4]).kept.way == gate.BEFORE
+
+
 def test_of_equals_the_head_that_training_made_stays():
     assert gate.judge({gate.SOLVED_AGAIN: sure(0.9, 0.9), gate.AFTER: sure(0.9, 0.9)}, LABELS).kept.way == gate.AFTER
     assert (
