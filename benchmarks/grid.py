@@ -138,6 +138,11 @@ def run(data: Path, each: str, backbone: str, seed: int, method: str) -> Figures
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def kept(log: Path) -> list[Figures]:
+    """Return the runs of a log."""
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+
+
 def by_cell(runs: list[Figures]) -> pd.DataFrame:
     """Return a row for each cell in which all methods ran: accuracies and seconds of each, means over the seeds."""
     table = pd.DataFrame(runs).drop_duplicates([*KEY, "method"], keep="last")
@@ -247,8 +252,7 @@ def main() -> None:
     if options.method:
         print(json.dumps(measure(options.method, start(options.data[0], options.seed, options.backbones[0]))))
         return
-    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
-    runs: list[Figures] = list(map(json.loads, lines))
+    runs = kept(options.log)
     for seed in range(options.seeds):
         for backbone in options.backbones:
             for each in options.each:
@@ -270,6 +274,8 @@ def main() -> None:
                         print(json.dumps(runs[-1]), flush=True)
                         with options.log.open("a", encoding="utf-8") as log:
                             log.write(json.dumps(runs[-1]) + "\n")
+    # Read anew: other sets may be measured at the same time, on other cores.
+    runs = kept(options.log)
     names = " ".join(dict.fromkeys(one["data"] for one in runs))
     command = f"python benchmarks/grid.py {names} --seeds {options.seeds}"
     text = page(runs, command)
