@@ -43,8 +43,8 @@ def test_the_learning_rate_within_a_decade_of_the_rules(space):
 def test_durations_and_batches_half_and_double(space):
     """Fifty images in batches of 32 are two steps; the rule gives them its most epochs."""
     found = space()
-    assert found[f"{FIT}.duration"].default == "20 epochs"
-    assert found[f"{FIT}.duration"].values == ("10 epochs", "20 epochs", "40 epochs")
+    assert found[f"{FIT}.duration"].default == "10 epochs"
+    assert found[f"{FIT}.duration"].values == ("5 epochs", "10 epochs", "20 epochs")
     assert found[f"{FIT}.batch_size"].values == (16, 32)  # 64 are more than there are images
     assert space(train=(300, 200))[f"{FIT}.batch_size"].values == (16, 32, 64)
 
@@ -66,7 +66,7 @@ def test_momentum_only_where_batch_norm_is_trained(space):
 
 def test_views_where_the_rule_found_that_they_pay(space):
     frozen = {f"{FIT}.trainable": [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]}
-    assert space(**frozen)[f"{FIT}.views"].values == (2, 4, 8)
+    assert space(**frozen, **{f"{FIT}.duration": "20 epochs"})[f"{FIT}.views"].values == (2, 4, 8)
     # Each epoch sees one view: no more of them than the shortest trial has epochs.
     assert space(**frozen, **{f"{FIT}.duration": "7 epochs"})[f"{FIT}.views"].values == (2, 4)
     assert f"{FIT}.views" not in space(**frozen, **{f"{FIT}.views": "fresh"})
