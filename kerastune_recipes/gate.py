@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, softmax, stdtrit
+from scipy.special import softmax
 
 from kerastune_recipes import metrics
 from kerastune_recipes.solvers.calibration import Judge
@@ -12,6 +12,10 @@ from kerastune_recipes.solvers.calibration import Judge
 # How much of the way from the weights before a phase to those after it, after WiSE-FT (Wortsman et al. 2022). A quarter
 # of it was the best where training had torn the features (benchmarks/fine_tuning.md).
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# How much likelier all held-out images together must be by what is kept than by the model before, in nats: a factor
+# of 7.4. One standard error alone lets phases win by the temperature that was found on these very images, where they
+# are few (benchmarks/gate.md).
+EVIDENCE = 2.0
 # Keras's smallest probability in float32 is about 1e-38; below this one nothing is told apart.
 _SMALLEST = 1e-30
 
@@ -70,8 +74,8 @@ def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
     """Choose what is made of a phase, by held-out log loss.
 
     The model before the phase stays where the best of the others is not better by one standard error of the difference
-    (the rule of Breiman et al. 1984 towards what costs less), so that a phase cannot win by chance alone. How often it
-    does with how many images is in benchmarks/gate.md.
+    (the rule of Breiman et al. 1984 towards what costs less) and by `EVIDENCE`, so that a phase does not win by chance:
+    a log Bayes factor is "positive evidence" from 1 and "strong" from 3 nats on (Kass & Raftery 1995).
 
     Args:
         candidates: Probabilities (n, k) of the held-out images; those of the model before, where there was one, are
@@ -101,16 +105,9 @@ def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
 
 
 def _better(gains: np.ndarray) -> bool:
-    """Return whether the mean gain of images (n,) is more than its standard error and the worth of a temperature.
-
-    A temperature found on these very images makes their mean log loss look less by 1/n nats than that of others would
-    be (Akaike 1974). For few images the standard error is that of Student's distribution.
-    """
+    """Return whether what images (n,) gain is more than the standard error of their mean, and evidence enough."""
     count = len(gains)
-    if count < 2:
-        return False
-    error = gains.std(ddof=1) / np.sqrt(count) * stdtrit(count - 1, ndtr(1.0))
-    return bool(gains.mean() - 1 / count > error)
+    return bool(count > 1 and gains.mean() > gains.std(ddof=1) / np.sqrt(count) and gains.sum() > EVIDENCE)
 
 
 def between(before: Sequence[np.ndarray], after: Sequence[np.ndarray], share: float) -> list[np.ndarray]:

@@ -251,7 +251,7 @@ def _of_fit(phase: Mapping[str, Any]) -> str:
     if "diverged" in phase:
         kept = f"; nothing of it is kept: {phase['diverged']}"
     elif phase.get("interpolation", 1.0) == 0:
-        kept = "; nothing of it is kept, for it was not better by one standard error"
+        kept = "; nothing of it is kept, for held-out images do not speak for it"
     elif phase.get("interpolation", 1.0) < 1:
         kept = f"; weights {phase['interpolation']:.0%} of the way from those before it"
     elif phase.get("head_solved_again"):
