@@ -101,7 +101,9 @@ def chosen(outcomes: Sequence[Outcome], keep: str) -> int:
     """
     if keep == "last":
         return len(outcomes) - 1
-    return min(range(len(outcomes)), key=lambda one: outcomes[one].validation["log_loss"])
+    # The model that a phase leaves when it is undone is that of the phase before, which can be refitted as what it is.
+    left = [one for one, outcome in enumerate(outcomes) if outcome.choices.get("interpolation") != gate.BEFORE.share]
+    return min(left, key=lambda one: outcomes[one].validation["log_loss"])
 
 
 def solve(bench: Bench, name: str, plan: SolvePlan, nearby: Start | None = None) -> tuple[Outcome, np.ndarray]:
