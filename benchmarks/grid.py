@@ -34,8 +34,7 @@ from kerastune_recipes.output import digest
 LIKE_IMAGENET = ("hymenoptera", "cifar10")
 # From so many training images on the recipes for many are taken.
 LARGE = 1000
-# Of at least so many test images, and trained with all images, a calibration error of 0.03 can be told: with fewer chance
-# alone gives more.
+# With at least so many test images a calibration error of 0.03 can be told: with fewer, chance alone gives more.
 CALIBRATED = 500
 AT_SIZE = {"backbone.image_size": SIZE}
 KEY = ["data", "each", "backbone", "seed"]
