@@ -25,13 +25,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pandas as pd
 from competitors import NETWORKS, SIZE, Task, ours, start, tensorflow_tutorial
+from fine_tuning import LIKE_IMAGENET
 from reporting import machine, versions
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.output import digest
 
-# Sets whose images are of the kind that ImageNet shows, and keep their class when mirrored.
-LIKE_IMAGENET = ("hymenoptera", "cifar10")
 # From so many training images on the recipes for many are taken.
 LARGE = 1000
 # With at least so many test images a calibration error of 0.03 can be told: with fewer, chance alone gives more.

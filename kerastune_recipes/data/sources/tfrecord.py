@@ -63,7 +63,7 @@ def read_tfrecords(pattern: str | PathLike[str], group_by: Any = None) -> Found:
     except tf.errors.OpError as error:
         return Found(source, problems=(f"{source}: it cannot be read: {checks.quoted(error)}.",))
     if not files:
-        return Found(source, problems=(f"{source}: there is no such file.",))
+        return Found(source, problems=(f"{source}: there is no such file; give one that is there.",))
     examples = _examples(files)
     first = next(examples, None)
     if first is None:

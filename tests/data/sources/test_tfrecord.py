@@ -96,7 +96,9 @@ def problem(path, **options):
 
 
 def test_what_is_not_there(tmp_path, write):
-    assert "none-*.tfrecord: there is no such file." in problem(str(tmp_path / "none-*.tfrecord"))
+    assert "none-*.tfrecord: there is no such file; give one that is there." in problem(
+        str(tmp_path / "none-*.tfrecord")
+    )
     assert "there are no records in it" in problem(write("empty.tfrecord"))
 
 
