@@ -164,31 +164,46 @@ class Frozen:
             self.extractors[0].space.measured(seconds)
 
     def recall(
-        self, plan: SolvePlan, seed: int, every_image: bool = False, start: Start | None = None
+        self,
+        plan: SolvePlan,
+        seed: int,
+        every_image: bool = False,
+        start: Start | None = None,
+        judges: np.ndarray | None = None,
     ) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        name = self._name(plan, seed, every_image, start)
+        name = self._name(plan, seed, every_image, start, judges)
         found = self.team.told(lambda: self.extractors[0].space.recall(name) or ({}, None))
         return None if found[1] is None else _from_parts(*found)
 
-    def solve(self, plan: SolvePlan, seed: int, every_image: bool = False, start: Start | None = None) -> Solved:
+    def solve(
+        self,
+        plan: SolvePlan,
+        seed: int,
+        every_image: bool = False,
+        start: Start | None = None,
+        judges: np.ndarray | None = None,
+    ) -> Solved:
         """Solve a head on the features of the training images, and of the unlabelled ones if it asks for them.
 
-        It is kept. With `every_image`, each of the training images is held out once, see `solvers.solve`. With several
-        workers the chief solves it and tells the others, so that all of them have just the same.
+        It is kept. With `every_image`, each of the training images is held out once; `judges` say how much each of them
+        tells, see `solvers.solve`. With several workers the chief solves it and tells the others, so that all of them
+        have just the same.
         """
         for split in (TRAIN, *([UNLABELED] if plan.pseudo_labels else [])):
             self.features(split)
-        name = self._name(plan, seed, every_image, start)
+        name = self._name(plan, seed, every_image, start, judges)
 
         def solve() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-            parts = _parts(self._solve(plan, seed, every_image, start))
+            parts = _parts(self._solve(plan, seed, every_image, start, judges))
             self.extractors[0].space.remember(name, *parts)
             return parts
 
         return _from_parts(*self.team.told(solve))
 
-    def _solve(self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None) -> Solved:
+    def _solve(
+        self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None, judges: np.ndarray | None
+    ) -> Solved:
         train, rows = self.images[TRAIN], self.features(TRAIN).rows
         solved = solvers.solve(
             plan,
@@ -196,6 +211,7 @@ class Frozen:
             train.labels,
             seed,
             groups=train.groups,
+            judges=judges,
             widths=self.widths,
             every_image=every_image or plan.pseudo_labels is not None,
             start=start,
@@ -216,7 +232,9 @@ class Frozen:
             self._keys[split] = self.team.together(digests)
         return self._keys[split]
 
-    def _name(self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None) -> str:
+    def _name(
+        self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None, judges: np.ndarray | None
+    ) -> str:
         """Return the digest of all that decides what is solved."""
         found = hashlib.blake2b(digest_size=16)
         stated = [solvers.PROTOCOL, plan.to_data(), seed, len(self.views), self.widths, every_image]
@@ -229,6 +247,8 @@ class Frozen:
             found.update(b"".join(self._keys_of(UNLABELED)))
         if start is not None:
             found.update(start.kernel.tobytes() + start.bias.tobytes())
+        if judges is not None:
+            found.update(judges.tobytes())
         return found.hexdigest()
 
 

@@ -338,12 +338,20 @@ def _ticking(batches: Iterable[np.ndarray], tick: Callable[[int], None]) -> Iter
         yield batch
 
 
-def solve_again(bench: Bench, plan: FitPlan) -> None:
-    """Solve the head anew on the features of the network as it is."""
+def solve_again(bench: Bench, plan: FitPlan, judges: np.ndarray | None = None) -> Solved:
+    """Solve the head anew on the features of the network as it is, and put it there.
+
+    Args:
+        bench: What to work with.
+        plan: The phase behind which that is.
+        judges: As for `solvers.solve`.
+    """
     assert plan.solve_again is not None  # or nobody would have thought of it
     frozen = bench.frozen()
-    solved = frozen.recall(plan.solve_again, bench.seed) or frozen.solve(plan.solve_again, bench.seed)
+    how = {"plan": plan.solve_again, "seed": bench.seed, "judges": judges}
+    solved = frozen.recall(**how) or frozen.solve(**how)
     bench.network.put_head(solved.kernel, solved.bias)
+    return solved
 
 
 def cool(bench: Bench, temperature: float) -> None:

@@ -165,10 +165,10 @@ def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None
     chosen = phases.chosen(outcomes, plan.keep)
     model.set_weights(done[chosen].weights)
     refitted = dataset.held_out and (
-        plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(outcomes[chosen]))
+        plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(plan.phases[chosen]))
     )
     if refitted and plan.refit == "heads":
-        outcomes = refit.head(bench.on_all(), outcomes, chosen)
+        outcomes = refit.head(bench, outcomes, chosen)
     elif refitted:
         model.set_weights(untouched)
         outcomes = refit.everything(bench.on_all(), outcomes, chosen, book, begin)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from stripes import stripes
 
-from kerastune_recipes import Plan, Recipe
+from kerastune_recipes import Plan, Recipe, gate, phases
 
 DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
 SOLVED = {**DEMO, "phases": [{"name": "head", "solve": {}}]}
@@ -87,6 +87,22 @@ def test_a_head_solved_again_behind_training_is_refitted_too():
     assert fitted["head_solved_again"]
     assert report.record["refitted"]
     assert "the head solved again behind it" in str(report)
+
+
+@pytest.mark.parametrize("way", [gate.AFTER, gate.Way(0.5)])
+def test_behind_a_phase_that_trained_the_head_is_solved_on_all_images(way, monkeypatch):
+    judge = gate.judge
+    monkeypatch.setattr(gate, "judge", lambda candidates, labels: judge({way: candidates[way]}, labels))
+    monkeypatch.setattr(phases, "chosen", lambda outcomes, keep: len(outcomes) - 1)
+    trained, refitted = (
+        run(stripes(), **{**FITTED, "keep": "best_on_validation"}, refit=refit) for refit in ("none", "heads")
+    )
+    last = refitted.record["phases"][-1]
+    assert refitted.record["refitted"]
+    assert (last["interpolation"], last["head_solved_again"]) == (way.share, True)
+    assert not trained.record["phases"][-1]["head_solved_again"]
+    assert refitted.metrics["validation"] == trained.metrics["validation"]
+    assert not np.array_equal(head(refitted), head(trained))
 
 
 @pytest.mark.parametrize("refit", ["heads", "all"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import softmax
@@ -77,7 +77,7 @@ def cross_validate(
     Returns:
         What was found for each strength tried, strong to weak.
     """
-    judge = Judge(rows.labels, rows.weights, classifier.offsets)
+    judge = rows.judge(classifier.offsets)
     numbers = range(fold.max() + 1)
     solutions = list(threads.map(lambda number: learn_anew(classifier, rows.part(fold != number)), numbers))
 
@@ -142,6 +142,31 @@ def by_cross_validation(tried: Mapping[float, Tried]) -> Choice:
     return Choice(best, found.calibration, found.mean(), losses, judged_by)
 
 
+def calibrated_finely(
+    classifier: Classifier, rows: Rows, fold: np.ndarray, choice: Choice, threads: Executor
+) -> Choice:
+    """Find the temperature of a choice once more, by folds that leave out less.
+
+    Args:
+        classifier: What is learnt, closed.
+        rows: The images.
+        fold: int (n,), of each.
+        choice: What else is settled.
+        threads: On which folds are solved side by side.
+    """
+
+    def held(number: int) -> np.ndarray:
+        head = learn_anew(classifier, rows.part(fold != number))(choice.strength, ROUGH, None)
+        return held_logits(rows.part(fold == number), head)
+
+    numbers = range(fold.max() + 1)
+    raw = np.empty((len(fold), len(choice.calibration.offsets)))
+    for number, found in zip(numbers, threads.map(held, numbers), strict=True):
+        raw[fold == number] = found
+    calibration, _ = rows.judge(classifier.offsets)(raw)
+    return replace(choice, calibration=calibration, judged_by=f"{choice.judged_by}, the temperature by {len(numbers)}")
+
+
 def least(tried: Mapping[float, Tried]) -> float:
     """Return the strength of least log loss, the first of equals."""
     return min(tried, key=lambda strength: tried[strength].log_loss)
@@ -159,7 +184,7 @@ def by_hold_out(
     candidates = strengths[at - 2 : at + 1 : 2] if at >= 2 else strengths[at : at + 1]
     solution = learn(classifier, training)
     heads = list(threads.map(lambda strength: solution(strength, ROUGH, first.start), candidates))
-    judge = Judge(held.labels, held.weights, classifier.offsets)
+    judge = held.judge(classifier.offsets)
     judged = [judge(held_logits(held, head)) for head in heads]
     losses = dict(zip(candidates, (loss for _, loss in judged), strict=True))
     best = candidates.index(min(losses, key=losses.__getitem__))

@@ -47,6 +47,8 @@ class Classifier:
         squares: True where it looks at the squares of features too; then their axes matter.
         offsets: True where its probabilities need an offset for each class.
         scaled: True where it knows the scale of the features; then they are given to it as they come.
+        sharpens: True where it is the surer the more images it has learnt from, so that a head that learnt from few
+            tells little of the temperature of one that learnt from more.
     """
 
     learn: Callable[[Rows], Solution]
@@ -54,6 +56,7 @@ class Classifier:
     squares: bool = False
     offsets: bool = False
     scaled: bool = False
+    sharpens: bool = False
 
 
 def logits(head: Head, features: np.ndarray) -> np.ndarray:
@@ -163,7 +166,8 @@ def _lda(rows: Rows) -> Solution:
         apart = features[block] - means[labels[block]]
         covariance += (weights[block, None] * apart).T @ apart
     covariance /= weights.sum()
-    target = np.eye(len(covariance)) * np.trace(covariance) / rows.width
+    # With a single image of each class there is no spread within the classes: then the nearest mean wins.
+    target = np.eye(len(covariance)) * (np.trace(covariance) / rows.width or 1.0)
 
     def solution(strength: float, effort: Effort, start: Head | None) -> Head:
         shrunk = (1 - strength) * covariance + strength * target
@@ -178,5 +182,5 @@ CLASSIFIERS: Mapping[str, Classifier] = {
     "logistic_regression": Classifier(_logistic_regression),
     "linear_svm": Classifier(_linear_svm),
     "naive_bayes": Classifier(_naive_bayes, closed=True, squares=True, offsets=True),
-    "lda": Classifier(_lda, closed=True),
+    "lda": Classifier(_lda, closed=True, sharpens=True),
 }

@@ -9,6 +9,9 @@ from kerastune_recipes.errors import DataError, listed
 
 # Of more images than MANY_IMAGES a sample makes the first choice, and a hold-out of all of them has the last word.
 MANY_IMAGES, SAMPLE_IMAGES = 4000, 2000
+# A temperature that depends on how many images a head has learnt from is found by so many folds, where each class has
+# so many images at least (benchmarks/heads.md).
+FINE_FOLDS, FEWEST_OF_CLASS = 10, 4
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,13 @@ class Cut:
         order: int (n,), the images.
         fold: int (n,), the fold of each, in this order; 0 where there are none.
         sample: bool (n,), which of them strengths are tried on, in this order; all of them unless they are many.
+        fine: int (n,), the fold of each where only a little may be left out, in this order; None where `fold` must do.
     """
 
     order: np.ndarray
     fold: np.ndarray
     sample: np.ndarray
+    fine: np.ndarray | None = None
 
     @property
     def whole(self) -> bool:
@@ -59,7 +64,16 @@ def cut(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = N
     _check(labels, fold, folds, groups)
     sample = _sample(labels * folds + fold, seed)
     order = np.argsort(fold == 0, kind="stable")
-    return Cut(order, fold[order], sample[order])
+    finer = groups is None and folds < FINE_FOLDS and sample.all() and np.bincount(labels).min() >= FEWEST_OF_CLASS
+    return Cut(order, fold[order], sample[order], _fine(labels, seed)[order] if finer else None)
+
+
+def _fine(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Divide images into many folds, int (n,), the images of a class one by one, so that none has all of them."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    fold = np.empty(len(labels), int)
+    fold[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % FINE_FOLDS
+    return fold
 
 
 def _check(labels: np.ndarray, fold: np.ndarray, folds: int, groups: np.ndarray | None) -> None:

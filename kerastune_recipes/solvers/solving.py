@@ -24,7 +24,7 @@ from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
-PROTOCOL = 5
+PROTOCOL = 6
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def solve(
     seed: int,
     *,
     groups: np.ndarray | None = None,
+    judges: np.ndarray | None = None,
     widths: Sequence[int] | None = None,
     every_image: bool = False,
     start: Start | None = None,
@@ -99,6 +100,8 @@ def solve(
         labels: int (n,), every class present.
         seed: Of the folds and the sample.
         groups: int (n,), the group of each image, or None; images of a group stay in one fold.
+        judges: float32 (n,), how much each image tells of how good a head is that has not seen it; None is 1 for all.
+            Those that the network was trained on tell less: their features are better than others' will be.
         widths: Features of each tap, adding up to d; needed where one tap is to be chosen.
         every_image: Hold out every image, also where they are many and the choice needs a sample only.
         start: What "source_classifier" is drawn to, see `source.start`; with other heads, where there are no folds,
@@ -125,7 +128,9 @@ def solve(
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", LinAlgWarning)
         features, scale = standardised(views, parts.order)
-        rows = Rows(features, labels[parts.order], weights[parts.order].astype(np.float32), features.shape[2])
+        weights = weights[parts.order].astype(np.float32)
+        judges = None if judges is None else judges[parts.order]
+        rows = Rows(features, labels[parts.order], weights, features.shape[2], judges)
         if plan.head == "source_classifier":
             assert start is not None  # it is what the head is named for
             classifier, begin = drawn_to(start, scale), None
@@ -159,10 +164,12 @@ def solve(
 def needs_folds(plan: SolvePlan) -> bool:
     """Return whether folds find more for a head than its strength and temperature.
 
-    That is a tap, an offset for each class, or what unlabelled images are good for.
+    That is a tap, an offset for each class, a temperature that more images change, or what unlabelled images are good
+    for.
     """
     calibrated = CLASSIFIERS.get(plan.head)  # none for what is drawn to a start, which is logistic regression
-    return plan.taps == "best" or plan.pseudo_labels is not None or (calibrated is not None and calibrated.offsets)
+    anew = calibrated is not None and (calibrated.offsets or calibrated.sharpens)
+    return plan.taps == "best" or plan.pseudo_labels is not None or anew
 
 
 def _columns(widths: Sequence[int] | None, width: int) -> list[slice]:
@@ -214,7 +221,7 @@ class _Work:
 
     @property
     def judge(self) -> Judge:
-        return Judge(self.rows.labels, self.rows.weights, self.classifier.offsets)
+        return self.rows.judge(self.classifier.offsets)
 
     def option(self, columns: slice) -> _Option:
         """Try strengths on some of the features."""
@@ -236,6 +243,8 @@ class _Work:
             untried = Calibration(1.0, np.zeros(int(self.rows.labels.max()) + 1))
             return Choice(self.plan.strengths[0], untried, self.begin, {}, "nothing, there being no folds")
         choice = choosing.by_cross_validation(option.tried)
+        if self.parts.whole and self.parts.fine is not None and self.classifier.sharpens:
+            return choosing.calibrated_finely(self.classifier, option.rows, self.parts.fine, choice, self.threads)
         if self.parts.whole:
             return choice
         end = int(np.argmin(self.parts.fold))

@@ -68,3 +68,11 @@ def test_a_good_start_is_kept(name, problem):
     head = learn(1.0, FINE, None)
     again = learn(1.0, FINE, head)
     np.testing.assert_allclose(again.weights, head.weights, atol=1e-3)
+
+
+def test_of_one_image_of_each_class_the_nearest_is_right():
+    """There is no spread within the classes that could tell more."""
+    rows = np.random.default_rng(0).normal(size=(3, 20)).astype(np.float32)
+    head = CLASSIFIERS["lda"].learn(Rows(rows[:, None], np.arange(3), np.ones(3, np.float32), 20))(0.5, FINE, None)
+    shown = rows + 0.1 * np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)
+    np.testing.assert_array_equal(logits(head, shown).argmax(axis=1), [0, 1, 2])

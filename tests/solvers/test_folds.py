@@ -56,3 +56,24 @@ def test_a_group_stays_in_one_fold(images):
 def test_a_class_needs_two_folds():
     with pytest.raises(DataError, match="the classes numbered 1 fall into one fold.* needs images for two folds"):
         cut(np.array([0] * 9 + [1]), 3, seed=0)
+
+
+def test_of_few_images_there_are_finer_folds_that_take_no_class_whole():
+    labels = np.repeat(np.arange(3), [4, 11, 60])
+    found = cut(labels, 3, seed=0)
+    inside = np.histogram2d(labels[found.order], found.fine, bins=(3, 10))[0]
+    assert (inside > 0).sum(axis=1).tolist() == [4, 10, 10]
+    assert inside.sum(axis=0).tolist() == [8] * 5 + [7] * 5
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups"),
+    [
+        (np.repeat(np.arange(3), [3, 40, 40]), None),
+        (np.arange(4200) % 3, None),
+        (np.arange(60) % 3, np.arange(60) // 2),
+    ],
+    ids=["tiny class", "many", "groups"],
+)
+def test_elsewhere_there_are_none(labels, groups):
+    assert cut(labels, 3, seed=0, groups=groups).fine is None
