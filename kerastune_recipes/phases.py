@@ -347,9 +347,9 @@ def solve_again(bench: Bench, plan: FitPlan, judges: np.ndarray | None = None) -
         judges: As for `solvers.solve`.
     """
     assert plan.solve_again is not None  # or nobody would have thought of it
-    frozen = bench.frozen()
-    how = {"plan": plan.solve_again, "seed": bench.seed, "judges": judges}
-    solved = frozen.recall(**how) or frozen.solve(**how)
+    frozen, seed = bench.frozen(), bench.seed
+    known = frozen.recall(plan.solve_again, seed, judges=judges)
+    solved = known or frozen.solve(plan.solve_again, seed, judges=judges)
     bench.network.put_head(solved.kernel, solved.bias)
     return solved
 

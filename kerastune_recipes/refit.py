@@ -22,7 +22,7 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
     """Solve the head once more behind the phase that is kept, on all images, and return what all phases did with that.
 
     Behind a phase that trained that is worth more than what training made of the head, which has seen four fifths of
-    the images: 3 points of accuracy on average of ten cells (docs/experiments.md).
+    the images (benchmarks/gate.md).
 
     Args:
         bench: The images as they were divided; the network with the weights that the phase left. It is left with the
@@ -37,7 +37,8 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
         refitted = _merged(judged, _solved(everyone, phase.name, phase.solve, judged))
     else:
         assert phase.fit is not None  # a phase is one or the other
-        solved = phases.solve_again(everyone, phase.fit, _judges(bench))
+        counts = (len(bench.images[split].labels) for split in (TRAIN, VALIDATION))
+        solved = phases.solve_again(everyone, phase.fit, judges(*counts))
         refitted = replace(
             judged,
             seconds=judged.seconds + time.perf_counter() - began,
@@ -46,15 +47,23 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
     return [*outcomes[:chosen], refitted, *outcomes[chosen + 1 :]]
 
 
-def _judges(bench: Bench) -> np.ndarray:
+def judges(trained: int, held: int) -> np.ndarray:
     """Return how much each image tells of a head behind a phase that has seen the first of them, float32 (n,).
 
     Those that were trained on tell as much together as those held out: their features are better than others' will be,
-    but the held-out ones alone are too few. Strength and temperature found by these alone were worse by 0.02 nats on
-    average of 14 cells, and by all alike they were better or worse than so (docs/experiments.md).
+    but the held-out ones alone are too few (benchmarks/gate.md).
+
+    Args:
+        trained: How many were trained on.
+        held: How many were held out.
+
+    Example:
+        >>> judges(6, 2)
+        array([0.6666667, 0.6666667, 0.6666667, 0.6666667, 0.6666667, 0.6666667,
+               2.       , 2.       ], dtype=float32)
     """
-    counts = [len(bench.images[split].labels) for split in (TRAIN, VALIDATION)]
-    return np.repeat(sum(counts) / 2 / np.array(counts), counts).astype(np.float32)
+    counts = np.array([trained, held])
+    return np.repeat(counts.sum() / 2 / counts, counts).astype(np.float32)
 
 
 def _solved(bench: Bench, name: str, plan: SolvePlan, judged: Outcome) -> Outcome:

@@ -22,6 +22,9 @@ _IMAGES = ("image/encoded", "image", "image_raw", "encoded", "jpeg", "png")
 _LABELS = ("image/class/text", "class_name", "label", "image/class/label", "class", "target")
 _TITLES = ("image/filename", "filename", "file_name", "image_name", "image/id", "image_id", "id")
 
+# What a feature may hold, in words.
+_KINDS = {bytes: "bytes", int: "a whole number", float: "a number"}
+
 # A feature's values: bytes, or numbers.
 Example = Mapping[str, Sequence[Any]]
 
@@ -131,9 +134,10 @@ def _is_image(value: Any) -> bool:
 def _read(
     examples: Iterable[tuple[str, Example]], keys: tuple[str, str], group: str | None
 ) -> tuple[Part | None, list[str]]:
-    """Keep the images of all records."""
+    """Keep the images of all records, whose values are of the kinds that those of the first are."""
     picture, label = keys
     wanted = [picture, label, *([] if group is None else [group])]
+    kinds: dict[str, type] = {}
     files = Spool()
     names: list[str] = []
     labels: list[Any] = []
@@ -143,6 +147,12 @@ def _read(
         lacking = [key for key in wanted if len(example.get(key, ())) != 1]
         if lacking:
             problems.append(f"{name}: it has not one value of {listed(lacking)}, as the first record has.")
+            continue
+        kinds = kinds or {key: type(example[key][0]) for key in wanted}
+        other = [key for key in wanted if type(example[key][0]) is not kinds[key]]
+        if other:
+            told = (f"{key} is {_KINDS[type(example[key][0])]}, not {_KINDS[kinds[key]]}" for key in other)
+            problems.append(f"{name}: {listed(told)} as in the first record.")
             continue
         title = next((example[key][0] for key in _TITLES if len(example.get(key, ())) == 1), name)
         files.append(np.frombuffer(example[picture][0], np.uint8))

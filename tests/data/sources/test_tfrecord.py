@@ -115,6 +115,11 @@ def test_records_that_differ_and_images_that_are_none(write):
     good = [{"image": png(number), "label": number % 2} for number in range(4)]
     path = write("mixed.tfrecord", *good, {"image": png(5)})
     assert "mixed.tfrecord record 4: it has not one value of label, as the first record has." in problem(path)
+    path = write("kinds.tfrecord", *good, {"image": 3, "label": b"cat"})
+    assert (
+        "kinds.tfrecord record 4: image is a whole number, not bytes and label is bytes, not a whole number as in the "
+        "first record." in problem(path)
+    )
     path = write("broken.tfrecord", *good, {"image": b"nothing", "label": 1})
     assert "broken.tfrecord record 4" in problem(path)
 
