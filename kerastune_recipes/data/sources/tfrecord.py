@@ -151,8 +151,11 @@ def _read(
         kinds = kinds or {key: type(example[key][0]) for key in wanted}
         other = [key for key in wanted if type(example[key][0]) is not kinds[key]]
         if other:
-            told = (f"{key} is {_KINDS[type(example[key][0])]}, not {_KINDS[kinds[key]]}" for key in other)
-            problems.append(f"{name}: {listed(told)} as in the first record.")
+            told = (
+                f"{key} is {_KINDS[type(example[key][0])]}, where the first record has {_KINDS[kinds[key]]}"
+                for key in other
+            )
+            problems.append(f"{name}: {'; '.join(told)}.")
             continue
         title = next((example[key][0] for key in _TITLES if len(example.get(key, ())) == 1), name)
         files.append(np.frombuffer(example[picture][0], np.uint8))

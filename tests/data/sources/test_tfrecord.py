@@ -117,8 +117,8 @@ def test_records_that_differ_and_images_that_are_none(write):
     assert "mixed.tfrecord record 4: it has not one value of label, as the first record has." in problem(path)
     path = write("kinds.tfrecord", *good, {"image": 3, "label": b"cat"})
     assert (
-        "kinds.tfrecord record 4: image is a whole number, not bytes and label is bytes, not a whole number as in the "
-        "first record." in problem(path)
+        "kinds.tfrecord record 4: image is a whole number, where the first record has bytes; label is bytes, where the "
+        "first record has a whole number." in problem(path)
     )
     path = write("broken.tfrecord", *good, {"image": b"nothing", "label": 1})
     assert "broken.tfrecord record 4" in problem(path)
