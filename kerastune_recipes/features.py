@@ -10,9 +10,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
-from kerastune_recipes.data import decoding
+from kerastune_recipes.data import arrays, decoding, memory
 from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.data.spool import Rows
 from kerastune_recipes.distribution import ALONE, Team
 from kerastune_recipes.model.forward import BATCH, forward
 from kerastune_recipes.store import DIGEST_BYTES, Space
@@ -31,6 +33,9 @@ _ROUNDING = 0.02
 # them is, seldom enough that the telling, which takes a moment, costs nothing beside the pass.
 _TOLD_AT_ONCE = 128 * BATCH
 
+# Rows of a file that are read and written at a time.
+_AT_ONCE = 4096
+
 Tick = Callable[[int], None]
 
 
@@ -39,16 +44,21 @@ class Extracted:
     """Features of one split.
 
     Args:
-        rows: float16 or float32 (v, n, d), for each view of each image.
+        rows: float16 or float32 (v, n, d), for each view of each image; in a file where memory has no room for them.
         computed: Rows that were passed through the network; the others were found in the store.
         seconds_a_row: What one of them took, by the median of the batches; None where there were too few to tell.
         seconds_aside: Time spent on reading images and on tracing the graph, which are no part of the pass.
     """
 
-    rows: np.ndarray
+    rows: Rows
     computed: int
     seconds_a_row: float | None
     seconds_aside: float
+
+    @property
+    def plain(self) -> Rows:
+        """Features (n, d) of the images themselves."""
+        return self.rows[0] if isinstance(self.rows, np.ndarray) else self.rows.part(0)
 
 
 def digests(samples: Pictures, views: Sequence[View]) -> list[bytes]:
@@ -97,7 +107,7 @@ def extract(
         DataError: Images that cannot be decoded, all of them.
     """
     keys = digests(samples, views) if keys is None else keys
-    rows = _Rows(len(keys))
+    rows = _Filled(len(samples), len(views))
     _find(rows, space, keys, team)
     todo = np.flatnonzero(rows.missing)
     work = _Pass(extractor)
@@ -109,7 +119,7 @@ def extract(
 
     def compute_share(part: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
         compute(team.share(part))
-        return {"rows": rows.array[team.share(part)]}, None
+        return {"rows": rows.take(team.share(part))}, None
 
     if team.size == 1:
         compute(todo)
@@ -124,23 +134,30 @@ def extract(
     if tick:
         tick(len(keys))
     return Extracted(
-        rows=rows.array.reshape(len(samples), len(views), -1).swapaxes(0, 1),
+        rows=rows.whole(),
         computed=len(todo),
         seconds_a_row=float(np.median(work.seconds)) if work.seconds else None,
         seconds_aside=work.aside,
     )
 
 
-def _find(rows: "_Rows", space: Space, keys: Sequence[bytes], team: Team) -> None:
+def _find(rows: "_Filled", space: Space, keys: Sequence[bytes], team: Team) -> None:
     """Fill in what the store has; with several workers the chief's store, so that they agree on what is missing."""
     if team.chief:
         for places, found in space.find(keys):
             rows.put(places, found)
     if team.size > 1:
+        _, count = team.told(lambda: ({}, int((~rows.missing).sum())))
         there = np.flatnonzero(~rows.missing)
-        told, _ = team.told(lambda: ({"places": there, "rows": rows.array[there]}, None))
-        if not team.chief and len(told["places"]):
-            rows.put(told["places"], told["rows"])
+        for begin in range(0, count, _TOLD_AT_ONCE * team.size):
+            part = there[begin : begin + _TOLD_AT_ONCE * team.size]
+            told, _ = team.told(partial(_told, rows, part))
+            if not team.chief:
+                rows.put(told["places"], told["rows"])
+
+
+def _told(rows: "_Filled", places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
+    return {"places": places, "rows": rows.take(places)}, None
 
 
 class _Pass:
@@ -265,26 +282,84 @@ class _Timed(Iterator[np.ndarray]):
             self.seconds += time.perf_counter() - began
 
 
-class _Rows:
-    """An array that is filled in any order; in half precision until it is given more."""
+def room(shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Rows:
+    """Return an array for features, in a file where a head could not be solved on them in memory.
 
-    def __init__(self, count: int):
-        self.missing = np.ones(count, bool)
-        self.array = np.empty((count, 0), np.float16)
+    Args:
+        shape: Views, images, features.
+        dtype: float16 or float32; heads are solved in the latter.
+
+    Raises:
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: The disk has no room for the file.
+    """
+    budget = memory.matrix_limit_bytes() * np.dtype(dtype).itemsize // np.dtype(np.float32).itemsize
+    what = f"the features of {shape[0] * shape[1]} images"
+    return arrays.allocate(shape, dtype, budget, what, "take fewer of them with features.taps: last")
+
+
+def side_by_side(parts: Sequence[Rows]) -> Rows:
+    """Return the features of several networks for the same images and views, as one array."""
+    if len(parts) == 1:
+        return parts[0]
+    views, images, _ = parts[0].shape
+    whole = room((views, images, sum(part.shape[2] for part in parts)), np.result_type(*(part.dtype for part in parts)))
+    for view in range(views):
+        for begin in range(0, images, _AT_ONCE):
+            some = slice(begin, begin + _AT_ONCE)
+            whole[view, some] = np.concatenate([part[view, some] for part in parts], axis=1)
+    return whole
+
+
+class _Filled:
+    """Features that are filled in in any order; in half precision until more is given.
+
+    A place is that of a view of an image: image by image, the views side by side.
+    """
+
+    def __init__(self, images: int, views: int):
+        self.missing = np.ones(images * views, bool)
+        self._images, self._views = images, views
+        self._array: Rows | None = None
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """What they are, where any have been given."""
+        return None if self._array is None else self._array.dtype
 
     def put(self, places: np.ndarray, rows: np.ndarray) -> None:
-        if not self.array.shape[1]:
-            self.array = np.empty((len(self.missing), rows.shape[1]), rows.dtype)
-        if rows.dtype != self.array.dtype:
-            self.array = self.array.astype(np.float32, copy=False)
-        self.array[places] = rows
+        if self._array is None:
+            self._array = room((self._views, self._images, rows.shape[1]), rows.dtype)
+        elif self._array.dtype == np.float16 and rows.dtype == np.float32:
+            self._array = self._widened(self._array)
+        view, image = places % self._views, places // self._views
+        for number in np.unique(view):
+            self._array[int(number), image[view == number]] = rows[view == number]
         self.missing[places] = False
+
+    def take(self, places: np.ndarray) -> np.ndarray:
+        array = self.whole()
+        view, image = places % self._views, places // self._views
+        found = np.empty((len(places), array.shape[2]), array.dtype)
+        for number in np.unique(view):
+            found[view == number] = array[int(number), image[view == number]]
+        return found
+
+    def whole(self) -> Rows:
+        return np.empty((self._views, self._images, 0), np.float16) if self._array is None else self._array
+
+    def _widened(self, array: Rows) -> Rows:
+        wider = room((self._views, self._images, array.shape[2]), np.float32)
+        for view in range(self._views):
+            for begin in range(0, self._images, _AT_ONCE):
+                wider[view, begin : begin + _AT_ONCE] = array[view, begin : begin + _AT_ONCE]
+        return wider
 
 
 class _Keeper:
     """Collects computed rows and hands them on, to the store and to the result, which thus hold the same."""
 
-    def __init__(self, space: Space, keys: Sequence[bytes], rows: _Rows):
+    def __init__(self, space: Space, keys: Sequence[bytes], rows: _Filled):
         self.space, self.keys, self.rows = space, keys, rows
         self.given = 0
         self._places: list[np.ndarray] = []
@@ -303,7 +378,7 @@ class _Keeper:
         if self._waiting:
             places, rows = np.concatenate(self._places), np.concatenate(self._waiting)
             # The first images tell what precision the network needs; those found in the store were the first once.
-            half = self.rows.array.dtype == np.float16 if self.rows.array.shape[1] else _bears_half_precision(rows)
+            half = self.rows.dtype == np.float16 if self.rows.dtype else _bears_half_precision(rows)
             rows = _halved(rows) if half else rows.astype(np.float32, copy=False)
             self.space.add([self.keys[place] for place in places], rows)
             self.rows.put(places, rows)

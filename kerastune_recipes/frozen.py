@@ -11,10 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import features, solvers
+from kerastune_recipes import features, sizes, solvers
+from kerastune_recipes.data import memory
 from kerastune_recipes.data.arrays import Joined, Selected
 from kerastune_recipes.data.samples import Pictures, Samples, concatenate
+from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.distribution import ALONE, Team
+from kerastune_recipes.errors import RequestError
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
@@ -205,6 +208,8 @@ class Frozen:
         self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None, judges: np.ndarray | None
     ) -> Solved:
         train, rows = self.images[TRAIN], self.features(TRAIN).rows
+        if isinstance(rows, FileArray):
+            return self._solve_from_file(plan, seed, every_image, start, judges, rows)
         solved = solvers.solve(
             plan,
             rows,
@@ -217,11 +222,42 @@ class Frozen:
             start=start,
         )
         if plan.pseudo_labels:
-            unlabelled = self.features(UNLABELED).rows[0]
+            unlabelled = np.asarray(self.features(UNLABELED).plain)
             solved = solvers.with_pseudo_labels(
                 solved, plan, rows[0], train.labels, unlabelled, seed, groups=train.groups, widths=self.backbone_widths
             )
         return solved
+
+    def _solve_from_file(
+        self,
+        plan: SolvePlan,
+        seed: int,
+        every_image: bool,
+        start: Start | None,
+        judges: np.ndarray | None,
+        rows: FileArray,
+    ) -> Solved:
+        train = self.images[TRAIN]
+        views, images, width = rows.shape
+        needed, limit = 4 * views * images * width, memory.matrix_limit_bytes()
+        if every_image or plan.pseudo_labels:
+            raise RequestError(
+                f"the features of {images} images take {sizes.written(needed)} where {sizes.written(limit)} may be "
+                f"taken, and {'folds' if every_image else 'pseudo_labels'} must have them in memory at once; leave "
+                f"{'folds' if every_image else 'pseudo_labels'} out, take fewer features with features.taps: last, or "
+                f"set {memory.VARIABLE} to more."
+            )
+        return solvers.solve_from_file(
+            plan,
+            rows,
+            train.labels,
+            seed,
+            most=max(1, limit // (4 * views * width)),
+            groups=train.groups,
+            judges=judges,
+            widths=self.widths,
+            start=start,
+        )
 
     def _views(self, split: str) -> Sequence[View]:
         return self.views if split == TRAIN else (WHOLE,)
@@ -257,7 +293,7 @@ def _side_by_side(found: Sequence[Extracted]) -> Extracted:
         return found[0]
     each = [one.seconds_a_row for one in found]
     return Extracted(
-        rows=np.concatenate([one.rows for one in found], axis=2),
+        rows=features.side_by_side([one.rows for one in found]),
         computed=sum(one.computed for one in found),
         seconds_a_row=sum(filter(None, each)) if all(each) else None,
         seconds_aside=sum(one.seconds_aside for one in found),

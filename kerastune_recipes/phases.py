@@ -130,7 +130,7 @@ def solve(bench: Bench, name: str, plan: SolvePlan, nearby: Start | None = None)
             solved = frozen.solve(plan, bench.seed, bench.every_image, start)
     network.put_head(solved.kernel, solved.bias)
     if VALIDATION in bench.images:
-        probabilities = solved.probabilities(frozen.features(VALIDATION).rows[0])
+        probabilities = solved.probabilities(frozen.features(VALIDATION).plain)
     else:
         probabilities = solved.held_out
     seconds = time.perf_counter() - began - elsewhere
@@ -405,4 +405,4 @@ def predict(bench: Bench, split: str) -> np.ndarray:
 def by_features(bench: Bench, split: str) -> np.ndarray:
     """Return the same by the head alone, on the features of the network as it is."""
     kernel, bias = bench.network.head.get_weights()
-    return solvers.probabilities(bench.frozen().features(split).rows[0], kernel, bias)
+    return solvers.probabilities(bench.frozen().features(split).plain, kernel, bias)

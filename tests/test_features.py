@@ -9,6 +9,7 @@ import pytest
 from kerastune_recipes import features
 from kerastune_recipes import store as stores
 from kerastune_recipes.data.sources.arrays import read_arrays
+from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.model.fingerprint import fingerprint
 from kerastune_recipes.views import WHOLE, View, views
@@ -154,3 +155,25 @@ def test_predicting_keeps_nothing(network, pictures):
     probabilities = features.predict(network.core, pixels, told.append)
     np.testing.assert_allclose(probabilities[:2], network.core.predict_on_batch(pixels[:2]), atol=1e-5)
     assert told == [32, 40]
+
+
+def test_what_memory_has_no_room_for_lies_in_a_file(network, pictures, space, monkeypatch):
+    samples, shown = samples_of(pictures(40)[0]), views(2, "horizontal")
+    held = features.extract(network.extractor, samples, 32, space, shown)
+    monkeypatch.setenv("KERASTUNE_MEMORY", "1KiB")
+    filed = features.extract(network.extractor, samples, 32, space, shown)
+    assert isinstance(held.rows, np.ndarray)
+    assert isinstance(filed.rows, FileArray)
+    np.testing.assert_array_equal(np.asarray(filed.rows), held.rows)
+    np.testing.assert_array_equal(np.asarray(filed.plain), held.rows[0])
+    both = features.side_by_side([filed.rows, held.rows])
+    np.testing.assert_array_equal(np.asarray(both), np.concatenate([held.rows, held.rows], axis=2))
+
+
+def test_features_in_a_file_may_turn_out_to_need_more_precision(space, monkeypatch):
+    """The first rows bear half precision, the others do not."""
+    monkeypatch.setenv("KERASTUNE_MEMORY", "1 B")
+    filled = features._Filled(4, 1)
+    filled.put(np.array([0, 2]), np.ones((2, 3), np.float16))
+    filled.put(np.array([3, 1]), np.full((2, 3), 1e6, np.float32))
+    assert np.asarray(filled.whole())[0, :, 0].tolist() == [1, 1e6, 1, 1e6]

@@ -1,10 +1,12 @@
-"""How much memory the images that are held may take, and who has taken how much of it."""
+"""How much memory images and features that are held may take, and who has taken how much of it."""
 
+import contextlib
 import math
 import os
 import threading
 import weakref
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,9 @@ VARIABLE = "KERASTUNE_MEMORY"
 # TensorFlow takes about 700 MB by itself, the network and its batches some hundred more: with this the process stays
 # under 2 GB. It holds 3,500 images of 224 px, so that small data sets never see a disk.
 DEFAULT_BYTES = 512 * 2**20
+# Where a container's share of the memory stands, and what is taken for the memory of a machine that does not tell.
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+_UNKNOWN_MEMORY = 8 * 2**30
 
 
 def limit_bytes() -> int:
@@ -37,6 +42,24 @@ def limit_bytes() -> int:
         return sizes.parse(text)
     except ValueError as error:
         raise RequestError(f"{VARIABLE}: {error}.") from None
+
+
+def matrix_limit_bytes() -> int:
+    """Return the most that one matrix of features may take: `KERASTUNE_MEMORY`, or half of the machine's memory.
+
+    A head is solved on a matrix of single precision; half of the memory leaves room for the features it is made of.
+
+    Raises:
+        RequestError: As for `limit_bytes`.
+    """
+    if os.environ.get(VARIABLE, "").strip():
+        return limit_bytes()
+    pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()) else 0
+    at_hand = [pages * os.sysconf("SC_PAGE_SIZE")] if pages > 0 else []
+    # A container may have less than the machine.
+    with contextlib.suppress(OSError, ValueError):
+        at_hand.append(int(_CONTAINER.read_text(encoding="ascii")))
+    return min(at_hand, default=_UNKNOWN_MEMORY) // 2
 
 
 class Budget:

@@ -155,10 +155,13 @@ class FileArray:
     def _position(self, row: int) -> int:
         return self._offset + row * math.prod(self.shape[1:]) * self.dtype.itemsize
 
+    def part(self, index: int) -> "FileArray":
+        """Return one of the parts along the first axis, which shares the file; nothing is read."""
+        return FileArray(self.shape[1:], self.dtype, self._file, self._position(range(len(self))[index]))
+
     def _part(self, first: int, *rest: Any) -> tuple["FileArray", Any]:
-        """Return one of the parts along the first axis, which shares the file, and the key within it."""
-        part = FileArray(self.shape[1:], self.dtype, self._file, self._position(range(len(self))[first]))
-        return part, rest if len(rest) > 1 else rest[0]
+        """Return one of the parts along the first axis, and the key within it."""
+        return self.part(first), rest if len(rest) > 1 else rest[0]
 
 
 # An array in memory or in a file, to be read by rows.

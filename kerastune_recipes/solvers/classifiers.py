@@ -93,6 +93,18 @@ def _from_scikit_learn(coefficients: np.ndarray, intercepts: np.ndarray) -> Head
     return Head(coefficients.T, intercepts)
 
 
+def squared_hinge(raw: np.ndarray, sides: np.ndarray, shares: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the squared hinge loss of logits (n, k), and its slope (n, k).
+
+    Args:
+        raw: float (n, k).
+        sides: float (n, k), 1 for the class of an image and -1 for the others.
+        shares: float (n, 1), what each image weighs.
+    """
+    short = np.maximum(0, 1 - sides * raw)
+    return float((shares * np.square(short)).sum()), -2 * shares * sides * short
+
+
 def _linear_svm(rows: Rows) -> Solution:
     """Learn to tell each class from all others with squared hinge loss; the strength is 1/C.
 
@@ -110,11 +122,9 @@ def _linear_svm(rows: Rows) -> Solution:
 
         def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
             kernel, bias = np.split(found.astype(np.float32).reshape(-1, classes), [-1])
-            short = np.maximum(0, 1 - sides * (features @ kernel + bias))
-            error = -2 * shares * sides * short
+            value, error = squared_hinge(features @ kernel + bias, sides, shares)
             slope = np.concatenate([features.T @ error + penalty * kernel, error.sum(axis=0, keepdims=True)])
-            value = (shares * np.square(short)).sum() + penalty / 2 * np.square(kernel).sum()
-            return float(value), slope.ravel().astype(float)
+            return value + float(penalty / 2 * np.square(kernel).sum()), slope.ravel().astype(float)
 
         begin = np.vstack([start.weights, start.bias]) if start else np.zeros((features.shape[1] + 1, classes))
         found = minimize(

@@ -62,7 +62,7 @@ def cut(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = N
     for number, (_, inside) in enumerate(kind(folds, shuffle=True, random_state=seed).split(labels, labels, groups)):
         fold[inside] = number
     _check(labels, fold, folds, groups)
-    sample = _sample(labels * folds + fold, seed)
+    sample = sampled(labels * folds + fold, SAMPLE_IMAGES if images > MANY_IMAGES else images, seed)
     order = np.argsort(fold == 0, kind="stable")
     finer = groups is None and folds < FINE_FOLDS and sample.all() and np.bincount(labels).min() >= FEWEST_OF_CLASS
     return Cut(order, fold[order], sample[order], _fine(labels, seed)[order] if finer else None)
@@ -88,10 +88,19 @@ def _check(labels: np.ndarray, fold: np.ndarray, folds: int, groups: np.ndarray 
         )
 
 
-def _sample(strata: np.ndarray, seed: int) -> np.ndarray:
-    """Choose images to try strengths on: all, or of many a stratified sample; bool (n,)."""
+def sampled(strata: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Choose some images, so that each stratum has its share of them, and one at least.
+
+    Args:
+        strata: int (n,), of each image.
+        most: How many to choose; a few more where there are small strata.
+        seed: Of the choice.
+
+    Returns:
+        bool (n,), all where there are no more.
+    """
     images = len(strata)
-    if images <= MANY_IMAGES:
+    if images <= most:
         return np.ones(images, bool)
     random = np.random.default_rng(seed)
     order = random.permutation(images)
@@ -102,4 +111,4 @@ def _sample(strata: np.ndarray, seed: int) -> np.ndarray:
     # Sorted by their share of the stratum, all strata are spread evenly: any stretch of it is a stratified sample.
     place = np.empty(images, int)
     place[np.argsort((rank + random.random(images)) / counts[strata])] = np.arange(images)
-    return (place < SAMPLE_IMAGES) | (rank < 1)
+    return (place < most) | (rank < 1)

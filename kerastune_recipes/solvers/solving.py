@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from kerastune_recipes.data.spool import Rows as Stored
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.solvers import choosing
 from kerastune_recipes.solvers.calibration import Calibration, Judge
@@ -25,6 +26,8 @@ from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
 PROTOCOL = 6
+# Rows that are read from a file and looked at at a time.
+AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,27 @@ class Solved:
     tap: int | None = None
     log_loss_by_tap: tuple[float, ...] = ()
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
+    def probabilities(self, features: Stored) -> np.ndarray:
         """Return class probabilities (n, k) for features (n, d)."""
         return probabilities(features, self.kernel, self.bias)
 
 
-def probabilities(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def probabilities(features: Stored, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return what a dense layer with softmax makes of features, or of features and their squares.
 
     Args:
-        features: float (n, d), of any precision.
+        features: float (n, d), of any precision, in memory or in a file.
         kernel: float32 (d, k) or (2 d, k).
         bias: float32 (k,).
 
     Returns:
         float32 (n, k).
     """
-    return softmax(logits(Head(kernel, bias), features.astype(np.float32, copy=False)), axis=1)
+    head, found = Head(kernel, bias), np.empty((len(features), len(bias)), np.float32)
+    for begin in range(0, len(features), AT_ONCE):
+        some = features[begin : begin + AT_ONCE].astype(np.float32, copy=False)
+        found[begin : begin + AT_ONCE] = softmax(logits(head, some), axis=1)
+    return found
 
 
 def solve(

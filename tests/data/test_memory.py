@@ -47,3 +47,17 @@ def test_the_variable_is_the_limit_of_all_images(monkeypatch):
     assert memory.SHARED.empty((1,), np.uint8) is None
     monkeypatch.setenv("KERASTUNE_MEMORY", "1GiB")
     assert memory.SHARED.empty((1,), np.uint8) is not None
+
+
+def test_features_may_take_half_of_the_memory_or_what_is_said(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERASTUNE_MEMORY", raising=False)
+    machine = memory.matrix_limit_bytes()
+    assert machine >= 2**28
+    container = tmp_path / "memory.max"
+    container.write_text("1048576\n", encoding="ascii")
+    monkeypatch.setattr(memory, "_CONTAINER", container)
+    assert memory.matrix_limit_bytes() == 524288
+    container.write_text("max\n", encoding="ascii")
+    assert memory.matrix_limit_bytes() >= machine
+    monkeypatch.setenv("KERASTUNE_MEMORY", "3MiB")
+    assert memory.matrix_limit_bytes() == 3 * 2**20
