@@ -38,7 +38,6 @@ HARM = 0.02
 RULES = {
     "always": lambda gains: True,
     "any gain": lambda gains: gains.sum() > 0,
-    "half a standard error": lambda gains: gains.mean() > standard_error(gains) / 2,
     "one standard error": lambda gains: gains.mean() > standard_error(gains),
     "1 nat": lambda gains: gains.sum() > 1,
     "2 nats": lambda gains: gains.sum() > 2,

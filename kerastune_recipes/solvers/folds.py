@@ -10,7 +10,7 @@ from kerastune_recipes.errors import DataError, listed
 # Of more images than MANY_IMAGES a sample makes the first choice, and a hold-out of all of them has the last word.
 MANY_IMAGES, SAMPLE_IMAGES = 4000, 2000
 # A temperature that depends on how many images a head has learnt from is found by so many folds, where each class has
-# so many images at least (benchmarks/heads.md).
+# so many images at least (benchmarks/temperature.md).
 FINE_FOLDS, FEWEST_OF_CLASS = 10, 4
 
 
