@@ -71,8 +71,8 @@ def main() -> None:
             "# How many folds find the temperature of LDA",
             f"{' and '.join(options.backbones)} at {options.image_size} px, features of all stages, {len(options.data)} sets, "
             f"{options.seeds} seeds: log loss and calibration error on images that were not learnt from, means. LDA is "
-            "the surer the more images it has learnt from, so that a temperature found on heads of two thirds of them "
-            f"makes it doubt too much. {versions()}. Made by:",
+            "the surer the more images it has learnt from, so that a temperature found on heads of two thirds of "
+            f"them makes it doubt too much. {versions()}. Made by:",
             f"    python benchmarks/temperature.py {names}",
             "\n".join(
                 [

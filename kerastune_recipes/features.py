@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from kerastune_recipes.data import arrays, decoding, memory
+from kerastune_recipes.data import decoding
+from kerastune_recipes.data.matrix import Filled
 from kerastune_recipes.data.samples import Pictures
 from kerastune_recipes.data.spool import Rows
 from kerastune_recipes.distribution import ALONE, Team
@@ -32,9 +32,6 @@ _ROUNDING = 0.02
 # Several workers tell each other their rows so many of each at a time: often enough that little is lost when one of
 # them is, seldom enough that the telling, which takes a moment, costs nothing beside the pass.
 _TOLD_AT_ONCE = 128 * BATCH
-
-# Rows of a file that are read and written at a time.
-_AT_ONCE = 4096
 
 Tick = Callable[[int], None]
 
@@ -107,7 +104,7 @@ def extract(
         DataError: Images that cannot be decoded, all of them.
     """
     keys = digests(samples, views) if keys is None else keys
-    rows = _Filled(len(samples), len(views))
+    rows = Filled(len(samples), len(views))
     _find(rows, space, keys, team)
     todo = np.flatnonzero(rows.missing)
     work = _Pass(extractor)
@@ -141,7 +138,7 @@ def extract(
     )
 
 
-def _find(rows: "_Filled", space: Space, keys: Sequence[bytes], team: Team) -> None:
+def _find(rows: "Filled", space: Space, keys: Sequence[bytes], team: Team) -> None:
     """Fill in what the store has; with several workers the chief's store, so that they agree on what is missing."""
     if team.chief:
         for places, found in space.find(keys):
@@ -156,7 +153,7 @@ def _find(rows: "_Filled", space: Space, keys: Sequence[bytes], team: Team) -> N
                 rows.put(told["places"], told["rows"])
 
 
-def _told(rows: "_Filled", places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
+def _told(rows: "Filled", places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
     return {"places": places, "rows": rows.take(places)}, None
 
 
@@ -282,84 +279,10 @@ class _Timed(Iterator[np.ndarray]):
             self.seconds += time.perf_counter() - began
 
 
-def room(shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Rows:
-    """Return an array for features, in a file where a head could not be solved on them in memory.
-
-    Args:
-        shape: Views, images, features.
-        dtype: float16 or float32; heads are solved in the latter.
-
-    Raises:
-        RequestError: `KERASTUNE_MEMORY` does not hold a size.
-        WorkError: The disk has no room for the file.
-    """
-    budget = memory.matrix_limit_bytes() * np.dtype(dtype).itemsize // np.dtype(np.float32).itemsize
-    what = f"the features of {shape[0] * shape[1]} images"
-    return arrays.allocate(shape, dtype, budget, what, "take fewer of them with features.taps: last")
-
-
-def side_by_side(parts: Sequence[Rows]) -> Rows:
-    """Return the features of several networks for the same images and views, as one array."""
-    if len(parts) == 1:
-        return parts[0]
-    views, images, _ = parts[0].shape
-    whole = room((views, images, sum(part.shape[2] for part in parts)), np.result_type(*(part.dtype for part in parts)))
-    for view in range(views):
-        for begin in range(0, images, _AT_ONCE):
-            some = slice(begin, begin + _AT_ONCE)
-            whole[view, some] = np.concatenate([part[view, some] for part in parts], axis=1)
-    return whole
-
-
-class _Filled:
-    """Features that are filled in in any order; in half precision until more is given.
-
-    A place is that of a view of an image: image by image, the views side by side.
-    """
-
-    def __init__(self, images: int, views: int):
-        self.missing = np.ones(images * views, bool)
-        self._images, self._views = images, views
-        self._array: Rows | None = None
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        """What they are, where any have been given."""
-        return None if self._array is None else self._array.dtype
-
-    def put(self, places: np.ndarray, rows: np.ndarray) -> None:
-        if self._array is None:
-            self._array = room((self._views, self._images, rows.shape[1]), rows.dtype)
-        elif self._array.dtype == np.float16 and rows.dtype == np.float32:
-            self._array = self._widened(self._array)
-        view, image = places % self._views, places // self._views
-        for number in np.unique(view):
-            self._array[int(number), image[view == number]] = rows[view == number]
-        self.missing[places] = False
-
-    def take(self, places: np.ndarray) -> np.ndarray:
-        array = self.whole()
-        view, image = places % self._views, places // self._views
-        found = np.empty((len(places), array.shape[2]), array.dtype)
-        for number in np.unique(view):
-            found[view == number] = array[int(number), image[view == number]]
-        return found
-
-    def whole(self) -> Rows:
-        return np.empty((self._views, self._images, 0), np.float16) if self._array is None else self._array
-
-    def _widened(self, array: Rows) -> Rows:
-        wider = room((self._views, self._images, array.shape[2]), np.float32)
-        for view in range(self._views):
-            for begin in range(0, self._images, _AT_ONCE):
-                wider[view, begin : begin + _AT_ONCE] = array[view, begin : begin + _AT_ONCE]
-        return wider
-
-
 class _Keeper:
     """Collects computed rows and hands them on, to the store and to the result, which thus hold the same."""
 
-    def __init__(self, space: Space, keys: Sequence[bytes], rows: _Filled):
+    def __init__(self, space: Space, keys: Sequence[bytes], rows: Filled):
         self.space, self.keys, self.rows = space, keys, rows
         self.given = 0
         self._places: list[np.ndarray] = []

@@ -14,6 +14,7 @@ import numpy as np
 from kerastune_recipes import features, sizes, solvers
 from kerastune_recipes.data import memory
 from kerastune_recipes.data.arrays import Joined, Selected
+from kerastune_recipes.data.matrix import side_by_side
 from kerastune_recipes.data.samples import Pictures, Samples, concatenate
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.distribution import ALONE, Team
@@ -75,6 +76,25 @@ class Extractor:
 
     network: keras.Model
     space: Space
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A head to be solved.
+
+    Args:
+        plan: How.
+        seed: Of the folds.
+        every_image: Hold out each of the training images once, see `solvers.solve`.
+        start: As for `solvers.solve`.
+        judges: As for `solvers.solve`.
+    """
+
+    plan: SolvePlan
+    seed: int
+    every_image: bool = False
+    start: Start | None = None
+    judges: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -166,97 +186,83 @@ class Frozen:
         if len(self.extractors) == 1:
             self.extractors[0].space.measured(seconds)
 
-    def recall(
-        self,
-        plan: SolvePlan,
-        seed: int,
-        every_image: bool = False,
-        start: Start | None = None,
-        judges: np.ndarray | None = None,
-    ) -> Solved | None:
+    def recall(self, wanted: Wanted) -> Solved | None:
         """Return the head that was solved on just these features and labels before, or None."""
-        name = self._name(plan, seed, every_image, start, judges)
+        name = self._name(wanted)
         found = self.team.told(lambda: self.extractors[0].space.recall(name) or ({}, None))
         return None if found[1] is None else _from_parts(*found)
 
-    def solve(
-        self,
-        plan: SolvePlan,
-        seed: int,
-        every_image: bool = False,
-        start: Start | None = None,
-        judges: np.ndarray | None = None,
-    ) -> Solved:
+    def solve(self, wanted: Wanted) -> Solved:
         """Solve a head on the features of the training images, and of the unlabelled ones if it asks for them.
 
-        It is kept. With `every_image`, each of the training images is held out once; `judges` say how much each of them
-        tells, see `solvers.solve`. With several workers the chief solves it and tells the others, so that all of them
-        have just the same.
+        It is kept. With several workers the chief solves it and tells the others, so that all of them have just the
+        same.
+
+        Raises:
+            DataError: Images that cannot be decoded, all of them.
+            RequestError: It needs all features at once, and memory has no room for them.
         """
-        for split in (TRAIN, *([UNLABELED] if plan.pseudo_labels else [])):
+        for split in (TRAIN, *([UNLABELED] if wanted.plan.pseudo_labels else [])):
             self.features(split)
-        name = self._name(plan, seed, every_image, start, judges)
+        name = self._name(wanted)
 
         def solve() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-            parts = _parts(self._solve(plan, seed, every_image, start, judges))
+            parts = _parts(self._solve(wanted))
             self.extractors[0].space.remember(name, *parts)
             return parts
 
         return _from_parts(*self.team.told(solve))
 
-    def _solve(
-        self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None, judges: np.ndarray | None
-    ) -> Solved:
-        train, rows = self.images[TRAIN], self.features(TRAIN).rows
+    def _solve(self, wanted: Wanted) -> Solved:
+        train, rows, plan = self.images[TRAIN], self.features(TRAIN).rows, wanted.plan
         if isinstance(rows, FileArray):
-            return self._solve_from_file(plan, seed, every_image, start, judges, rows)
+            return self._solve_from_file(wanted, rows)
         solved = solvers.solve(
             plan,
             rows,
             train.labels,
-            seed,
+            wanted.seed,
             groups=train.groups,
-            judges=judges,
+            judges=wanted.judges,
             widths=self.widths,
-            every_image=every_image or plan.pseudo_labels is not None,
-            start=start,
+            every_image=wanted.every_image or plan.pseudo_labels is not None,
+            start=wanted.start,
         )
         if plan.pseudo_labels:
             unlabelled = np.asarray(self.features(UNLABELED).plain)
             solved = solvers.with_pseudo_labels(
-                solved, plan, rows[0], train.labels, unlabelled, seed, groups=train.groups, widths=self.backbone_widths
+                solved,
+                plan,
+                rows[0],
+                train.labels,
+                unlabelled,
+                wanted.seed,
+                groups=train.groups,
+                widths=self.backbone_widths,
             )
         return solved
 
-    def _solve_from_file(
-        self,
-        plan: SolvePlan,
-        seed: int,
-        every_image: bool,
-        start: Start | None,
-        judges: np.ndarray | None,
-        rows: FileArray,
-    ) -> Solved:
-        train = self.images[TRAIN]
+    def _solve_from_file(self, wanted: Wanted, rows: FileArray) -> Solved:
+        train, limit = self.images[TRAIN], memory.matrix_limit_bytes()
         views, images, width = rows.shape
-        needed, limit = 4 * views * images * width, memory.matrix_limit_bytes()
-        if every_image or plan.pseudo_labels:
+        for_each_image = np.dtype(np.float32).itemsize * views * width
+        if wanted.every_image or wanted.plan.pseudo_labels:
+            what = "folds" if wanted.every_image else "pseudo_labels"
             raise RequestError(
-                f"the features of {images} images take {sizes.written(needed)} where {sizes.written(limit)} may be "
-                f"taken, and {'folds' if every_image else 'pseudo_labels'} must have them in memory at once; leave "
-                f"{'folds' if every_image else 'pseudo_labels'} out, take fewer features with features.taps: last, or "
-                f"set {memory.VARIABLE} to more."
+                f"the features of {images} images take {sizes.written(images * for_each_image)} where "
+                f"{sizes.written(limit)} may be taken, and {what} must have them in memory at once; leave {what} out, "
+                f"take fewer features with features.taps: last, or set {memory.VARIABLE} to more."
             )
         return solvers.solve_from_file(
-            plan,
+            wanted.plan,
             rows,
             train.labels,
-            seed,
-            most=max(1, limit // (4 * views * width)),
+            wanted.seed,
+            most=max(1, limit // for_each_image),
             groups=train.groups,
-            judges=judges,
+            judges=wanted.judges,
             widths=self.widths,
-            start=start,
+            start=wanted.start,
         )
 
     def _views(self, split: str) -> Sequence[View]:
@@ -268,12 +274,10 @@ class Frozen:
             self._keys[split] = self.team.together(digests)
         return self._keys[split]
 
-    def _name(
-        self, plan: SolvePlan, seed: int, every_image: bool, start: Start | None, judges: np.ndarray | None
-    ) -> str:
+    def _name(self, wanted: Wanted) -> str:
         """Return the digest of all that decides what is solved."""
-        found = hashlib.blake2b(digest_size=16)
-        stated = [solvers.PROTOCOL, plan.to_data(), seed, len(self.views), self.widths, every_image]
+        found, plan = hashlib.blake2b(digest_size=16), wanted.plan
+        stated = [solvers.PROTOCOL, plan.to_data(), wanted.seed, len(self.views), self.widths, wanted.every_image]
         found.update(json.dumps(stated).encode())
         found.update("".join(extractor.space.folder.name for extractor in self.extractors[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))
@@ -281,10 +285,10 @@ class Frozen:
         found.update(train.labels.tobytes() + (b"" if train.groups is None else train.groups.tobytes()))
         if plan.pseudo_labels:
             found.update(b"".join(self._keys_of(UNLABELED)))
-        if start is not None:
-            found.update(start.kernel.tobytes() + start.bias.tobytes())
-        if judges is not None:
-            found.update(judges.tobytes())
+        if wanted.start is not None:
+            found.update(wanted.start.kernel.tobytes() + wanted.start.bias.tobytes())
+        if wanted.judges is not None:
+            found.update(wanted.judges.tobytes())
         return found.hexdigest()
 
 
@@ -293,7 +297,7 @@ def _side_by_side(found: Sequence[Extracted]) -> Extracted:
         return found[0]
     each = [one.seconds_a_row for one in found]
     return Extracted(
-        rows=features.side_by_side([one.rows for one in found]),
+        rows=side_by_side([one.rows for one in found]),
         computed=sum(one.computed for one in found),
         seconds_a_row=sum(filter(None, each)) if all(each) else None,
         seconds_aside=sum(one.seconds_aside for one in found),

@@ -13,7 +13,7 @@ from kerastune_recipes.bench import Bench
 from kerastune_recipes.data.batches import LabelledBatches
 from kerastune_recipes.distribution import Team, strategy_in_force
 from kerastune_recipes.errors import DataError, WorkError
-from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen
+from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION, Frozen, Wanted
 from kerastune_recipes.gate import Kept, Verdict, Way
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.model.batch_statistics import reestimate
@@ -121,13 +121,14 @@ def solve(bench: Bench, name: str, plan: SolvePlan, nearby: Start | None = None)
     began = time.perf_counter()
     network, frozen = bench.network, bench.frozen()
     start = nearby if plan.source_classes is None else _source_start(bench, plan.source_classes)
-    solved = frozen.recall(plan, bench.seed, bench.every_image, start)
+    wanted = Wanted(plan, bench.seed, bench.every_image, start)
+    solved = frozen.recall(wanted)
     needed = [split for split in bench.images if split != TRAIN or solved is None]
     # Without a phase that fits, nobody has decoded the test images yet, and one that is damaged must be told of now.
     elsewhere = _look(frozen, [split for split in needed if split != TEST or not bench.plan.fits])
     if solved is None:
         with bench.display.bar(f"{name}: solving", 1):
-            solved = frozen.solve(plan, bench.seed, bench.every_image, start)
+            solved = frozen.solve(wanted)
     network.put_head(solved.kernel, solved.bias)
     if VALIDATION in bench.images:
         probabilities = solved.probabilities(frozen.features(VALIDATION).plain)
@@ -347,9 +348,8 @@ def solve_again(bench: Bench, plan: FitPlan, judges: np.ndarray | None = None) -
         judges: As for `solvers.solve`.
     """
     assert plan.solve_again is not None  # or nobody would have thought of it
-    frozen, seed = bench.frozen(), bench.seed
-    known = frozen.recall(plan.solve_again, seed, judges=judges)
-    solved = known or frozen.solve(plan.solve_again, seed, judges=judges)
+    frozen, wanted = bench.frozen(), Wanted(plan.solve_again, bench.seed, judges=judges)
+    solved = frozen.recall(wanted) or frozen.solve(wanted)
     bench.network.put_head(solved.kernel, solved.bias)
     return solved
 

@@ -166,14 +166,3 @@ def test_what_memory_has_no_room_for_lies_in_a_file(network, pictures, space, mo
     assert isinstance(filed.rows, FileArray)
     np.testing.assert_array_equal(np.asarray(filed.rows), held.rows)
     np.testing.assert_array_equal(np.asarray(filed.plain), held.rows[0])
-    both = features.side_by_side([filed.rows, held.rows])
-    np.testing.assert_array_equal(np.asarray(both), np.concatenate([held.rows, held.rows], axis=2))
-
-
-def test_features_in_a_file_may_turn_out_to_need_more_precision(space, monkeypatch):
-    """The first rows bear half precision, the others do not."""
-    monkeypatch.setenv("KERASTUNE_MEMORY", "1 B")
-    filled = features._Filled(4, 1)
-    filled.put(np.array([0, 2]), np.ones((2, 3), np.float16))
-    filled.put(np.array([3, 1]), np.full((2, 3), 1e6, np.float32))
-    assert np.asarray(filled.whole())[0, :, 0].tolist() == [1, 1e6, 1, 1e6]

@@ -8,7 +8,7 @@ import pytest
 from kerastune_recipes import store as stores
 from kerastune_recipes.data.sources.arrays import read_arrays
 from kerastune_recipes.errors import RequestError
-from kerastune_recipes.frozen import TRAIN, VALIDATION, Extractor, Frozen, Images
+from kerastune_recipes.frozen import TRAIN, VALIDATION, Extractor, Frozen, Images, Wanted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.solvers import Start
@@ -32,7 +32,7 @@ def make(assembled, pictures, tmp_path, monkeypatch):
         def run(views=(WHOLE,), plan=PLAN, **changes):
             opened = Extractor(extractor, store.space("net", "A network"))
             frozen = Frozen([opened], 32, views, {**images, **changes}, Display(False))
-            return frozen, frozen.recall(plan, seed=0)
+            return frozen, frozen.recall(Wanted(plan, seed=0))
 
         yield run
 
@@ -40,7 +40,7 @@ def make(assembled, pictures, tmp_path, monkeypatch):
 def test_a_head_is_solved_once(make):
     first, nothing = make()
     assert nothing is None
-    solved = first.solve(PLAN, seed=0)
+    solved = first.solve(Wanted(PLAN, seed=0))
     second, recalled = make()
     for field in dataclasses.fields(solved):
         np.testing.assert_array_equal(getattr(recalled, field.name), getattr(solved, field.name))
@@ -49,11 +49,11 @@ def test_a_head_is_solved_once(make):
 
 
 def test_another_seed_plan_view_or_label_is_another_head(make, pictures):
-    make()[0].solve(PLAN, seed=0)
+    make()[0].solve(Wanted(PLAN, seed=0))
     frozen, known = make()
     assert known is not None
-    assert frozen.recall(PLAN, seed=1) is None
-    assert frozen.recall(PLAN.model_copy(update={"strengths": (1.0,)}), seed=0) is None
+    assert frozen.recall(Wanted(PLAN, seed=1)) is None
+    assert frozen.recall(Wanted(PLAN.model_copy(update={"strengths": (1.0,)}), seed=0)) is None
     assert make(views=(WHOLE, View(1)))[1] is None
     pixels, labels = pictures(18)
     relabelled = Images(read_arrays(pixels[:12], (labels[:12] + 1) % 3).parts["train"].samples)
@@ -63,10 +63,10 @@ def test_another_seed_plan_view_or_label_is_another_head(make, pictures):
 def test_another_start_is_another_head(make):
     plan = PLAN.model_copy(update={"head": "source_classifier"})
     begin = [Start(np.full((160, 3), value, np.float32), np.zeros(3, np.float32)) for value in (0.0, 1.0)]
-    make()[0].solve(plan, 0, start=begin[0])
+    make()[0].solve(Wanted(plan, 0, start=begin[0]))
     frozen, _ = make()
-    assert frozen.recall(plan, 0, start=begin[0]) is not None
-    assert frozen.recall(plan, 0, start=begin[1]) is None
+    assert frozen.recall(Wanted(plan, 0, start=begin[0])) is not None
+    assert frozen.recall(Wanted(plan, 0, start=begin[1])) is None
 
 
 def test_only_training_images_have_views(make):
@@ -95,10 +95,10 @@ def test_a_few_images_do_not_tell_what_one_takes(make):
 
 
 def test_more_features_than_memory_holds_are_solved_from_a_file(make, monkeypatch):
-    held = make()[0].solve(PLAN, seed=0)
+    held = make()[0].solve(Wanted(PLAN, seed=0))
     monkeypatch.setenv("KERASTUNE_MEMORY", "3KiB")
     frozen, _ = make()
-    filed = frozen._solve(PLAN, 0, False, None, None)
+    filed = frozen._solve(Wanted(PLAN, seed=0))
     assert "trained by gradient on all 12 images" in filed.judged_by
     assert filed.kernel.shape == held.kernel.shape
     features = frozen.features(VALIDATION).plain
@@ -110,4 +110,4 @@ def test_what_needs_all_features_at_once_says_so(make, monkeypatch):
     with pytest.raises(
         RequestError, match=r"the features of 12 images take 7.5 KiB where 3.0 KiB may be taken, and folds"
     ):
-        make()[0].solve(PLAN, seed=0, every_image=True)
+        make()[0].solve(Wanted(PLAN, seed=0, every_image=True))
