@@ -69,7 +69,7 @@ def main() -> None:
     text = "\n\n".join(
         [
             "# How many folds find the temperature of LDA",
-            f"{' and '.join(options.backbones)} at {options.image_size} px, features of all stages, {len(options.data)} sets, "
+            f"{' and '.join(options.backbones)} at {options.image_size} px, all stages, {len(options.data)} sets, "
             f"{options.seeds} seeds: log loss and calibration error on images that were not learnt from, means. LDA is "
             "the surer the more images it has learnt from, so that a temperature found on heads of two thirds of "
             f"them makes it doubt too much. {versions()}. Made by:",
