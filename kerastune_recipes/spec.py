@@ -338,8 +338,8 @@ class RecipeSpec(Record):
         folds: Judge the phases by cross-validation of so many folds of all images, in place of a hold-out, and refit
             the one that is kept on all of them.
         refit: What is trained once more, on the images too that we held out, when they have shown what is kept:
-            "heads", a solved head, which takes no forward pass; "all", phases that fit as well, which doubles their
-            cost; or "none". Validation images of the user's own stay out.
+            "heads", a solved head, and the head behind a phase that fits, at a forward pass at most; "all", phases that
+            fit as well, which doubles their cost; or "none". Validation images of the user's own stay out.
         precision: What the network computes in: "float32", or "bfloat16" or "float16" with weights, head and
             probabilities in float32; `auto` decides by the hardware.
         jit_compile: Whether training steps are compiled, by XLA or torch.compile; `auto` does what Keras would.
