@@ -143,16 +143,21 @@ def kept(log: Path) -> list[Figures]:
 
 
 def by_cell(runs: list[Figures]) -> pd.DataFrame:
-    """Return a row for each cell in which all methods ran: accuracies and seconds of each, means over the seeds."""
+    """Return a row for each cell in which the recipe and its solved head ran: figures of each, means over the seeds.
+
+    What was not run is NaN; so are times the tutorial's where that was measured on another machine.
+    """
     table = pd.DataFrame(runs).drop_duplicates([*KEY, "method"], keep="last")
-    wide = table.pivot(index=KEY, columns="method", values=["accuracy", "seconds", "ece", "test_images"]).dropna(
-        subset=[("accuracy", method) for method in METHODS]
-    )
-    seeds = wide.groupby(level=KEY[:-1]).size().rename("seeds")
-    wide = wide.groupby(level=KEY[:-1]).mean()
+    machines = table.pivot(index=KEY, columns="method", values="machine").reindex(columns=METHODS)
+    wide = table.pivot(index=KEY, columns="method", values=["accuracy", "seconds", "ece", "test_images"])
+    wide = wide.dropna(subset=[("accuracy", "scenario"), ("accuracy", "solved")])
     flat = {f"{method}_{figure}": wide[figure, method] for figure in ("accuracy", "seconds") for method in METHODS}
     flat |= {f"{method}_ece": wide["ece", method] for method in ("solved", "scenario")}
-    return pd.DataFrame(flat | {"images": wide["test_images", "scenario"], "seeds": seeds}).astype(float).reset_index()
+    table = pd.DataFrame(flat | {"images": wide["test_images", "scenario"]}).astype(float)
+    here = (machines[TUTORIAL] == machines["scenario"]).reindex(table.index)
+    table["times"] = (table["scenario_seconds"] / table[f"{TUTORIAL}_seconds"]).where(here)
+    cells = table.groupby(level=KEY[:-1])
+    return cells.mean().assign(seeds=cells.size()).reset_index()
 
 
 def behind(cells: pd.DataFrame, other: str) -> pd.Series:
@@ -163,7 +168,7 @@ def behind(cells: pd.DataFrame, other: str) -> pd.Series:
 
 
 def _gain(cells: pd.DataFrame, other: str) -> pd.Series:
-    return 100 * (cells["scenario_accuracy"] - cells[f"{other}_accuracy"])
+    return 100 * (cells["scenario_accuracy"] - cells[f"{other}_accuracy"]).dropna()
 
 
 def findings(cells: pd.DataFrame) -> list[str]:
@@ -171,12 +176,12 @@ def findings(cells: pd.DataFrame) -> list[str]:
     more = cells[cells["each"] != "10"]
     far = more[~more["data"].isin(LIKE_IMAGENET) & (more["solved_accuracy"] <= 0.95)]
     by_data = _gain(cells, "one_cycle").groupby(cells["data"]).mean()
-    times = cells["scenario_seconds"] / cells["tutorial_seconds"]
+    tutorial, times = _gain(cells, TUTORIAL), cells["times"].dropna()
     large = cells[(cells["images"] >= CALIBRATED) & (cells["each"] == "all")]
     said = [
-        f"Against the tutorial: {_gain(cells, 'tutorial').mean():+.1f} points on average of {len(cells)} cells, below "
-        f"it by more than one standard error in {behind(cells, 'tutorial').sum()}; in {times.median():.2f} times its "
-        f"seconds in the median, {times.max():.2f} at most.",
+        f"Against the tutorial: {tutorial.mean():+.1f} points on average of {len(tutorial)} cells, below it by more "
+        f"than one standard error in {behind(cells, TUTORIAL).sum()}; in {times.median():.2f} times its seconds in the "
+        f"median of {len(times)} cells measured on one machine, {times.max():.2f} at most.",
         f"Against fastai's schedule over as many epochs: {_gain(cells, 'one_cycle').mean():+.1f} points on average; "
         + ", ".join(f"{name} {gain:+.1f}" for name, gain in by_data.items())
         + ".",
@@ -200,15 +205,16 @@ def findings(cells: pd.DataFrame) -> list[str]:
     return said
 
 
+def _told(accuracy: float, seconds: float) -> str:
+    return "not run" if np.isnan(accuracy) else f"{100 * accuracy:.1f}, {seconds:.0f} s"
+
+
 def page(runs: list[Figures], command: str) -> str:
     """Return the whole text."""
-    cells = by_cell(runs)
+    cells, machines = by_cell(runs), sorted({one["machine"] for one in runs})
     rows = [
         f"| {one.data} | {one.each} | {one.backbone} | {one.seeds:.0f} | "
-        + " | ".join(
-            f"{100 * getattr(one, f'{method}_accuracy'):.1f}, {getattr(one, f'{method}_seconds'):.0f} s"
-            for method in METHODS
-        )
+        + " | ".join(_told(getattr(one, f"{method}_accuracy"), getattr(one, f"{method}_seconds")) for method in METHODS)
         + f" | {one.scenario_ece:.3f} |"
         for one in cells.itertuples()
     ]
@@ -220,7 +226,7 @@ def page(runs: list[Figures], command: str) -> str:
             f"{' and '.join(LIKE_IMAGENET)}; from {LARGE} training images on the recipes for many. Test "
             "accuracy in percent and seconds of listing, decoding, building and training, means over the seeds; the "
             "clock stands still while the tutorial is validated. A standard error is that of the difference between "
-            f"two shares of the test images. {machine()}; {versions()}. Made by:",
+            f"two shares of the test images. {' and '.join(machines)}; {versions()}. Made by:",
             "",
             f"    {command}",
             "",
@@ -269,7 +275,7 @@ def main() -> None:
                         if figures is None:
                             continue
                         images = len(list((data / "test").glob("*/*.*")))
-                        runs.append({**cell, "test_images": images, **figures})
+                        runs.append({**cell, "machine": machine(), "test_images": images, **figures})
                         print(json.dumps(runs[-1]), flush=True)
                         with options.log.open("a", encoding="utf-8") as log:
                             log.write(json.dumps(runs[-1]) + "\n")
