@@ -22,7 +22,7 @@ from fine_tuning import LIKE_IMAGENET, divided
 from reporting import versions
 from scipy.special import softmax
 
-from kerastune_recipes import Recipe, metrics, phases, refit, solvers, training
+from kerastune_recipes import Recipe, metrics, phases, solvers, training
 from kerastune_recipes import store as stores
 from kerastune_recipes.bench import Bench
 from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION
@@ -121,9 +121,9 @@ def outcomes(kept: Kept, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
             "temperature": temperature,
         }
 
-    def head(judges: np.ndarray | None) -> dict[str, float]:
-        solved = solvers.solve(plan, every("after"), labels, seed=0, judges=judges)
-        return told(solved.probabilities(kept[f"after {TEST}"]))
+    def on_all(stage: str) -> dict[str, float]:
+        solved = solvers.solve(plan, every(stage), labels, seed=0)
+        return told(solved.probabilities(kept[f"{stage} {TEST}"]))
 
     again = solvers.solve(plan, kept[f"after {TRAIN}"][None], seen, seed=0)
     by_held = [kept[f"probabilities after {VALIDATION}"], again.probabilities(kept[f"after {VALIDATION}"])]
@@ -131,14 +131,10 @@ def outcomes(kept: Kept, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
     before, _ = losses(kept["probabilities before"], held, fitted=False)
     best = min(as_trained, solved_again, key=np.mean)
     rows = {
-        "solved head, on all": told(
-            solvers.solve(plan, every("before"), labels, seed=0).probabilities(kept[f"before {TEST}"])
-        ),
+        "solved head, on all": on_all("before"),
         "as trained": told(_cooled(kept[f"probabilities after {TEST}"], cool)),
         "head solved again": told(_cooled(again.probabilities(kept[f"after {TEST}"]), cold)),
-        "head solved again on all, judged by all": head(None),
-        "by the held-out ones": head(np.repeat([0.0, 1.0], [len(seen), len(held)])),
-        "by both alike": head(refit.judges(len(seen), len(held))),
+        "head solved again on all": on_all("after"),
     }
     return before - best, pd.DataFrame(rows).T
 
@@ -163,7 +159,7 @@ def solving(plan: Plan) -> SolvePlan:
 
 def ruled(gains: np.ndarray, after: pd.DataFrame, images: int) -> list[dict[str, Any]]:
     """Return what each rule makes of a phase: what is gained over the solved head, and whether that is harm."""
-    alone, kept = after.loc["solved head, on all"], after.loc["by both alike"]
+    alone, kept = after.loc["solved head, on all"], after.loc["head solved again on all"]
     shares = np.array([alone["accuracy"], kept["accuracy"]])
     error = np.sqrt((shares * (1 - shares)).sum() / images)
     found = []

@@ -87,14 +87,12 @@ class Wanted:
         seed: Of the folds.
         every_image: Hold out each of the training images once, see `solvers.solve`.
         start: As for `solvers.solve`.
-        judges: As for `solvers.solve`.
     """
 
     plan: SolvePlan
     seed: int
     every_image: bool = False
     start: Start | None = None
-    judges: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,6 @@ class Frozen:
             train.labels,
             wanted.seed,
             groups=train.groups,
-            judges=wanted.judges,
             widths=self.widths,
             every_image=wanted.every_image or plan.pseudo_labels is not None,
             start=wanted.start,
@@ -260,7 +257,6 @@ class Frozen:
             wanted.seed,
             most=max(1, limit // for_each_image),
             groups=train.groups,
-            judges=wanted.judges,
             widths=self.widths,
             start=wanted.start,
         )
@@ -287,8 +283,6 @@ class Frozen:
             found.update(b"".join(self._keys_of(UNLABELED)))
         if wanted.start is not None:
             found.update(wanted.start.kernel.tobytes() + wanted.start.bias.tobytes())
-        if wanted.judges is not None:
-            found.update(wanted.judges.tobytes())
         return found.hexdigest()
 
 

@@ -339,16 +339,10 @@ def _ticking(batches: Iterable[np.ndarray], tick: Callable[[int], None]) -> Iter
         yield batch
 
 
-def solve_again(bench: Bench, plan: FitPlan, judges: np.ndarray | None = None) -> Solved:
-    """Solve the head anew on the features of the network as it is, and put it there.
-
-    Args:
-        bench: What to work with.
-        plan: The phase behind which that is.
-        judges: As for `solvers.solve`.
-    """
+def solve_again(bench: Bench, plan: FitPlan) -> Solved:
+    """Solve the head anew on the features of the network as it is, and put it there."""
     assert plan.solve_again is not None  # or nobody would have thought of it
-    frozen, wanted = bench.frozen(), Wanted(plan.solve_again, bench.seed, judges=judges)
+    frozen, wanted = bench.frozen(), Wanted(plan.solve_again, bench.seed)
     solved = frozen.recall(wanted) or frozen.solve(wanted)
     bench.network.put_head(solved.kernel, solved.bias)
     return solved

@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from kerastune_recipes import phases, solvers
 from kerastune_recipes.bench import Bench
-from kerastune_recipes.frozen import TRAIN, VALIDATION
+from kerastune_recipes.frozen import TRAIN
 from kerastune_recipes.journal import Journal, Outcome
 from kerastune_recipes.plan import PhasePlan, SolvePlan
 
@@ -37,33 +35,15 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
         refitted = _merged(judged, _solved(everyone, phase.name, phase.solve, judged))
     else:
         assert phase.fit is not None  # a phase is one or the other
-        counts = (len(bench.images[split].labels) for split in (TRAIN, VALIDATION))
-        solved = phases.solve_again(everyone, phase.fit, judges(*counts))
+        # By all images alike, though the features of those that were trained on are better than others' will be: the
+        # held-out ones are too few to find strength and temperature (docs/experiments.md).
+        solved = phases.solve_again(everyone, phase.fit)
         refitted = replace(
             judged,
             seconds=judged.seconds + time.perf_counter() - began,
             choices=judged.choices | {"head_solved_again": True, "temperature": solved.temperature},
         )
     return [*outcomes[:chosen], refitted, *outcomes[chosen + 1 :]]
-
-
-def judges(trained: int, held: int) -> np.ndarray:
-    """Return how much each image tells of a head behind a phase that has seen the first of them, float32 (n,).
-
-    Those that were trained on tell as much together as those held out: their features are better than others' will be,
-    but the held-out ones alone are too few (benchmarks/gate.md).
-
-    Args:
-        trained: How many were trained on.
-        held: How many were held out.
-
-    Example:
-        >>> judges(6, 2)
-        array([0.6666667, 0.6666667, 0.6666667, 0.6666667, 0.6666667, 0.6666667,
-               2.       , 2.       ], dtype=float32)
-    """
-    counts = np.array([trained, held])
-    return np.repeat(counts.sum() / 2 / counts, counts).astype(np.float32)
 
 
 def _solved(bench: Bench, name: str, plan: SolvePlan, judged: Outcome) -> Outcome:

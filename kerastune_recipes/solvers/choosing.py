@@ -77,7 +77,7 @@ def cross_validate(
     Returns:
         What was found for each strength tried, strong to weak.
     """
-    judge = rows.judge(classifier.offsets)
+    judge = Judge(rows.labels, rows.weights, classifier.offsets)
     numbers = range(fold.max() + 1)
     solutions = list(threads.map(lambda number: learn_anew(classifier, rows.part(fold != number)), numbers))
 
@@ -163,7 +163,7 @@ def calibrated_finely(
     raw = np.empty((len(fold), len(choice.calibration.offsets)))
     for number, found in zip(numbers, threads.map(held, numbers), strict=True):
         raw[fold == number] = found
-    calibration, _ = rows.judge(classifier.offsets)(raw)
+    calibration, _ = Judge(rows.labels, rows.weights, classifier.offsets)(raw)
     return replace(choice, calibration=calibration, judged_by=f"{choice.judged_by}, the temperature by {len(numbers)}")
 
 
@@ -184,7 +184,7 @@ def by_hold_out(
     candidates = strengths[at - 2 : at + 1 : 2] if at >= 2 else strengths[at : at + 1]
     solution = learn(classifier, training)
     heads = list(threads.map(lambda strength: solution(strength, ROUGH, first.start), candidates))
-    judge = held.judge(classifier.offsets)
+    judge = Judge(held.labels, held.weights, classifier.offsets)
     judged = [judge(held_logits(held, head)) for head in heads]
     losses = dict(zip(candidates, (loss for _, loss in judged), strict=True))
     best = candidates.index(min(losses, key=losses.__getitem__))

@@ -30,7 +30,6 @@ def solve_from_file(
     *,
     most: int,
     groups: np.ndarray | None = None,
-    judges: np.ndarray | None = None,
     widths: Sequence[int] | None = None,
     start: Start | None = None,
 ) -> Solved:
@@ -48,7 +47,6 @@ def solve_from_file(
         seed: Of the sample, and as for `solve`.
         most: Images that memory holds.
         groups: As for `solve`.
-        judges: As for `solve`.
         widths: As for `solve`.
         start: As for `solve`.
 
@@ -62,7 +60,6 @@ def solve_from_file(
         labels[chosen],
         seed,
         groups=None if groups is None else groups[chosen],
-        judges=None if judges is None else judges[chosen],
         widths=widths,
         start=start,
     )

@@ -1,13 +1,11 @@
 """Features as the classifiers see them: standardised, in few coordinates where few are enough, in one matrix."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
-
-from kerastune_recipes.solvers.calibration import Judge
 
 # Rows converted and standardised at a time.
 BLOCK = 512
@@ -25,29 +23,16 @@ class Rows:
         labels: int (n,).
         weights: float32 (n,), what each image weighs.
         width: How many features there are; more than d where `features` are coordinates in the span of the rows.
-        judges: float32 (n,), how much of that they weigh where they judge a head that has not seen them; None is all.
     """
 
     features: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     width: int
-    judges: np.ndarray | None = None
 
     def part(self, chosen: slice | np.ndarray) -> Self:
         """Return some of the images; copied unless they are one stretch."""
-        return replace(
-            self,
-            features=self.features[chosen],
-            labels=self.labels[chosen],
-            weights=self.weights[chosen],
-            judges=None if self.judges is None else self.judges[chosen],
-        )
-
-    def judge(self, offsets: bool) -> Judge:
-        """Return a judge by these images; see `Judge` for the offsets."""
-        weights = self.weights if self.judges is None else self.weights * self.judges
-        return Judge(self.labels, weights, offsets)
+        return type(self)(self.features[chosen], self.labels[chosen], self.weights[chosen], self.width)
 
     def flat(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return features (n * v, d) of all views, with the labels and weights of their images."""

@@ -88,7 +88,6 @@ def solve(
     seed: int,
     *,
     groups: np.ndarray | None = None,
-    judges: np.ndarray | None = None,
     widths: Sequence[int] | None = None,
     every_image: bool = False,
     start: Start | None = None,
@@ -107,8 +106,6 @@ def solve(
         labels: int (n,), every class present.
         seed: Of the folds and the sample.
         groups: int (n,), the group of each image, or None; images of a group stay in one fold.
-        judges: float32 (n,), how much each image tells of how good a head is that has not seen it; None is 1 for all.
-            Those that the network was trained on tell less: their features are better than others' will be.
         widths: Features of each tap, adding up to d; needed where one tap is to be chosen.
         every_image: Hold out every image, also where they are many and the choice needs a sample only.
         start: What "source_classifier" is drawn to, see `source.start`; with other heads, where there are no folds,
@@ -135,9 +132,7 @@ def solve(
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", LinAlgWarning)
         features, scale = standardised(views, parts.order)
-        weights = weights[parts.order].astype(np.float32)
-        judges = None if judges is None else judges[parts.order]
-        rows = Rows(features, labels[parts.order], weights, features.shape[2], judges)
+        rows = Rows(features, labels[parts.order], weights[parts.order].astype(np.float32), features.shape[2])
         if plan.head == "source_classifier":
             assert start is not None  # it is what the head is named for
             classifier, begin = drawn_to(start, scale), None
@@ -228,7 +223,7 @@ class _Work:
 
     @property
     def judge(self) -> Judge:
-        return self.rows.judge(self.classifier.offsets)
+        return Judge(self.rows.labels, self.rows.weights, self.classifier.offsets)
 
     def option(self, columns: slice) -> _Option:
         """Try strengths on some of the features."""

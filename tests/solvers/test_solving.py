@@ -314,14 +314,3 @@ def test_the_temperature_of_a_discriminant_analysis_is_found_by_finer_folds(prob
     solved = solve(plan, rows[None, :45], labels[:45], seed=0)
     assert solved.judged_by == "3-fold cross-validation of 45 images, the temperature by 10"
     assert log_loss(truth, solved.probabilities(fresh)) < np.log(3)
-
-
-def test_some_images_alone_may_judge(problem):
-    """The network has been trained on the first half, whose features tell the classes apart as no others' do."""
-    rows, labels = problem(images=200, features=10)
-    seen = np.arange(200) < 100
-    rows[seen] += 40 * np.eye(3, 10)[labels[seen]].astype(np.float32) * rows.std(axis=0)
-    by_all, by_unseen = (
-        logistic_regression(rows[None], labels, (100.0,), folds=3, seed=0, judges=judges) for judges in (None, ~seen)
-    )
-    assert by_unseen.temperature > by_all.temperature
