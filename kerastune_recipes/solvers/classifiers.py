@@ -93,7 +93,7 @@ def _from_scikit_learn(coefficients: np.ndarray, intercepts: np.ndarray) -> Head
     return Head(coefficients.T, intercepts)
 
 
-def squared_hinge(raw: np.ndarray, sides: np.ndarray, shares: np.ndarray) -> tuple[float, np.ndarray]:
+def squared_hinge(raw: np.ndarray, sides: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
     """Return the squared hinge loss of logits (n, k), and its slope (n, k).
 
     Args:
@@ -102,7 +102,7 @@ def squared_hinge(raw: np.ndarray, sides: np.ndarray, shares: np.ndarray) -> tup
         shares: float (n, 1), what each image weighs.
     """
     short = np.maximum(0, 1 - sides * raw)
-    return float((shares * np.square(short)).sum()), -2 * shares * sides * short
+    return (shares * np.square(short)).sum(), -2 * shares * sides * short
 
 
 def _linear_svm(rows: Rows) -> Solution:
@@ -124,7 +124,7 @@ def _linear_svm(rows: Rows) -> Solution:
             kernel, bias = np.split(found.astype(np.float32).reshape(-1, classes), [-1])
             value, error = squared_hinge(features @ kernel + bias, sides, shares)
             slope = np.concatenate([features.T @ error + penalty * kernel, error.sum(axis=0, keepdims=True)])
-            return value + float(penalty / 2 * np.square(kernel).sum()), slope.ravel().astype(float)
+            return float(value + penalty / 2 * np.square(kernel).sum()), slope.ravel().astype(float)
 
         begin = np.vstack([start.weights, start.bias]) if start else np.zeros((features.shape[1] + 1, classes))
         found = minimize(

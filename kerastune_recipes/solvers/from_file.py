@@ -19,7 +19,7 @@ from kerastune_recipes.solvers.solving import AT_ONCE, Solved, solve
 from kerastune_recipes.solvers.source import Start
 
 # From logits (n, k), classes (n, k) as 0 and 1, and shares (n, 1) of the images to a loss and its slope (n, k).
-Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating, np.ndarray]]
 
 
 def solve_from_file(
@@ -99,7 +99,7 @@ def _trained_on(objective: Objective, plan: SolvePlan, solved: Solved, views: Fi
         for place, block in _blocks(views, used):
             scale.apply(block)
             part, error = objective(block @ found[:-1] + found[-1], right[labels[place]], shares[place])
-            value += part
+            value += float(part)
             slope[:-1] += block.T @ error
             slope[-1] += error.sum(axis=0)
         return value, slope.ravel().astype(float)
@@ -124,12 +124,12 @@ def _blocks(views: FileArray, used: np.ndarray) -> Iterator[tuple[slice, np.ndar
             yield place, views[view, place].astype(np.float32)[:, used]
 
 
-def _cross_entropy(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[float, np.ndarray]:
+def _cross_entropy(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
     log_probabilities = log_softmax(raw, axis=1)
-    return -float((shares * right * log_probabilities).sum()), shares * (np.exp(log_probabilities) - right)
+    return -(shares * right * log_probabilities).sum(), shares * (np.exp(log_probabilities) - right)
 
 
-def _squared_hinge(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[float, np.ndarray]:
+def _squared_hinge(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
     return squared_hinge(raw, 2 * right - 1, shares)
 
 
