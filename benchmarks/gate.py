@@ -41,6 +41,7 @@ RULES = {
     "one standard error": lambda gains: gains.mean() > standard_error(gains),
     "1 nat": lambda gains: gains.sum() > 1,
     "2 nats": lambda gains: gains.sum() > 2,
+    "less than 1 nat lost": lambda gains: gains.sum() > -1,
     "one standard error and 2 nats": lambda gains: gains.mean() > standard_error(gains) and gains.sum() > 2,
 }
 Kept = dict[str, np.ndarray]
