@@ -74,7 +74,9 @@ def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
     """Choose what is made of a phase, by held-out log loss.
 
     The model before the phase stays where the best of the others is not better by `EVIDENCE`, so that a phase does not
-    win by chance: a log Bayes factor is "positive evidence" from 1 nat on (Kass & Raftery 1995).
+    win by chance: a log Bayes factor is "positive evidence" from 1 nat on (Kass & Raftery 1995). Of the others it is
+    the head solved again, unless one is better than that by as much: where it was tried, it was better in the end than
+    what training made of the head, and than weights in between (benchmarks/gate.md, docs/experiments.md).
 
     Args:
         candidates: Probabilities (n, k) of the held-out images; those of the model before, where there was one, are
@@ -91,16 +93,22 @@ def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
     raw = {way: np.log(np.maximum(probabilities, _SMALLEST)) for way, probabilities in sorted(candidates.items())}
     temperatures = {way: 1.0 if way == BEFORE else held(logits)[0].temperature for way, logits in raw.items()}
     losses = {way: held.losses(logits / temperatures[way]) for way, logits in raw.items()}
-    # Of equals the first, which is nearest to the model before.
     best = min(losses, key=lambda way: losses[way].mean())
-    if BEFORE in losses and (losses[BEFORE] - losses[best]).sum() <= EVIDENCE:
+    if BEFORE in losses and not _speak(losses[best], losses[BEFORE]):
         best = BEFORE
+    elif SOLVED_AGAIN in losses and not _speak(losses[best], losses[SOLVED_AGAIN]):
+        best = SOLVED_AGAIN
     return Verdict(
         kept=Kept(best, temperatures[best]),
         log_losses={way: float(each.mean()) for way, each in losses.items()},
         probabilities=softmax(raw[best] / temperatures[best], axis=1).astype(np.float32),
         ece=metrics.ece(candidates[best], labels),
     )
+
+
+def _speak(for_one: np.ndarray, against: np.ndarray) -> bool:
+    """Return whether losses (n,) on the same images are evidence enough for one model against another."""
+    return bool((against - for_one).sum() > EVIDENCE)
 
 
 def between(before: Sequence[np.ndarray], after: Sequence[np.ndarray], share: float) -> list[np.ndarray]:
