@@ -156,6 +156,8 @@ def by_cell(runs: list[Figures]) -> pd.DataFrame:
     table = pd.DataFrame(flat | {"images": wide["test_images", "scenario"]}).astype(float)
     here = (machines[TUTORIAL] == machines["scenario"]).reindex(table.index)
     table["times"] = (table["scenario_seconds"] / table[f"{TUTORIAL}_seconds"]).where(here)
+    for method in METHODS:  # on the same images: seeds that a method was not run on do not count
+        table[f"{method}_gain"] = table["scenario_accuracy"] - table[f"{method}_accuracy"]
     cells = table.groupby(level=KEY[:-1])
     return cells.mean().assign(seeds=cells.size()).reset_index()
 
@@ -164,11 +166,11 @@ def behind(cells: pd.DataFrame, other: str) -> pd.Series:
     """Return in which cells the recipe is worse than another method by more than a standard error of the difference."""
     ours_, theirs = cells["scenario_accuracy"], cells[f"{other}_accuracy"]
     error = np.sqrt((ours_ * (1 - ours_) + theirs * (1 - theirs)) / cells["images"])
-    return theirs - ours_ > error
+    return -cells[f"{other}_gain"] > error
 
 
 def _gain(cells: pd.DataFrame, other: str) -> pd.Series:
-    return 100 * (cells["scenario_accuracy"] - cells[f"{other}_accuracy"]).dropna()
+    return 100 * cells[f"{other}_gain"].dropna()
 
 
 def findings(cells: pd.DataFrame) -> list[str]:
