@@ -301,7 +301,7 @@ class _Keeper:
         if self._waiting:
             places, rows = np.concatenate(self._places), np.concatenate(self._waiting)
             # The first images tell what precision the network needs; those found in the store were the first once.
-            half = self.rows.dtype == np.float16 if self.rows.dtype else _bears_half_precision(rows)
+            half = _bears_half_precision(rows) if self.rows.dtype is None else self.rows.dtype == np.float16
             rows = _halved(rows) if half else rows.astype(np.float32, copy=False)
             self.space.add([self.keys[place] for place in places], rows)
             self.rows.put(places, rows)

@@ -23,21 +23,19 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
     the images (benchmarks/gate.md).
 
     Args:
-        bench: The images as they were divided; the network with the weights that the phase left. It is left with the
-            refitted head.
+        bench: All images; the network with the weights that the phase left. It is left with the refitted head.
         outcomes: Of all phases, judged by images that they had not seen.
         chosen: Position of the one that is kept, whose head can be solved.
     """
-    everyone = bench.on_all()
-    _tell(everyone, f"the head of {outcomes[chosen].name}")
+    _tell(bench, f"the head of {outcomes[chosen].name}")
     began, phase, judged = time.perf_counter(), bench.plan.phases[chosen], outcomes[chosen]
     if phase.solve:
-        refitted = _merged(judged, _solved(everyone, phase.name, phase.solve, judged))
+        refitted = _merged(judged, _solved(bench, phase.name, phase.solve, judged))
     else:
         assert phase.fit is not None  # a phase is one or the other
         # By all images alike, though the features of those that were trained on are better than others' will be: the
         # held-out ones are too few to find strength and temperature (docs/experiments.md).
-        solved = phases.solve_again(everyone, phase.fit)
+        solved = phases.solve_again(bench, phase.fit)
         refitted = replace(
             judged,
             seconds=judged.seconds + time.perf_counter() - began,

@@ -168,7 +168,7 @@ def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None
         plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(plan.phases[chosen]))
     )
     if refitted and plan.refit == "heads":
-        outcomes = refit.head(bench, outcomes, chosen)
+        outcomes = refit.head(bench.on_all(), outcomes, chosen)
     elif refitted:
         model.set_weights(untouched)
         outcomes = refit.everything(bench.on_all(), outcomes, chosen, book, begin)
