@@ -224,7 +224,7 @@ Weights at the end, worker processes against one process: DemoNet, 43 images in 
 
 Two replicas on the same cores as one, at 96 px and a global batch of 32, all layers trained: nothing can be gained, so
 what is above 1.00 is the cost of dividing: in time, and in the time of all processors together, which minds less what
-else the machine does. (It did much else here; go by the second figure.)
+else the machine does.
 
 {chr(10).join(ratios)}
 
