@@ -52,12 +52,17 @@ def standard_error(gains: np.ndarray) -> float:
     return float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
+def stated(data: Path, backbone: str, size: int) -> Recipe:
+    """Return the recipe for few images of a set."""
+    name = "small_similar" if data.name in LIKE_IMAGENET else "small_dissimilar"
+    return Recipe.from_name(name, **{"backbone.name": backbone, "backbone.image_size": size})
+
+
 def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
     """Train a phase, and return labels and features of all images before and behind it, by split."""
-    name = "small_similar" if data.name in LIKE_IMAGENET else "small_dissimilar"
-    recipe = Recipe.from_name(name, **{"backbone.name": backbone, "backbone.image_size": size})
+    recipe = stated(data, backbone, size)
     images = divided(data, each, seed).replace({"split": {"validation": "test"}})
-    prepared = prepare(name, recipe.content, images, seed=seed)
+    prepared = prepare(recipe.name, recipe.content, images, seed=seed)
     plan, display = prepared.plan, Display(visible=False)
     with stores.opened(False) as store:
         network = assemble(plan, prepared.facts, *prepared.networks)
@@ -146,8 +151,7 @@ def _cooled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 def solve_plan(data: Path, each: str, backbone: str, size: int, seed: int) -> SolvePlan:
     """Return how the heads of a run are solved."""
-    name = "small_similar" if data.name in LIKE_IMAGENET else "small_dissimilar"
-    recipe = Recipe.from_name(name, **{"backbone.name": backbone, "backbone.image_size": size})
+    recipe = stated(data, backbone, size)
     return solving(recipe.plan(divided(data, each, seed).replace({"split": {"validation": "test"}}), seed=seed))
 
 
@@ -243,7 +247,7 @@ def page(by_rule: list[dict[str, Any]], by_way: pd.DataFrame, options: argparse.
                 f"Phases of `small_similar` and `small_dissimilar` at {options.image_size} px, {runs} runs: "
                 "networks, images a class where there are so many, data sets and seeds. A fifth of the images of a run "
                 "is held out, and is what the gate sees; up to 600 other training images judge what comes of it. "
-                f"{versions()}. Made by:",
+                f"What was not trained, by `--backbones` and `--each`, is left out. {versions()}. Made by:",
                 f"    python benchmarks/gate.py {names} --train --kept FOLDER --seeds {options.seeds}",
                 "## By which rule a phase is kept",
                 "What held-out images gain over the solved head by what training made of the phase, or by the head "

@@ -73,7 +73,8 @@ def main() -> None:
             f"{options.seeds} seeds: log loss and calibration error on images that were not learnt from, means. LDA is "
             "the surer the more images it has learnt from, so that a temperature found on heads of two thirds of "
             f"them makes it doubt too much. {versions()}. Made by:",
-            f"    python benchmarks/temperature.py {names}",
+            f"    python benchmarks/temperature.py {names} --backbones {' '.join(options.backbones)} "
+            f"--seeds {options.seeds}",
             "\n".join(
                 [
                     f"| images a class | {' | '.join(FOLDS)} |",

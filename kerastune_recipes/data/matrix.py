@@ -9,7 +9,7 @@ from kerastune_recipes.data import arrays, memory
 from kerastune_recipes.data.spool import Rows
 
 # Rows of a file that are read and written at a time.
-_AT_ONCE = 4096
+AT_ONCE = 4096
 
 
 def room(shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Rows:
@@ -35,8 +35,8 @@ def side_by_side(parts: Sequence[Rows]) -> Rows:
     views, images, _ = parts[0].shape
     whole = room((views, images, sum(part.shape[2] for part in parts)), np.result_type(*(part.dtype for part in parts)))
     for view in range(views):
-        for begin in range(0, images, _AT_ONCE):
-            some = slice(begin, begin + _AT_ONCE)
+        for begin in range(0, images, AT_ONCE):
+            some = slice(begin, begin + AT_ONCE)
             whole[view, some] = np.concatenate([part[view, some] for part in parts], axis=1)
     return whole
 
@@ -98,6 +98,6 @@ class Filled:
     def _widened(self, array: Rows) -> Rows:
         wider = room((self._views, self._images, array.shape[2]), np.float32)
         for view in range(self._views):
-            for begin in range(0, self._images, _AT_ONCE):
-                wider[view, begin : begin + _AT_ONCE] = array[view, begin : begin + _AT_ONCE]
+            for begin in range(0, self._images, AT_ONCE):
+                wider[view, begin : begin + AT_ONCE] = array[view, begin : begin + AT_ONCE]
         return wider

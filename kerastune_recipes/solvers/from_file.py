@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
+from kerastune_recipes.data.matrix import AT_ONCE
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.solvers.choosing import ROUGH
@@ -15,7 +16,7 @@ from kerastune_recipes.solvers.classifiers import Head, squared_hinge
 from kerastune_recipes.solvers.folds import sampled
 from kerastune_recipes.solvers.learning import scaled, unscaled
 from kerastune_recipes.solvers.rows import Scale
-from kerastune_recipes.solvers.solving import AT_ONCE, Solved, solve
+from kerastune_recipes.solvers.solving import Solved, solve
 from kerastune_recipes.solvers.source import Start
 
 # From logits (n, k), classes (n, k) as 0 and 1, and shares (n, 1) of the images to a loss and its slope (n, k).
@@ -36,9 +37,8 @@ def solve_from_file(
     """Solve a head on features in a file.
 
     Strength and temperature are found on a stratified sample that memory holds. From the head that is solved on it,
-    logistic regression and the linear SVM are trained on all images, by L-BFGS on the loss that they are defined by: a
-    few dozen passes over the file. The others stay as they are: what they take from the images, means and variances, a
-    sample of that size knows well enough.
+    logistic regression and the linear SVM are trained on all images, by L-BFGS on the loss that they are defined by,
+    with a pass over the file for each step, `ROUGH.max_iter` at most. The others stay those of the sample.
 
     Args:
         plan: As for `solve`.

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from kerastune_recipes.data.matrix import AT_ONCE
 from kerastune_recipes.data.spool import Rows as Stored
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.solvers import choosing
@@ -26,8 +27,6 @@ from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
 PROTOCOL = 6
-# Rows that are read from a file and looked at at a time.
-AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
