@@ -11,14 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes import features, sizes, solvers
+from kerastune_recipes import features, solvers
 from kerastune_recipes.data import memory
 from kerastune_recipes.data.arrays import Joined, Selected
-from kerastune_recipes.data.matrix import side_by_side
+from kerastune_recipes.data.matrix import fits, side_by_side, solved_bytes
 from kerastune_recipes.data.samples import Pictures, Samples, concatenate
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.distribution import ALONE, Team
-from kerastune_recipes.errors import RequestError
 from kerastune_recipes.features import Extracted
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.progress import Display
@@ -198,7 +197,6 @@ class Frozen:
 
         Raises:
             DataError: Images that cannot be decoded, all of them.
-            RequestError: It needs all features at once, and memory has no room for them.
         """
         for split in (TRAIN, *([UNLABELED] if wanted.plan.pseudo_labels else [])):
             self.features(split)
@@ -240,26 +238,25 @@ class Frozen:
         return solved
 
     def _solve_from_file(self, wanted: Wanted, rows: FileArray) -> Solved:
-        train, limit = self.images[TRAIN], memory.matrix_limit_bytes()
-        views, images, width = rows.shape
-        for_each_image = np.dtype(np.float32).itemsize * views * width
-        if wanted.every_image or wanted.plan.pseudo_labels:
-            what = "folds" if wanted.every_image else "pseudo_labels"
-            raise RequestError(
-                f"the features of {images} images take {sizes.written(images * for_each_image)} where "
-                f"{sizes.written(limit)} may be taken, and {what} must have them in memory at once; leave {what} out, "
-                f"take fewer features with features.taps: last, or set {memory.VARIABLE} to more."
-            )
+        assert not wanted.every_image  # preparation has refused it
+        assert not wanted.plan.pseudo_labels
+        train = self.images[TRAIN]
         return solvers.solve_from_file(
             wanted.plan,
             rows,
             train.labels,
             wanted.seed,
-            most=max(1, limit // for_each_image),
+            most=self._images_in_memory(),
             groups=train.groups,
             widths=self.widths,
             start=wanted.start,
         )
+
+    def _images_in_memory(self) -> int:
+        """Return of how many training images memory holds the features at once."""
+        images = len(self.images[TRAIN].samples)
+        shape = (len(self.views), images, sum(self.backbone_widths))
+        return images if fits(shape) else max(1, memory.matrix_limit_bytes() * images // solved_bytes(shape))
 
     def _views(self, split: str) -> Sequence[View]:
         return self.views if split == TRAIN else (WHOLE,)
@@ -273,7 +270,15 @@ class Frozen:
     def _name(self, wanted: Wanted) -> str:
         """Return the digest of all that decides what is solved."""
         found, plan = hashlib.blake2b(digest_size=16), wanted.plan
-        stated = [solvers.PROTOCOL, plan.to_data(), wanted.seed, len(self.views), self.widths, wanted.every_image]
+        stated = [
+            solvers.PROTOCOL,
+            plan.to_data(),
+            wanted.seed,
+            len(self.views),
+            self.widths,
+            wanted.every_image,
+            self._images_in_memory(),
+        ]
         found.update(json.dumps(stated).encode())
         found.update("".join(extractor.space.folder.name for extractor in self.extractors[1:]).encode())
         found.update(b"".join(self._keys_of(TRAIN)))

@@ -8,19 +8,22 @@ import keras
 
 from kerastune_recipes import __version__, backbones, distribution, hardware, rules
 from kerastune_recipes import plan as plans
-from kerastune_recipes.data import augmentation
+from kerastune_recipes.data import augmentation, matrix, memory
 from kerastune_recipes.data.samples import Dataset
 from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.distribution import ALONE, Team
-from kerastune_recipes.errors import RecipeError, listed
+from kerastune_recipes.errors import RecipeError, RequestError, listed
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts, HardwareFacts
+from kerastune_recipes.forecast import feature_count
 from kerastune_recipes.journal import mark_of
 from kerastune_recipes.model import backbone as networks
 from kerastune_recipes.model import hub
 from kerastune_recipes.model.source import Source, load_source, source_facts
 from kerastune_recipes.output import digest
 from kerastune_recipes.plan import BackbonePlan, Plan
+from kerastune_recipes.sizes import written
 from kerastune_recipes.spec import GIVEN, BackboneSpec, RecipeSpec
+from kerastune_recipes.views import views
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def prepare(
         team: Who shares the work; see that all of them were asked for the same before anything is built.
 
     Raises:
-        RequestError: A worker has other data, another recipe, another seed or other versions than the chief.
+        RequestError: A worker has other data, another recipe, another seed or other versions than the chief; or the
+            plan must have all features in memory at once, which has no room for them.
         DataError: The images cannot be used.
         RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
         BackboneError: The network is unknown or cannot be built, or the classifier it was pretrained with not be had.
@@ -104,6 +108,7 @@ def prepare(
     else:
         plan = plans.resolve(name, content, data, facts, at_hand)
     _check_augmentation(plan)
+    _check_memory(plan, data, facts)
     source = load_source(facts.name) if reuses and not dry else None
     return Prepared(plan, dataset, facts, networks, at_hand, source)
 
@@ -119,6 +124,24 @@ def _check_augmentation(plan: Plan) -> None:
                 problems += error.problems
     if problems:
         raise RecipeError(*problems)
+
+
+def _check_memory(plan: Plan, data: DatasetFacts, facts: BackboneFacts) -> None:
+    """Refuse what must have all features in memory at once where they do not fit."""
+    asked = {
+        "folds": plan.folds is not None and not plan.fits,
+        "phases.*.solve.pseudo_labels": any(phase.solve and phase.solve.pseudo_labels for phase in plan.phases),
+    }
+    whole = listed([key for key, is_asked in asked.items() if is_asked])
+    # What is kept may be solved again on the held-out images too.
+    images = sum(data.train) + (sum(data.validation) if data.held_out else 0)
+    shape = (len(views(plan.features.views, plan.features.flip)), images, feature_count(plan, facts))
+    if whole and not matrix.fits(shape):
+        raise RequestError(
+            f"the features of {images} images take {written(matrix.solved_bytes(shape))} where "
+            f"{written(memory.matrix_limit_bytes())} may be taken, and {whole} must have them in memory at once; leave "
+            f"that out, take fewer features with features.taps: last, or set {memory.VARIABLE} to more."
+        )
 
 
 def _elsewhere(facts: BackboneFacts) -> tuple[BackboneFacts, ...]:

@@ -287,6 +287,21 @@ def test_memory_that_is_no_size(told, data, monkeypatch):
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "recipe", "key"),
+    [
+        (("--set", "folds=2"), "features_svm", "folds"),
+        (("--unlabeled", "pool"), "self_train", "phases.*.solve.pseudo_labels"),
+    ],
+)
+def test_what_needs_all_features_in_memory(words, recipe, key, told, data, photos, monkeypatch):
+    photos("pool", size=16, any=3)
+    monkeypatch.setenv("KERASTUNE_MEMORY", "2KiB")
+    (problem,) = told(*data, *words, recipe=recipe)
+    assert problem.startswith("the features of 12 images take ")
+    assert f" where 2.0 KiB may be taken, and {key} must have them in memory at once; leave that out, " in problem
+
+
 def test_malformed_overrides_are_told_together(told, data):
     assert told(*data, "--set", "keep", "--set", "seed") == [
         '--set keep: write KEY=VALUE, such as "backbone=VGG16".',

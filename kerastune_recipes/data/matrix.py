@@ -1,5 +1,6 @@
 """Matrices of features: in memory, or in a file where a head could not be solved on them in memory."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,27 @@ from kerastune_recipes.data.spool import Rows
 
 # Rows of a file that are read and written at a time.
 AT_ONCE = 4096
+
+
+# A number of the matrix on which a head is solved, whatever precision features have before.
+_ITEM = np.dtype(np.float32).itemsize
+
+
+def solved_bytes(shape: tuple[int, int, int]) -> int:
+    """Return what memory a head needs to be solved on features of a shape: views, images, features."""
+    return math.prod(shape) * _ITEM
+
+
+def fits(shape: tuple[int, int, int]) -> bool:
+    """Say whether a head may be solved on features of a shape in memory.
+
+    Args:
+        shape: Views, images, features.
+
+    Raises:
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+    """
+    return solved_bytes(shape) <= memory.matrix_limit_bytes()
 
 
 def room(shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Rows:
@@ -23,7 +45,7 @@ def room(shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Rows:
         RequestError: `KERASTUNE_MEMORY` does not hold a size.
         WorkError: The disk has no room for the file.
     """
-    budget = memory.matrix_limit_bytes() * np.dtype(dtype).itemsize // np.dtype(np.float32).itemsize
+    budget = math.prod(shape) * np.dtype(dtype).itemsize if fits(shape) else 0
     what = f"the features of {shape[0] * shape[1]} images"
     return arrays.allocate(shape, dtype, budget, what, "take fewer of them with features.taps: last")
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import softmax
 
 from kerastune_recipes.solvers.calibration import Calibration, Judge
-from kerastune_recipes.solvers.classifiers import Classifier, Effort, Head, logits
+from kerastune_recipes.solvers.classifiers import Classifier
+from kerastune_recipes.solvers.head import Effort, Head, logits
 from kerastune_recipes.solvers.learning import learn, learn_anew
 from kerastune_recipes.solvers.rows import Rows
 

@@ -1,37 +1,17 @@
 """The classifiers: each learns from standardised features, and is linear in them, or in them and their squares."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve
-from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import StandardScaler
 
-from kerastune_recipes.solvers.rows import BLOCK, Rows
-
-
-@dataclass(frozen=True)
-class Head:
-    """Weights (d, k), or (2 d, k) for features and their squares, and bias (k,), one column for each class."""
-
-    weights: np.ndarray
-    bias: np.ndarray
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Bounds on the work of L-BFGS.
-
-    Args:
-        tol: It ends where no slope of the mean loss is greater.
-        max_iter: It ends after so many steps.
-    """
-
-    tol: float
-    max_iter: int
-
+from kerastune_recipes.solvers.gradient import Objective, Term, cross_entropy, descend, squared_hinge
+from kerastune_recipes.solvers.head import Effort, Head
+from kerastune_recipes.solvers.rows import BLOCK, AnyRows, Rows, class_means
 
 # From a strength, an effort and a head to start from to a head.
 Solution = Callable[[float, Effort, Head | None], Head]
@@ -51,7 +31,7 @@ class Classifier:
             tells little of the temperature of one that learnt from more.
     """
 
-    learn: Callable[[Rows], Solution]
+    learn: Callable[[AnyRows], Solution]
     closed: bool = False
     squares: bool = False
     offsets: bool = False
@@ -59,15 +39,13 @@ class Classifier:
     sharpens: bool = False
 
 
-def logits(head: Head, features: np.ndarray) -> np.ndarray:
-    """Return logits (n, k) for features (n, d)."""
-    width, weights = features.shape[1], head.weights.astype(features.dtype, copy=False)
-    found = features @ weights[:width] + head.bias
-    return found if len(weights) == width else found + np.square(features) @ weights[width:]
+def _logistic_regression(rows: AnyRows) -> Solution:
+    """Learn multinomial logistic regression; the strength is 1/C.
 
-
-def _logistic_regression(rows: Rows) -> Solution:
-    """Learn multinomial logistic regression; the strength is 1/C."""
+    It is scikit-learn's, which needs all rows in memory; where they are not, it is our own descent on the same loss.
+    """
+    if not isinstance(rows, Rows):
+        return _by_gradient(cross_entropy, halved=True)(rows)
     features, labels, weights = rows.flat()
 
     def solution(strength: float, effort: Effort, start: Head | None) -> Head:
@@ -93,89 +71,69 @@ def _from_scikit_learn(coefficients: np.ndarray, intercepts: np.ndarray) -> Head
     return Head(coefficients.T, intercepts)
 
 
-def squared_hinge(raw: np.ndarray, sides: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    """Return the squared hinge loss of logits (n, k), and its slope (n, k).
+def _by_gradient(objective: Objective, halved: bool = False) -> Callable[[AnyRows], Solution]:
+    """Return what learns by L-BFGS on the loss that a head is defined by; the strength is 1/C.
 
     Args:
-        raw: float (n, k).
-        sides: float (n, k), 1 for the class of an image and -1 for the others.
-        shares: float (n, 1), what each image weighs.
+        objective: The loss.
+        halved: Of two classes the difference alone is penalised, as scikit-learn has it for logistic regression.
     """
-    short = np.maximum(0, 1 - sides * raw)
-    return (shares * np.square(short)).sum(), -2 * shares * sides * short
+
+    def learn(rows: AnyRows) -> Solution:
+        classes = rows.classes
+        right, total = np.eye(classes, dtype=np.float32), rows.views * float(rows.weights.sum())
+        factor = 2 if halved and classes == 2 else 1
+
+        def terms() -> Iterator[Term]:
+            for features, labels, weights in rows.blocks():
+                yield Term(features, right[labels], weights[:, None] / np.float32(total))
+
+        def solution(strength: float, effort: Effort, start: Head | None) -> Head:
+            begin = start or Head(np.zeros((rows.columns, classes)), np.zeros(classes))
+            return descend(objective, terms, begin, factor * strength / total, effort)
+
+        return solution
+
+    return learn
 
 
-def _linear_svm(rows: Rows) -> Solution:
-    """Learn to tell each class from all others with squared hinge loss; the strength is 1/C.
-
-    The objective is that of LinearSVC but for its intercept, which liblinear penalises like a weight: with as many
-    classes as there are here it should be near -1. All classes are solved at once, and warm-started, at a tenth of the
-    time (benchmarks/heads.md).
-    """
-    features, labels, weights = rows.flat()
-    classes = int(labels.max()) + 1
-    sides = np.where(labels[:, None] == np.arange(classes), 1, -1).astype(np.float32)
-    shares = (weights / weights.sum())[:, None]
-
-    def solution(strength: float, effort: Effort, start: Head | None) -> Head:
-        penalty = strength / float(weights.sum())
-
-        def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
-            kernel, bias = np.split(found.astype(np.float32).reshape(-1, classes), [-1])
-            value, error = squared_hinge(features @ kernel + bias, sides, shares)
-            slope = np.concatenate([features.T @ error + penalty * kernel, error.sum(axis=0, keepdims=True)])
-            return float(value + penalty / 2 * np.square(kernel).sum()), slope.ravel().astype(float)
-
-        begin = np.vstack([start.weights, start.bias]) if start else np.zeros((features.shape[1] + 1, classes))
-        found = minimize(
-            loss,
-            begin.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            # The last as scikit-learn has it for logistic regression, whose efforts these are.
-            options={"maxiter": effort.max_iter, "gtol": effort.tol, "ftol": 64 * np.finfo(float).eps},
-        ).x.reshape(-1, classes)
-        return Head(found[:-1].astype(np.float32), found[-1])
-
-    return solution
-
-
-def _naive_bayes(rows: Rows) -> Solution:
+def _naive_bayes(rows: AnyRows) -> Solution:
     """Learn Gaussian naive Bayes; the strength is scikit-learn's var_smoothing.
 
     It is added to every variance, as a share of the largest variance of a feature.
     """
-    features, labels, weights = rows.flat()
+    bayes, scaler = GaussianNB(var_smoothing=0), StandardScaler()
+    for features, labels, weights in rows.blocks():
+        bayes.partial_fit(features, labels, np.arange(rows.classes), weights)
+        scaler.partial_fit(features)
 
     def solution(strength: float, effort: Effort, start: Head | None) -> Head:
-        found = GaussianNB(var_smoothing=strength).fit(features, labels, weights)
-        precisions = 1 / found.var_
-        constant = np.log(found.class_prior_) + np.log(precisions).sum(axis=1) / 2
+        precisions = 1 / (bayes.var_ + strength * scaler.var_.max())
+        constant = np.log(bayes.class_prior_) + np.log(precisions).sum(axis=1) / 2
         # What all classes have in common cancels out, but not its rounding.
         squares = -(precisions - precisions.mean(axis=0)) / 2
         return Head(
-            np.vstack([(found.theta_ * precisions).T, squares.T]),
-            constant - (precisions * np.square(found.theta_)).sum(axis=1) / 2,
+            np.vstack([(bayes.theta_ * precisions).T, squares.T]),
+            constant - (precisions * np.square(bayes.theta_)).sum(axis=1) / 2,
         )
 
     return solution
 
 
-def _lda(rows: Rows) -> Solution:
+def _lda(rows: AnyRows) -> Solution:
     """Learn linear discriminant analysis; the strength is the shrinkage of the covariance, above 0 to 1.
 
     The same as scikit-learn's with solver "lsqr" and a number for `shrinkage`, whose target is a multiple of the
     identity; the covariance is found once for all strengths, and in the span of the rows where that is smaller.
     """
-    features, labels, weights = rows.flat()
-    sums = np.bincount(labels, weights)
-    means = np.stack([features[labels == label].mean(axis=0, dtype=float) for label in range(len(sums))])
-    covariance = np.zeros((features.shape[1],) * 2)
-    for begin in range(0, len(features), BLOCK):
-        block = slice(begin, begin + BLOCK)
-        apart = features[block] - means[labels[block]]
-        covariance += (weights[block, None] * apart).T @ apart
-    covariance /= weights.sum()
+    means, covariance = class_means(rows), np.zeros((rows.columns,) * 2)
+    for features, labels, weights in rows.blocks():
+        for begin in range(0, len(features), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            apart = features[block] - means[labels[block]]
+            covariance += (weights[block, None] * apart).T @ apart
+    sums = np.bincount(rows.labels, rows.weights)
+    covariance /= rows.views * sums.sum()
     # With a single image of each class there is no spread within the classes: then the nearest mean wins.
     target = np.eye(len(covariance)) * (np.trace(covariance) / rows.width or 1.0)
 
@@ -188,9 +146,12 @@ def _lda(rows: Rows) -> Solution:
     return solution
 
 
+# The SVM's objective is that of LinearSVC but for its intercept, which liblinear penalises like a weight: with as many
+# classes as there are here it should be near -1. All classes are solved at once, and warm-started, at a tenth of the
+# time (benchmarks/heads.md).
 CLASSIFIERS: Mapping[str, Classifier] = {
     "logistic_regression": Classifier(_logistic_regression),
-    "linear_svm": Classifier(_linear_svm),
+    "linear_svm": Classifier(_by_gradient(squared_hinge)),
     "naive_bayes": Classifier(_naive_bayes, closed=True, squares=True, offsets=True),
     "lda": Classifier(_lda, closed=True, sharpens=True),
 }

@@ -1,26 +1,24 @@
-"""Heads on more features than memory holds: solved on as many images as it does, then trained by gradient on all."""
+"""Heads on more features than memory holds: chosen on as many images as it does, then learnt from all."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits
 
 from kerastune_recipes.data.matrix import AT_ONCE
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.solvers.calibration import Calibration
 from kerastune_recipes.solvers.choosing import ROUGH
-from kerastune_recipes.solvers.classifiers import Head, squared_hinge
+from kerastune_recipes.solvers.classifiers import CLASSIFIERS
 from kerastune_recipes.solvers.folds import sampled
-from kerastune_recipes.solvers.learning import scaled, unscaled
-from kerastune_recipes.solvers.rows import Scale
-from kerastune_recipes.solvers.solving import Solved, solve
-from kerastune_recipes.solvers.source import Start
-
-# From logits (n, k), classes (n, k) as 0 and 1, and shares (n, 1) of the images to a loss and its slope (n, k).
-Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating, np.ndarray]]
+from kerastune_recipes.solvers.head import Head
+from kerastune_recipes.solvers.learning import scaled
+from kerastune_recipes.solvers.rows import FiledRows, Scale
+from kerastune_recipes.solvers.solving import Solved, columns_of_taps, folded, solve
+from kerastune_recipes.solvers.source import Start, drawn_to
 
 
 def solve_from_file(
@@ -36,9 +34,9 @@ def solve_from_file(
 ) -> Solved:
     """Solve a head on features in a file.
 
-    Strength and temperature are found on a stratified sample that memory holds. From the head that is solved on it,
-    logistic regression and the linear SVM are trained on all images, by L-BFGS on the loss that they are defined by,
-    with a pass over the file for each step, `ROUGH.max_iter` at most. The others stay those of the sample.
+    Strength, calibration and tap are found on a stratified sample that memory holds. At that strength the head learns
+    from all images: LDA and naive Bayes from moments that are added up, in two passes over the file at most, the others
+    by L-BFGS from the head of the sample, with a pass for each step, `ROUGH.max_iter` at most.
 
     Args:
         plan: As for `solve`.
@@ -63,12 +61,31 @@ def solve_from_file(
         widths=widths,
         start=start,
     )
-    objective = _OBJECTIVES.get(plan.head)
-    if objective is None or len(chosen) == len(labels):
+    if len(chosen) == len(labels):
         return solved
-    head = _trained_on(objective, plan, solved, views, labels)
-    told = f"{solved.judged_by}; trained by gradient on all {len(labels)} images"
-    return replace(solved, kernel=head.weights, bias=head.bias.astype(np.float32), judged_by=told)
+    width = views.shape[2]
+    columns = slice(0, width) if solved.tap is None else columns_of_taps(widths, width)[solved.tap]
+    scale = Scale.of(
+        views[view, begin : begin + AT_ONCE].astype(np.float32)
+        for view in range(len(views))
+        for begin in range(0, len(labels), AT_ONCE)
+    )
+    weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
+    rows = FiledRows(views, labels, weights.astype(np.float32), scale, columns)
+    classifier = drawn_to(start, scale) if start and plan.head == "source_classifier" else CLASSIFIERS[plan.head]
+    begin = None if classifier.closed else scaled(_uncalibrated(solved, columns), scale.part(columns))
+    # As in `solve`, threads would only wait for one another where products are thin; covariances gain by them.
+    with threadpool_limits(None if classifier.closed else 1, "blas"):
+        head = classifier.learn(rows)(solved.strength, ROUGH, begin)
+    kernel, bias = folded(head, scale, columns, Calibration(solved.temperature, solved.offsets))
+    how = "solved on" if classifier.closed else "trained by gradient on"
+    return replace(
+        solved,
+        kernel=kernel,
+        bias=bias,
+        judged_by=f"{solved.judged_by}; {how} all {len(labels)} images",
+        held_out=solved.held_out[:0],
+    )
 
 
 def _strata(labels: np.ndarray, folds: int) -> np.ndarray:
@@ -80,57 +97,6 @@ def _strata(labels: np.ndarray, folds: int) -> np.ndarray:
     return labels * parts + within % parts
 
 
-def _trained_on(objective: Objective, plan: SolvePlan, solved: Solved, views: FileArray, labels: np.ndarray) -> Head:
-    """Return a head on features as they are, trained from one that was solved, on the features that that looks at."""
-    used = np.flatnonzero(np.abs(solved.kernel).any(axis=1))
-    scale = Scale.of(block for _, block in _blocks(views, used))
-    weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
-    shares = (weights / weights.sum() / len(views)).astype(np.float32)[:, None]
-    right = np.eye(int(labels.max()) + 1, dtype=np.float32)
-    # A strength is the precision of a prior against the loss summed over all views. scikit-learn's logistic regression
-    # of two classes penalises their difference alone.
-    halved = plan.head == "logistic_regression" and len(right) == 2
-    penalty = (2 if halved else 1) * solved.strength / float(weights.sum() * len(views))
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        found = flat.astype(np.float32).reshape(-1, len(right))
-        value, slope = penalty / 2 * float(np.square(found[:-1]).sum()), penalty * found
-        slope[-1] = 0
-        for place, block in _blocks(views, used):
-            scale.apply(block)
-            part, error = objective(block @ found[:-1] + found[-1], right[labels[place]], shares[place])
-            value += float(part)
-            slope[:-1] += block.T @ error
-            slope[-1] += error.sum(axis=0)
-        return value, slope.ravel().astype(float)
-
-    raw = Head(solved.kernel[used] * solved.temperature, solved.bias * solved.temperature)
-    begin = scaled(raw, scale)
-    options = {"maxiter": ROUGH.max_iter, "gtol": ROUGH.tol, "ftol": 64 * np.finfo(float).eps}
-    found = minimize(
-        loss, np.vstack([begin.weights, begin.bias]).ravel(), jac=True, method="L-BFGS-B", options=options
-    ).x.reshape(-1, len(right))
-    trained = unscaled(Head(found[:-1] / solved.temperature, found[-1] / solved.temperature), scale, np.float32)
-    kernel = np.zeros_like(solved.kernel)
-    kernel[used] = trained.weights
-    return Head(kernel, trained.bias)
-
-
-def _blocks(views: FileArray, used: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Give all rows in the order of the file: which images they are of, and their features in use as float32."""
-    for view in range(len(views)):
-        for begin in range(0, views.shape[1], AT_ONCE):
-            place = slice(begin, begin + AT_ONCE)
-            yield place, views[view, place].astype(np.float32)[:, used]
-
-
-def _cross_entropy(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    log_probabilities = log_softmax(raw, axis=1)
-    return -(shares * right * log_probabilities).sum(), shares * (np.exp(log_probabilities) - right)
-
-
-def _squared_hinge(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    return squared_hinge(raw, 2 * right - 1, shares)
-
-
-_OBJECTIVES: Mapping[str, Objective] = {"logistic_regression": _cross_entropy, "linear_svm": _squared_hinge}
+def _uncalibrated(solved: Solved, columns: slice) -> Head:
+    """Return a head that is linear as it was before its calibration, on the features that it looks at."""
+    return Head(solved.kernel[columns] * solved.temperature, (solved.bias - solved.offsets) * solved.temperature)

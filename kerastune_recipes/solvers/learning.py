@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerastune_recipes.solvers.classifiers import Classifier, Effort, Head, Solution
+from kerastune_recipes.solvers.classifiers import Classifier, Solution
+from kerastune_recipes.solvers.head import Effort, Head
 from kerastune_recipes.solvers.rows import Rows, Scale, blocks, row_space
 
 

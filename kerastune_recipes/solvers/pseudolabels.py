@@ -18,8 +18,9 @@ from threadpoolctl import threadpool_limits
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.solvers.calibration import Judge
 from kerastune_recipes.solvers.choosing import ROUGH, cross_fitted
-from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Head, logits
+from kerastune_recipes.solvers.classifiers import CLASSIFIERS
 from kerastune_recipes.solvers.folds import cut
+from kerastune_recipes.solvers.head import Head, logits
 from kerastune_recipes.solvers.learning import unscaled
 from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.solving import Solved
@@ -118,6 +119,7 @@ def with_pseudo_labels(
         bias=head.bias.astype(np.float32),
         strength=how.strength,
         temperature=calibration.temperature,
+        offsets=np.zeros_like(supervised.offsets),
         log_loss_by_strength={how.strength: float(after[best].mean())},
         held_out=held_out[best],
         judged_by=(

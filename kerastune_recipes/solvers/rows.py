@@ -1,17 +1,24 @@
 """Features as the classifiers see them: standardised, in few coordinates where few are enough, in one matrix."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from kerastune_recipes.data.matrix import AT_ONCE
+from kerastune_recipes.data.spool import FileArray
+
 # Rows converted and standardised at a time.
 BLOCK = 512
 # How many deviations the furthest image is from the mean, at most. Provisional: 2 to 5 did alike where it was tried,
 # and better than no bound; the second table of benchmarks/heads.py is to tell by how much.
 FURTHEST = 3.0
+
+
+# Features float32 (m, d) of views, with the labels and weights of their images.
+Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,26 @@ class Rows:
         """Return some of the images; copied unless they are one stretch."""
         return type(self)(self.features[chosen], self.labels[chosen], self.weights[chosen], self.width)
 
-    def flat(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def views(self) -> int:
+        """How many views there are of each image."""
+        return self.features.shape[1]
+
+    @property
+    def columns(self) -> int:
+        """How many features, or coordinates, each row has."""
+        return self.features.shape[2]
+
+    def blocks(self) -> Iterable[Block]:
+        """Give all rows, all of them at once."""
+        return [self.flat()]
+
+    def flat(self) -> Block:
         """Return features (n * v, d) of all views, with the labels and weights of their images."""
         views = self.features.shape[1]
         rows = self.features.reshape(-1, self.features.shape[2])
@@ -73,6 +99,67 @@ class Scale:
         """Standardise rows (m, d) in place."""
         rows -= self.mean.astype(rows.dtype)
         rows /= self.deviation.astype(rows.dtype)
+
+
+@dataclass(frozen=True)
+class FiledRows:
+    """Images to learn from whose features are in a file, and are read anew for each pass.
+
+    Args:
+        features: float (v, n, d), as they are.
+        labels: int (n,).
+        weights: float32 (n,), what each image weighs.
+        scale: What features are standardised by.
+        chosen: Which of them are looked at.
+    """
+
+    features: FileArray
+    labels: np.ndarray
+    weights: np.ndarray
+    scale: Scale
+    chosen: slice
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def views(self) -> int:
+        """How many views there are of each image."""
+        return self.features.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """How many features each row has."""
+        return len(self.scale.mean[self.chosen])
+
+    @property
+    def width(self) -> int:
+        """The same; they are not coordinates in any span."""
+        return self.columns
+
+    def blocks(self) -> Iterator[Block]:
+        """Give all rows, view by view, some at a time."""
+        scale = self.scale.part(self.chosen)
+        for view in range(self.views):
+            for begin in range(0, len(self.labels), AT_ONCE):
+                some = slice(begin, begin + AT_ONCE)
+                rows = self.features[view, some][:, self.chosen].astype(np.float32)
+                scale.apply(rows)
+                yield rows, self.labels[some], self.weights[some]
+
+
+AnyRows = Rows | FiledRows
+
+
+def class_means(rows: AnyRows) -> np.ndarray:
+    """Return the mean of each class, float (k, d)."""
+    sums = np.zeros((rows.classes, rows.columns))
+    for features, labels, _ in rows.blocks():
+        for label in np.unique(labels):
+            sums[label] += features[labels == label].sum(axis=0, dtype=float)
+    return sums / (rows.views * np.bincount(rows.labels)[:, None])
 
 
 def standardised(views: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, Scale]:

@@ -19,14 +19,15 @@ from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.solvers import choosing
 from kerastune_recipes.solvers.calibration import Calibration, Judge
 from kerastune_recipes.solvers.choosing import Choice, Tried
-from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Classifier, Head, logits
+from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Classifier
 from kerastune_recipes.solvers.folds import MANY_IMAGES, Cut, cut
+from kerastune_recipes.solvers.head import Head, logits
 from kerastune_recipes.solvers.learning import learn, scaled, unscaled
 from kerastune_recipes.solvers.rows import Rows, Scale, standardised
 from kerastune_recipes.solvers.source import Start, drawn_to
 
 # Raised whenever the same features and labels would be solved to another head: heads solved before are then not used.
-PROTOCOL = 6
+PROTOCOL = 7
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Solved:
         bias: float32 (k,).
         strength: The strength chosen, see `SolveSpec`.
         temperature: What the logits were divided by, so that probabilities match held-out frequencies.
+        offsets: float32 (k,), what was added to them then.
         log_loss_by_strength: Held-out log loss of each strength tried, strong to weak, in nats and each with its own
             best calibration; the chosen strength has the least. Empty where none was tried.
         judged_by: What held-out images strength and temperature were found on, in words.
@@ -51,6 +53,7 @@ class Solved:
     bias: np.ndarray
     strength: float
     temperature: float
+    offsets: np.ndarray
     log_loss_by_strength: dict[float, float]
     judged_by: str
     held_out: np.ndarray
@@ -122,7 +125,7 @@ def solve(
     """
     parts = cut(labels, plan.folds, seed, groups)
     weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
-    columns = [slice(0, views.shape[2])] if plan.taps == "all" else _columns(widths, views.shape[2])
+    columns = [slice(0, views.shape[2])] if plan.taps == "all" else columns_of_taps(widths, views.shape[2])
     # Products with a head are thin (as wide as there are classes): several BLAS threads to one product only wait for
     # one another, and cost up to 25 times the time where the cores are shared. Solutions run side by side instead.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
@@ -148,12 +151,13 @@ def solve(
         held_out = np.empty((len(labels) if candidates else 0, len(head.bias)), np.float32)
         if candidates:
             held_out[parts.order] = choosing.cross_fitted(candidates, parts.fold, work.judge)
-    kernel, bias = _folded(head, scale, best.columns, choice.calibration)
+    kernel, bias = folded(head, scale, best.columns, choice.calibration)
     return Solved(
         kernel=kernel,
         bias=bias,
         strength=choice.strength,
         temperature=choice.calibration.temperature,
+        offsets=choice.calibration.offsets.astype(np.float32),
         log_loss_by_strength=choice.log_losses,
         judged_by=choice.judged_by,
         held_out=held_out,
@@ -173,8 +177,13 @@ def needs_folds(plan: SolvePlan) -> bool:
     return plan.taps == "best" or plan.pseudo_labels is not None or anew
 
 
-def _columns(widths: Sequence[int] | None, width: int) -> list[slice]:
-    """Return the columns of each tap."""
+def columns_of_taps(widths: Sequence[int] | None, width: int) -> list[slice]:
+    """Return the columns of each tap.
+
+    Args:
+        widths: Features of each tap.
+        width: Of all taps together.
+    """
     if widths is None or sum(widths) != width:
         raise ValueError(f"widths: the taps have {width} features together; received {widths}")
     ends = np.cumsum(widths).tolist()
@@ -262,8 +271,15 @@ class _Work:
         return []
 
 
-def _folded(head: Head, scale: Scale, columns: slice, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel and bias, float32, that make calibrated logits of all features as they are."""
+def folded(head: Head, scale: Scale, columns: slice, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias, float32, that make calibrated logits of all features as they are.
+
+    Args:
+        head: On some of the features, standardised.
+        scale: What all of them were standardised by.
+        columns: Which the head looks at.
+        calibration: Of its logits.
+    """
     calibrated = Head(head.weights / calibration.temperature, head.bias / calibration.temperature + calibration.offsets)
     found = unscaled(calibrated, scale.part(columns), np.float32)
     width, seen = len(scale.mean), len(scale.mean[columns])

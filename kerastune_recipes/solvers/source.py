@@ -1,14 +1,14 @@
 """Logistic regression drawn towards the classifier that a backbone was pretrained with, rather than towards zero."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 
-from kerastune_recipes.solvers.classifiers import Classifier, Effort, Head, Solution, logits
-from kerastune_recipes.solvers.rows import Rows, Scale, row_space
+from kerastune_recipes.solvers.classifiers import Classifier, Solution
+from kerastune_recipes.solvers.gradient import Term, cross_entropy, descend
+from kerastune_recipes.solvers.head import Effort, Head, logits
+from kerastune_recipes.solvers.rows import AnyRows, Rows, Scale, class_means, row_space
 
 # What the choices below rest on is in benchmarks/reuse_head.md.
 
@@ -61,47 +61,50 @@ def drawn_to(start: Start, scale: Scale) -> Classifier:
     return Classifier(lambda rows: _learn(start, scale, rows), scaled=True)
 
 
-def _learn(start: Start, scale: Scale, rows: Rows) -> Solution:
-    features, labels, weights = rows.flat()
-    begin = _begin(start, scale, features, labels)
+def _learn(start: Start, scale: Scale, rows: AnyRows) -> Solution:
+    begin = _begin(start, scale, rows)
     # Standardised features times these are the features as they are, over one deviation.
-    variances = np.square(scale.deviation) * np.einsum("nd,nd->d", features, features) / len(features)
+    variances = np.square(scale.deviation) * _mean_squares(rows)
     stretch = (scale.deviation / np.sqrt(variances.mean())).astype(np.float32)[:, None]
-    columns, basis = row_space(features * stretch.T)
-    known = logits(begin, features)
-    right = np.eye(len(begin.bias), dtype=np.float32)[labels]
-    shares = (weights / weights.sum())[:, None]
+    right, total = np.eye(rows.classes, dtype=np.float32), rows.views * float(rows.weights.sum())
+
+    def terms() -> Iterator[Term]:
+        for features, labels, weights in rows.blocks():
+            shares = weights[:, None] / np.float32(total)
+            yield Term(features * stretch.T, right[labels], shares, known=logits(begin, features))
+
+    ways, basis = _in_span(terms()) if isinstance(rows, Rows) else (terms, None)
 
     def solution(strength: float, effort: Effort, nearby: Head | None) -> Head:
-        penalty = strength / float(weights.sum())
+        way = Head(np.zeros((rows.columns if basis is None else basis.shape[1], rows.classes)), np.zeros(rows.classes))
+        if nearby is not None:
+            way = way_to(nearby)
+        way = descend(cross_entropy, ways, way, strength / total, effort, penalised_bias=True)
+        kernel = way.weights if basis is None else basis @ way.weights
+        return Head(begin.weights + stretch * kernel, begin.bias + way.bias)
 
-        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            way = flat.astype(np.float32).reshape(-1, right.shape[1])
-            log_probabilities = log_softmax(known + columns @ way[:-1] + way[-1], axis=1)
-            error = shares * (np.exp(log_probabilities) - right)
-            slope = np.vstack([columns.T @ error, error.sum(axis=0)]) + penalty * way
-            value = -(shares * right * log_probabilities).sum() + penalty / 2 * np.square(way).sum()
-            return float(value), slope.ravel().astype(float)
-
-        way = np.zeros((columns.shape[1] + 1, right.shape[1])) if nearby is None else way_to(nearby)
-        way = minimize(
-            loss,
-            way.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": effort.max_iter, "gtol": effort.tol, "ftol": 64 * np.finfo(float).eps},
-        ).x.reshape(way.shape)
-        kernel = way[:-1] if basis is None else basis @ way[:-1]
-        return Head(begin.weights + stretch * kernel.astype(np.float32), begin.bias + way[-1])
-
-    def way_to(head: Head) -> np.ndarray:
+    def way_to(head: Head) -> Head:
         kernel = (head.weights - begin.weights) / stretch
-        return np.vstack([kernel if basis is None else basis.T @ kernel, head.bias - begin.bias])
+        return Head(kernel if basis is None else basis.T @ kernel, head.bias - begin.bias)
 
     return solution
 
 
-def _begin(start: Start, scale: Scale, features: np.ndarray, labels: np.ndarray) -> Head:
+def _in_span(terms: Iterable[Term]) -> tuple[Callable[[], Iterable[Term]], np.ndarray | None]:
+    """Return a single term, in the span of its rows where that is smaller, and the basis of the span."""
+    (term,) = terms
+    columns, basis = row_space(term.features)
+    found = [replace(term, features=columns)]
+    return lambda: found, basis
+
+
+def _mean_squares(rows: AnyRows) -> np.ndarray:
+    """Return the mean square of each feature, float (d,)."""
+    sums = sum(np.einsum("nd,nd->d", features, features) for features, _, _ in rows.blocks())
+    return np.asarray(sums, float) / (rows.views * len(rows.labels))
+
+
+def _begin(start: Start, scale: Scale, rows: AnyRows) -> Head:
     """Return the start on standardised features, with columns for the classes that it lacks.
 
     Such a column points from the mean of all classes to that of its own (Qi et al. 2018). On these images its logits
@@ -109,14 +112,22 @@ def _begin(start: Start, scale: Scale, features: np.ndarray, labels: np.ndarray)
     """
     lacking = np.isnan(start.bias)
     deviation = scale.deviation.astype(np.float32)
-    means = np.stack([features[labels == label].mean(axis=0) for label in range(len(lacking))])
+    means = class_means(rows)
     apart = np.square(deviation) * (means - means.mean(axis=0))
     kernel = np.where(lacking, apart.T, start.kernel * deviation[:, None])
     bias = np.where(lacking, 0, start.bias + scale.mean @ np.nan_to_num(start.kernel))
-    raw = logits(Head(kernel, bias), features)
-    weights = 1 / np.bincount(labels)[labels]
-    level = np.average(raw, axis=0, weights=weights)
-    spread = np.sqrt(np.average(np.square(raw - level), axis=0, weights=weights)) + np.finfo(np.float32).tiny
+    level, spread = _level_and_spread(Head(kernel, bias), rows)
     factor = np.where(lacking, spread[~lacking].mean() / spread, 1)
     bias = np.where(lacking, level[~lacking].mean() - factor * level, bias)
     return Head((kernel * factor).astype(np.float32), bias.astype(np.float32))
+
+
+def _level_and_spread(head: Head, rows: AnyRows) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of the logits of each class (k,), over images of which each class weighs the same."""
+    each = 1 / (rows.classes * rows.views * np.bincount(rows.labels))
+    sums = np.zeros((2, len(head.bias)))
+    for features, labels, _ in rows.blocks():
+        raw = logits(head, features).astype(float)
+        sums += each[labels] @ raw, each[labels] @ np.square(raw)
+    level, squares = sums
+    return level, np.sqrt(np.maximum(squares - np.square(level), 0)) + np.finfo(np.float32).tiny

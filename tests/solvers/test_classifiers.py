@@ -7,7 +7,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from kerastune_recipes.solvers.choosing import FINE
-from kerastune_recipes.solvers.classifiers import CLASSIFIERS, logits
+from kerastune_recipes.solvers.classifiers import CLASSIFIERS
+from kerastune_recipes.solvers.head import logits
 from kerastune_recipes.solvers.rows import Rows
 
 # What each strength is in scikit-learn. Its linear SVM penalises the intercept, the less the greater the scaling.

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.plan import SolvePlan
-from kerastune_recipes.solvers import from_file, solve, solve_from_file
+from kerastune_recipes.solvers import rows as rows_module
+from kerastune_recipes.solvers import solve, solve_from_file, start
 
 
 def filed(rows: np.ndarray) -> FileArray:
@@ -19,7 +21,7 @@ def filed(rows: np.ndarray) -> FileArray:
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("head", ["logistic_regression", "linear_svm"])
 def test_it_is_trained_until_it_is_what_would_be_solved_in_memory(head, classes, problem, monkeypatch):
-    monkeypatch.setattr(from_file, "AT_ONCE", 64)
+    monkeypatch.setattr(rows_module, "AT_ONCE", 64)
     rows, labels = problem(images=400, classes=classes)
     views = np.stack([rows, rows + 0.1 * rows.std(axis=0)])
     plan = SolvePlan(head=head, strengths=(100.0,), folds=0)
@@ -32,14 +34,41 @@ def test_it_is_trained_until_it_is_what_would_be_solved_in_memory(head, classes,
     assert found.judged_by == "nothing, there being no folds; trained by gradient on all 400 images"
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.1])
 @pytest.mark.parametrize("head", ["lda", "naive_bayes"])
-def test_what_needs_no_steps_is_that_of_the_sample(head, problem):
+def test_moments_are_those_of_all_images(head, strength, problem, monkeypatch):
+    monkeypatch.setattr(rows_module, "AT_ONCE", 64)
     rows, labels = problem(images=400)
-    plan = SolvePlan(head=head, strengths=(0.9, 0.5), folds=3)
+    views = np.stack([rows, rows + 0.1 * rows.std(axis=0)])
+    plan = SolvePlan(head=head, strengths=(strength,), folds=0, class_balance="weights")
+    found = solve_from_file(plan, filed(views), labels, seed=0, most=100)
+    expected = solve(plan, views, labels, seed=0).probabilities(rows)
+    np.testing.assert_allclose(found.probabilities(rows), expected, atol=1e-4)
+    assert found.judged_by == "nothing, there being no folds; solved on all 400 images"
+
+
+def test_naive_bayes_keeps_the_calibration_of_the_sample(problem):
+    rows, labels = problem(images=400)
+    plan = SolvePlan(head="naive_bayes", strengths=(0.9, 0.5), folds=3)
     found = solve_from_file(plan, filed(rows[None]), labels, seed=0, most=300)
-    assert "cross-validation of 300 images" in found.judged_by
-    whole = solve(plan, rows[None], labels, seed=0)
-    assert np.mean(found.probabilities(rows).argmax(1) == whole.probabilities(rows).argmax(1)) > 0.9
+    assert found.judged_by == "3-fold cross-validation of 300 images; solved on all 400 images"
+    alone = SolvePlan(head="naive_bayes", strengths=(found.strength,), folds=0)
+    raw = solve(alone, rows[None], labels, seed=0).probabilities(rows)
+    expected = softmax(np.log(raw) / found.temperature + found.offsets, axis=1)
+    np.testing.assert_allclose(found.probabilities(rows), expected, atol=1e-4)
+
+
+def test_what_is_drawn_to_a_source_classifier_is_drawn_there_by_all_images(problem, monkeypatch):
+    monkeypatch.setattr(rows_module, "AT_ONCE", 64)
+    rows, labels = problem(images=400, classes=3)
+    random = np.random.default_rng(0)
+    begin = start(random.normal(size=(20, 5)).astype(np.float32), np.zeros(5, np.float32), [[0], [], [1, 2]])
+    plan = SolvePlan(head="source_classifier", strengths=(10.0,), folds=0)
+    found = solve_from_file(plan, filed(rows[None]), labels, seed=0, most=100, start=begin)
+    sample = solve(plan, rows[None, :100], labels[:100], seed=0, start=begin).probabilities(rows)
+    expected = solve(plan, rows[None], labels, seed=0, start=begin).probabilities(rows)
+    assert np.abs(found.probabilities(rows) - expected).max() < 0.03
+    assert np.abs(sample - expected).max() > 0.05
 
 
 def test_strength_and_temperature_are_those_of_the_sample(problem):
@@ -49,6 +78,7 @@ def test_strength_and_temperature_are_those_of_the_sample(problem):
     assert found.judged_by == "3-fold cross-validation of 200 images; trained by gradient on all 300 images"
     assert found.strength in plan.strengths
     assert found.temperature > 0
+    assert found.held_out.shape == (0, 3)  # those of the sample are not all
 
 
 def test_a_rare_class_is_in_every_fold_of_the_sample(problem):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.solvers.choosing import FINE
-from kerastune_recipes.solvers.classifiers import CLASSIFIERS, Head, logits
+from kerastune_recipes.solvers.classifiers import CLASSIFIERS
+from kerastune_recipes.solvers.head import Effort, Head, logits
 from kerastune_recipes.solvers.learning import learn, learn_anew, unscaled
 from kerastune_recipes.solvers.rows import Rows, Scale, blocks
 
@@ -21,7 +22,9 @@ def scaled(rows):
 def test_in_the_span_of_the_rows_the_head_is_the_same(name, problem):
     rows, labels = problem(images=40, features=200)
     rows = scaled(rows)
-    here, there = (how(made(rows, labels))(0.5, FINE, None) for how in (CLASSIFIERS[name].learn, learn_whole(name)))
+    here, there = (
+        how(made(rows, labels))(0.5, Effort(1e-6, 10_000), None) for how in (CLASSIFIERS[name].learn, learn_whole(name))
+    )
     np.testing.assert_allclose(logits(here, rows), logits(there, rows), rtol=0.02, atol=0.02)
 
 
