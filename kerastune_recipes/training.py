@@ -121,6 +121,8 @@ def fit(
                 jit_compile="auto" if jit_compile is None else jit_compile,
                 auto_scale_loss=False,  # done by the plan
             )
+            # Without its variables the first step would be traced twice: TensorFlow begins anew once some were made.
+            model.optimizer.build(model.trainable_variables)
             model.fit(
                 data_parallel.even(fed),
                 validation_data=data_parallel.even(watched),
