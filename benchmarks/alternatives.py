@@ -3,10 +3,10 @@
     KERAS_HOME=... python benchmarks/alternatives.py DATA_FOLDER... [--ways plain cotuning ...] [--seeds 2]
 
 As in fine_tuning.py some training images of each class are trained on and others judge; no test image is read. The loop
-is that of a fit phase: from the head solved on all stages, BatchNorm frozen, SGD with Nesterov momentum, warmup and
-cosine, light augmentation. Behind it the network is judged as it was trained and with its head solved again, both with
-the temperature that fits the judges best. Each trial is one line of benchmarks/alternatives.jsonl, and is not run
-again; the table at the end is that of docs/experiments.md.
+is that of a fit phase: from the head solved on all stages, BatchNorm frozen, SGD with Nesterov momentum, clipped
+gradients, warmup and cosine, light augmentation. Behind it the network is judged as it was trained and with its head
+solved again, both with the temperature that fits the judges best. Each trial is one line of
+benchmarks/alternatives.jsonl, and is not run again; the table at the end is that of docs/experiments.md.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from kerastune_recipes.data import arrays, augmentation
 from kerastune_recipes.data.batches import LabelledBatches
 from kerastune_recipes.data.sources import open_dataset
 from kerastune_recipes.model.source import load_source
-from kerastune_recipes.plan import Plan, SolvePlan
+from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.solvers.calibration import Judge
 
 EPOCHS, BATCH, WARMUP = 10, 32, 0.1
@@ -134,7 +134,7 @@ def courses(data: Path, images: Images, way: Way, size: int, seed: int) -> list[
 def train(
     models: dict[int, keras.Model],
     parts: Sequence[tuple[int, int, LabelledBatches]],
-    rate: float,
+    fit: FitPlan,
     backbone: str,
     cotuning: float,
     images: Images,
@@ -149,8 +149,10 @@ def train(
             model.set_weights(before.get_weights())
         for layer in _flat(model):
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-        course = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup)
-        optimizer = keras.optimizers.SGD(course, momentum=0.9, nesterov=True)
+        course = keras.optimizers.schedules.CosineDecay(
+            0.0, steps - warmup, warmup_target=fit.learning_rate, warmup_steps=warmup
+        )
+        optimizer = keras.optimizers.SGD(course, momentum=0.9, nesterov=True, global_clipnorm=fit.clip_norm)
         trained, given, weights = model, batches, None
         loss: Any = "categorical_crossentropy"
         if cotuning:
@@ -220,7 +222,7 @@ def trial(data: Path, each: str, seed: int, name: str, backbone: str, size: int)
     keras.utils.set_random_seed(seed)
     begin = time.perf_counter()
     parts = courses(data, read[0], way, size, seed)
-    model = train(models, parts, fit.learning_rate, backbone, way.cotuning, read[0])
+    model = train(models, parts, fit, backbone, way.cotuning, read[0])
     seconds = time.perf_counter() - begin
     cell = {"data": data.name, "backbone": backbone, "size": size, "each": each, "seed": seed, "way": name}
     return {**cell, **judged(model, solve, size, *read), "seconds": seconds}

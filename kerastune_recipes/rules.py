@@ -1,5 +1,6 @@
 """What `auto` means: pure rules from facts to values, each number with its source."""
 
+import math
 from typing import Literal
 
 from kerastune_recipes.facts import BackboneFacts, DatasetFacts, HardwareFacts, Precision
@@ -70,9 +71,10 @@ RANGE_TEST_SHARE = 0.1
 
 # 10 epochs of batch 32 at 1,200 images (380 steps) beat every tool in field trials on photos; more images need fewer
 # passes. Fewer images would gain some from more: twenty passes took 0.02 nats off those of ten on average of four sets
-# (docs/experiments.md), and twice the time, which is more than the tutorial takes.
-STEPS = 400
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 10
+# (docs/experiments.md), and twice the time, which is more than the tutorial takes. Only of so few images that ten
+# passes are less than FEWEST_STEPS is the phase short beside all else that a run does.
+STEPS, FEWEST_STEPS = 400, 50
+FEWEST_EPOCHS, MOST_EPOCHS, MOST_EPOCHS_OF_FEW = 5, 10, 20
 
 # Augmented views of each image on which the part behind a frozen one is trained in turn: provisional, from one seed on
 # three sets (benchmarks/frozen_part.md).
@@ -138,7 +140,8 @@ def scales(optimizer: str) -> bool:
 
 def epochs(steps_per_epoch: int) -> int:
     """Return how many passes over the training images a phase makes."""
-    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS / steps_per_epoch)))
+    enough = max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(STEPS / steps_per_epoch)))
+    return max(enough, min(MOST_EPOCHS_OF_FEW, math.ceil(FEWEST_STEPS / steps_per_epoch)))
 
 
 def batch_norm_momentum(steps_per_epoch: int) -> float:

@@ -26,7 +26,7 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         "56 features, 114 parameters",
         "L2 strength from 3162.28 down to 0.1, by 5-fold cross-validation",
         "batch norm 3 frozen, 0 trained",
-        "cosine, peak 0.003, 2 steps of warmup, 20 steps = 10 epochs of global batch 32",
+        "cosine, peak 0.003, 4 steps of warmup, 40 steps = 20 epochs of global batch 32",
         "backbone/early_stages 2 132 frozen",
         "backbone 4 692 0.003",
         "sgd, momentum 0.9, nesterov True, gradient clipped to norm 1",
@@ -100,9 +100,9 @@ def test_views_say_what_they_take_and_save(data_facts, backbone_facts):
     last = {"phases.fine_tuning.fit.trainable": [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]}
     text = described(data_facts, backbone_facts, **last)
     assert "views 4 augmented views, computed once to the end of stage1: 872.0 KiB" in text
-    assert "expected cost 7.1 forward passes (12.9 if every epoch augmented anew)" in text
+    assert "expected cost 10.1 forward passes (24.8 if every epoch augmented anew)" in text
     fresh = described(data_facts, backbone_facts, **last, **{"phases.fine_tuning.fit.views": "fresh"})
-    assert "expected cost 12.9 forward passes" in fresh
+    assert "expected cost 24.8 forward passes" in fresh
     assert "computed once" not in fresh
 
 

@@ -26,8 +26,8 @@ def test_nothing_is_left_open(data_facts, backbone_facts):
     assert plan.phases[0].solve.strengths == STRENGTHS["logistic_regression"]
     assert plan.phases[0].solve.folds == 5
     fit = plan.phases[1].fit
-    # 50 images in batches of 32 are 2 steps; at most 10 epochs of them; a tenth is warmup.
-    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 20, 2)
+    # 50 images in batches of 32 are 2 steps; at most 20 epochs of them; a tenth is warmup.
+    assert (fit.batch_size, fit.steps, fit.warmup_steps) == (32, 40, 4)
     assert fit.augmentation[0].layer == "RandomFlip"
 
 
@@ -37,7 +37,7 @@ def test_written_plan_reads_back(data_facts, backbone_facts):
     assert Plan.from_data(yaml_files.parse(text, "plan"), "plan") == plan
 
 
-@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 10)])
+@pytest.mark.parametrize(("duration", "steps"), [("3 epochs", 6), ("7 steps", 7), ("50%", 20)])
 def test_durations_become_steps(duration, steps, data_facts, backbone_facts):
     plan = changed(data_facts, backbone_facts, **{"phases.fine_tuning.fit.duration": duration})
     assert plan.phases[1].fit.steps == steps
@@ -200,7 +200,7 @@ def test_views_that_are_asked_for(asked, views, data_facts, backbone_facts):
             "fit.views: nothing at the front of the network is frozen, so there is no part that could be computed once "
             "for 2 views; freeze its first stages, or leave views out.",
         ),
-        ({VIEWS: 11}, r"11 views are more than there are epochs \(10\); give at most 10."),
+        ({VIEWS: 21}, r"21 views are more than there are epochs \(20\); give at most 20."),
         (
             {VIEWS: 2, "phases.fine_tuning.fit.augmentation": "none"},
             "without augmentation the 2 views of an image are all the same; give 1, or an augmentation.",

@@ -34,7 +34,7 @@ def test_random_weights_are_trained_faster():
     assert rules.learning_rate("sgd", 256, pretrained=False) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(3, 10), (40, 10), (50, 8), (1000, 5)])
+@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(2, 20), (3, 17), (5, 10), (40, 10), (50, 8), (1000, 5)])
 def test_epochs(steps_per_epoch, epochs):
     assert rules.epochs(steps_per_epoch) == epochs
 

@@ -41,10 +41,10 @@ def test_the_learning_rate_within_a_decade_of_the_rules(space):
 
 
 def test_durations_and_batches_half_and_double(space):
-    """Fifty images in batches of 32 are two steps; the rule gives them its most epochs."""
+    """Fifty images in batches of 32 are two steps; the rule gives them the most epochs of few."""
     found = space()
-    assert found[f"{FIT}.duration"].default == "10 epochs"
-    assert found[f"{FIT}.duration"].values == ("5 epochs", "10 epochs", "20 epochs")
+    assert found[f"{FIT}.duration"].default == "20 epochs"
+    assert found[f"{FIT}.duration"].values == ("10 epochs", "20 epochs", "40 epochs")
     assert found[f"{FIT}.batch_size"].values == (16, 32)  # 64 are more than there are images
     assert space(train=(300, 200))[f"{FIT}.batch_size"].values == (16, 32, 64)
 
