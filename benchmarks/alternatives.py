@@ -59,13 +59,14 @@ WAYS = {
     "plain": Way(),
     "cotuning": Way(cotuning=2.3),
     "weak_cotuning": Way(cotuning=0.5),
+    "faint_cotuning": Way(cotuning=0.1),
     "cutmix": Way(mixing="CutMix"),
     "cutmix_70%": Way(mixing="CutMix", mixed=0.7),
     "mixup_70%": Way(mixing="MixUp", mixed=0.7),
     "growing_images": Way(small=0.75),
 }
 # They need the classifier that the network was pretrained with.
-NEED_SOURCE = ("cotuning", "weak_cotuning")
+NEED_SOURCE = ("cotuning", "weak_cotuning", "faint_cotuning")
 
 
 @dataclass(frozen=True)

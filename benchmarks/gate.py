@@ -30,7 +30,7 @@ from kerastune_recipes.model.assemble import assemble
 from kerastune_recipes.plan import Plan, SolvePlan
 from kerastune_recipes.preparation import prepare
 from kerastune_recipes.progress import Display
-from kerastune_recipes.runner import _images
+from kerastune_recipes.runner import decoded
 from kerastune_recipes.solvers.calibration import Judge
 
 # From a loss of this on, nats, a choice counts as harm.
@@ -70,7 +70,7 @@ def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
             network=network,
-            images=_images(prepared.dataset, plan, display),
+            images=decoded(prepared.dataset, plan, display),
             store=store,
             seed=seed,
             display=display,

@@ -77,7 +77,7 @@ def run(
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
             network=network,
-            images=team.together(lambda: _images(dataset, plan, display)),
+            images=team.together(lambda: decoded(dataset, plan, display)),
             store=store,
             seed=seed,
             display=display,
@@ -132,7 +132,7 @@ def check(plan: Plan, strategy: Any | None) -> None:
         raise RequestError(*problems)
 
 
-def _images(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
+def decoded(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
     """Decode every split once, at the size the network sees, where a phase fits; a head alone needs no pixels kept."""
     found = {TRAIN: Images(dataset.train)}
     if not plan.folds:
