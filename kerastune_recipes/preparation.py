@@ -128,19 +128,17 @@ def _check_augmentation(plan: Plan) -> None:
 
 def _check_memory(plan: Plan, data: DatasetFacts, facts: BackboneFacts) -> None:
     """Refuse what must have all features in memory at once where they do not fit."""
-    asked = {
-        "folds": plan.folds is not None and not plan.fits,
-        "phases.*.solve.pseudo_labels": any(phase.solve and phase.solve.pseudo_labels for phase in plan.phases),
-    }
-    whole = listed([key for key, is_asked in asked.items() if is_asked])
+    whole = [f"phases.{one.name}.solve.pseudo_labels" for one in plan.phases if one.solve and one.solve.pseudo_labels]
+    if plan.folds is not None and not plan.fits:
+        whole.insert(0, "folds")
     # What is kept may be solved again on the held-out images too.
     images = sum(data.train) + (sum(data.validation) if data.held_out else 0)
     shape = (len(views(plan.features.views, plan.features.flip)), images, feature_count(plan, facts))
     if whole and not matrix.fits(shape):
         raise RequestError(
             f"the features of {images} images take {written(matrix.solved_bytes(shape))} where "
-            f"{written(memory.matrix_limit_bytes())} may be taken, and {whole} must have them in memory at once; leave "
-            f"that out, take fewer features with features.taps: last, or set {memory.VARIABLE} to more."
+            f"{written(memory.matrix_limit_bytes())} may be taken, and {listed(whole)} must have them in memory at "
+            f"once; leave that out, take fewer features with features.taps: last, or set {memory.VARIABLE} to more."
         )
 
 

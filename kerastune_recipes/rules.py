@@ -71,8 +71,9 @@ RANGE_TEST_SHARE = 0.1
 
 # 10 epochs of batch 32 at 1,200 images (380 steps) beat every tool in field trials on photos; more images need fewer
 # passes. Fewer images would gain some from more: twenty passes took 0.02 nats off those of ten on average of four sets
-# (docs/experiments.md), and twice the time, which is more than the tutorial takes. Only of so few images that ten
-# passes are less than FEWEST_STEPS is the phase short beside all else that a run does.
+# (docs/experiments.md), and twice the time, which is more than the tutorial takes. Where ten passes are less than
+# FEWEST_STEPS there is room for more: such a run took about half of the tutorial's time, run in turns with it
+# (benchmarks/grid.md).
 STEPS, FEWEST_STEPS = 400, 50
 FEWEST_EPOCHS, MOST_EPOCHS, MOST_EPOCHS_OF_FEW = 5, 10, 20
 

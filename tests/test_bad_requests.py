@@ -291,7 +291,7 @@ def test_memory_that_is_no_size(told, data, monkeypatch):
     ("words", "recipe", "key"),
     [
         (("--set", "folds=2"), "features_svm", "folds"),
-        (("--unlabeled", "pool"), "self_train", "phases.*.solve.pseudo_labels"),
+        (("--unlabeled", "pool"), "self_train", "phases.feature_extraction.solve.pseudo_labels"),
     ],
 )
 def test_what_needs_all_features_in_memory(words, recipe, key, told, data, photos, monkeypatch):

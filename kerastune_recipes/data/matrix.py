@@ -11,8 +11,6 @@ from kerastune_recipes.data.spool import Rows
 
 # Rows of a file that are read and written at a time.
 AT_ONCE = 4096
-
-
 # A number of the matrix on which a head is solved, whatever precision features have before.
 _ITEM = np.dtype(np.float32).itemsize
 

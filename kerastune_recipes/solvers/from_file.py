@@ -1,13 +1,14 @@
 """Heads on more features than memory holds: chosen on as many images as it does, then learnt from all."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
-from kerastune_recipes.data.matrix import AT_ONCE
 from kerastune_recipes.data.spool import FileArray
 from kerastune_recipes.plan import SolvePlan
 from kerastune_recipes.solvers.calibration import Calibration
@@ -16,7 +17,7 @@ from kerastune_recipes.solvers.classifiers import CLASSIFIERS
 from kerastune_recipes.solvers.folds import sampled
 from kerastune_recipes.solvers.head import Head
 from kerastune_recipes.solvers.learning import scaled
-from kerastune_recipes.solvers.rows import FiledRows, Scale
+from kerastune_recipes.solvers.rows import FiledRows, Scale, read
 from kerastune_recipes.solvers.solving import Solved, columns_of_taps, folded, solve
 from kerastune_recipes.solvers.source import Start, drawn_to
 
@@ -35,8 +36,9 @@ def solve_from_file(
     """Solve a head on features in a file.
 
     Strength, calibration and tap are found on a stratified sample that memory holds. At that strength the head learns
-    from all images: LDA and naive Bayes from moments that are added up, in two passes over the file at most, the others
-    by L-BFGS from the head of the sample, with a pass for each step, `ROUGH.max_iter` at most.
+    from all images, after a pass over the file for their scale: LDA and naive Bayes from moments that are added up, in
+    two more at most, the others by L-BFGS from the head of the sample, with a pass for each step, `ROUGH.max_iter` of
+    them at most.
 
     Args:
         plan: As for `solve`.
@@ -65,17 +67,16 @@ def solve_from_file(
         return solved
     width = views.shape[2]
     columns = slice(0, width) if solved.tap is None else columns_of_taps(widths, width)[solved.tap]
-    scale = Scale.of(
-        views[view, begin : begin + AT_ONCE].astype(np.float32)
-        for view in range(len(views))
-        for begin in range(0, len(labels), AT_ONCE)
-    )
+    scale = Scale.of(rows for _, rows in read(views))
     weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
     rows = FiledRows(views, labels, weights.astype(np.float32), scale, columns)
     classifier = drawn_to(start, scale) if start and plan.head == "source_classifier" else CLASSIFIERS[plan.head]
     begin = None if classifier.closed else scaled(_uncalibrated(solved, columns), scale.part(columns))
     # As in `solve`, threads would only wait for one another where products are thin; covariances gain by them.
-    with threadpool_limits(None if classifier.closed else 1, "blas"):
+    with threadpool_limits(None if classifier.closed else 1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", LinAlgWarning
+        )  # the strength was judged by held-out loss, whatever its precision
         head = classifier.learn(rows)(solved.strength, ROUGH, begin)
     kernel, bias = folded(head, scale, columns, Calibration(solved.temperature, solved.offsets))
     how = "solved on" if classifier.closed else "trained by gradient on"

@@ -16,7 +16,6 @@ BLOCK = 512
 # and better than no bound; the second table of benchmarks/heads.py is to tell by how much.
 FURTHEST = 3.0
 
-
 # Features float32 (m, d) of views, with the labels and weights of their images.
 Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -142,15 +141,26 @@ class FiledRows:
     def blocks(self) -> Iterator[Block]:
         """Give all rows, view by view, some at a time."""
         scale = self.scale.part(self.chosen)
-        for view in range(self.views):
-            for begin in range(0, len(self.labels), AT_ONCE):
-                some = slice(begin, begin + AT_ONCE)
-                rows = self.features[view, some][:, self.chosen].astype(np.float32)
-                scale.apply(rows)
-                yield rows, self.labels[some], self.weights[some]
+        for some, rows in read(self.features, self.chosen):
+            scale.apply(rows)
+            yield rows, self.labels[some], self.weights[some]
 
 
 AnyRows = Rows | FiledRows
+
+
+def read(features: FileArray, chosen: slice = slice(None)) -> Iterator[tuple[slice, np.ndarray]]:
+    """Give features in a file view by view, some images at a time: which images, and rows float32 (m, d) of them.
+
+    Args:
+        features: float (v, n, d).
+        chosen: Which features.
+    """
+    views, images, _ = features.shape
+    for view in range(views):
+        for begin in range(0, images, AT_ONCE):
+            some = slice(begin, begin + AT_ONCE)
+            yield some, features[view, some][:, chosen].astype(np.float32)
 
 
 def class_means(rows: AnyRows) -> np.ndarray:
