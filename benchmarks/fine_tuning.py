@@ -7,13 +7,13 @@ at most three quarters; the others judge, a sample of them where they are many. 
 pairs joined by commas, see KEYS. With `refit` the package holds out images of its own to choose by, and the judges
 judge what it returns, as a user's test images would; otherwise they choose. Each trial is one line of the log; those
 that are there already are not run again. At the end the trials are printed, and for each variant what it gained over
-the solved head.
+the solved head, or with `refit` what came of it.
 """
 
 import argparse
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -153,32 +153,51 @@ def summary(trials: Iterable[dict[str, Any]]) -> str:
     """
     found = pd.DataFrame(
         {
-            "setting": f"{one['backbone']} at {one['size']} px, {one['each']} a class",
-            "variant": one["variant"],
-            "data": one["data"],
+            **_cell(one),
             "points": 100 * (one["judged"]["accuracy"] - one["solved"]["accuracy"]),
             "nats": one["solved"]["log_loss"] - one["judged"]["log_loss"],
             "seconds": one["seconds"],
-            "seed": one["seed"],
         }
         for one in trials
         if "refit" not in one["variant"]
     )
+    return _by_variant(found, lambda means: f"{means['points']:+.1f}, {means['nats']:.3f}, {means['seconds']:.0f} s")
+
+
+def returned(trials: Iterable[dict[str, Any]]) -> str:
+    """Return for each variant with a refit accuracy and log loss of what a run returned, means over the seeds.
+
+    Of each cell only seeds count that all variants there were tried with, so that they are judged by the same images.
+    """
+    found = pd.DataFrame(
+        {**_cell(one), "accuracy": one["judged"]["accuracy"], "log_loss": one["judged"]["log_loss"]}
+        for one in trials
+        if "refit" in one["variant"]
+    )
+    cell = ["setting", "data"]
+    variants = found.groupby(cell)["variant"].transform("nunique")
+    shared = found.groupby([*cell, "seed"])["variant"].transform("nunique") == variants
+    return _by_variant(found[shared], lambda means: f"{means['accuracy']:.1%}, {means['log_loss']:.3f}")
+
+
+def _cell(one: dict[str, Any]) -> dict[str, Any]:
+    setting = f"{one['backbone']} at {one['size']} px, {one['each']} a class"
+    return {"setting": setting, **{key: one[key] for key in ("variant", "data", "seed")}}
+
+
+def _by_variant(found: pd.DataFrame, told: Callable[[pd.Series], str]) -> str:
+    """Return a table for each setting: a line for each variant, a column for each set, and the mean over the sets."""
     parts = []
     for setting, of_setting in found.groupby("setting"):
         names = sorted(of_setting["data"].unique())
         lines = [f"| {setting} | seeds | {' | '.join(names)} | mean |", f"|---|---|{'---|' * len(names)}---|"]
         for variant, of_variant in of_setting.groupby("variant", sort=False):
-            means = of_variant.groupby("data")[["points", "nats", "seconds"]].mean()
-            cells = [_gain(means.loc[name]) if name in means.index else "" for name in names]
-            whole = _gain(means.mean()) if len(means) == len(names) else ""
+            means = of_variant.drop(columns=["setting", "variant", "seed"]).groupby("data").mean()
+            cells = [told(means.loc[name]) if name in means.index else "" for name in names]
+            whole = told(means.mean()) if len(means) == len(names) else ""
             lines.append(f"| {variant} | {of_variant['seed'].nunique()} | {' | '.join(cells)} | {whole} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def _gain(means: pd.Series) -> str:
-    return f"{means['points']:+.1f}, {means['nats']:.3f}, {means['seconds']:.0f} s"
 
 
 def main() -> None:
@@ -214,6 +233,8 @@ def main() -> None:
     print(table(trials))
     print()
     print(summary(trials))
+    print()
+    print(returned(trials))
 
 
 if __name__ == "__main__":

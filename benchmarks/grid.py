@@ -28,7 +28,7 @@ from competitors import NETWORKS, SIZE, Task, ours, start, tensorflow_tutorial
 from fine_tuning import LIKE_IMAGENET
 from reporting import machine, versions
 
-from kerastune_recipes import Recipe
+from kerastune_recipes import Recipe, metrics
 from kerastune_recipes.output import digest
 
 # From so many training images on the recipes for many are taken.
@@ -102,16 +102,26 @@ def stated(method: str, data: Path, backbone: str) -> Recipe:
     return Recipe.from_name(name, **changes)
 
 
+def ece_by_chance(probabilities: np.ndarray, seed: int, draws: int = 200) -> float:
+    """Return the mean calibration error on as many images if these probabilities (n, k) were all true."""
+    random = np.random.default_rng(seed)
+    below = probabilities.cumsum(axis=1) / probabilities.sum(axis=1, keepdims=True)
+    drawn = [(below < random.random((len(below), 1))).sum(axis=1) for _ in range(draws)]
+    return float(np.mean([metrics.ece(probabilities, labels) for labels in drawn]))
+
+
 def measure(method: str, task: Task) -> Figures:
     """Run a method and return its figures."""
     if method == TUTORIAL:
         seconds, accuracy = tensorflow_tutorial(task).curve[-1]
         return {"seconds": seconds, "accuracy": accuracy}
-    report, test = ours(task, stated(method, task.train.parent, task.backbone))
+    report, probabilities, labels = ours(task, stated(method, task.train.parent, task.backbone))
+    test = metrics.summary(probabilities, labels)
     return {
         "recipe": report.record["recipe"],
         "seconds": task.watch.seconds(),
         **{figure: test[figure] for figure in ("accuracy", "log_loss", "ece")},
+        "ece_by_chance": ece_by_chance(probabilities, task.seed),
         "chosen_phase": report.record["chosen_phase"],
         "interpolation": report.record["phases"][-1].get("interpolation"),
     }
@@ -149,10 +159,13 @@ def by_cell(runs: list[Figures]) -> pd.DataFrame:
     """
     table = pd.DataFrame(runs).drop_duplicates([*KEY, "method"], keep="last")
     machines = table.pivot(index=KEY, columns="method", values="machine").reindex(columns=METHODS)
-    wide = table.pivot(index=KEY, columns="method", values=["accuracy", "seconds", "ece", "test_images"])
+    wide = table.pivot(
+        index=KEY, columns="method", values=["accuracy", "seconds", "ece", "ece_by_chance", "test_images"]
+    )
     wide = wide.dropna(subset=[("accuracy", "scenario"), ("accuracy", "solved")])
     flat = {f"{method}_{figure}": wide[figure, method] for figure in ("accuracy", "seconds") for method in METHODS}
     flat |= {f"{method}_ece": wide["ece", method] for method in ("solved", "scenario")}
+    flat["ece_by_chance"] = wide["ece_by_chance", "scenario"]
     table = pd.DataFrame(flat | {"images": wide["test_images", "scenario"]}).astype(float)
     here = (machines[TUTORIAL] == machines["scenario"]).reindex(table.index)
     table["times"] = (table["scenario_seconds"] / table[f"{TUTORIAL}_seconds"]).where(here)
@@ -202,7 +215,9 @@ def findings(cells: pd.DataFrame) -> list[str]:
     if len(large):
         said.append(
             f"Calibration error with all images, on sets of {CALIBRATED} test images and more: "
-            f"{large['scenario_ece'].mean():.3f} on average, {large['scenario_ece'].max():.3f} at most."
+            f"{large['scenario_ece'].mean():.3f} on average, {large['scenario_ece'].max():.3f} at most; if the "
+            f"probabilities were all true, chance would make it {large['ece_by_chance'].mean():.3f} and "
+            f"{large['ece_by_chance'].max():.3f}."
         )
     return said
 
