@@ -6,8 +6,8 @@ A data folder holds train/ and test/ with a folder for each class. A cell trains
 by the seed, and is judged by all test images, by which nothing is chosen. In each cell four methods run, each in a
 process of its own with an empty feature store: the tutorial of tensorflow.org, the solved head of the scenario's recipe
 alone, the whole recipe, and fastai's schedule (`one_cycle`) over as many epochs. Each run is one line of
-benchmarks/grid.jsonl, and is not run again while its plan stays the same; benchmarks/grid.md is written anew at the
-end, from all that is there.
+benchmarks/grid.jsonl, and is not run again while its plan stays the same; benchmarks/grid.md and its figure are written
+anew at the end, from all that is there.
 """
 
 import argparse
@@ -26,6 +26,8 @@ import numpy as np
 import pandas as pd
 from competitors import NETWORKS, SIZE, Task, ours, start, tensorflow_tutorial
 from fine_tuning import LIKE_IMAGENET
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from reporting import machine, versions
 
 from kerastune_recipes import Recipe, metrics
@@ -39,6 +41,13 @@ AT_SIZE = {"backbone.image_size": SIZE}
 KEY = ["data", "each", "backbone", "seed"]
 TUTORIAL = "tutorial"
 METHODS = (TUTORIAL, "solved", "scenario", "one_cycle")
+# How each method is drawn, and called in the legend.
+DRAWN = {
+    TUTORIAL: ("tutorial", "x", "#888888", "#888888"),
+    "one_cycle": ("fastai's schedule", "s", "#d9782d", "none"),
+    "solved": ("solved head", "o", "#3a87c8", "none"),
+    "scenario": ("recipe", "o", "#3a87c8", "#3a87c8"),
+}
 Figures = dict[str, Any]
 
 
@@ -226,6 +235,24 @@ def _told(accuracy: float, seconds: float) -> str:
     return "not run" if np.isnan(accuracy) else f"{100 * accuracy:.1f}, {seconds:.0f} s"
 
 
+def draw(cells: pd.DataFrame) -> Figure:
+    """Return the accuracy of each method in each cell, a panel for each network."""
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    panels = figure.subplots(ncols=cells["backbone"].nunique(), sharey=True, squeeze=False)[0]
+    for axes, (backbone, part) in zip(panels, cells.groupby("backbone"), strict=True):
+        names = part["data"] + ", " + part["each"]
+        for method, (label, marker, edge, face) in DRAWN.items():
+            style = {"marker": marker, "markeredgecolor": edge, "markerfacecolor": face, "linestyle": ""}
+            axes.plot(100 * part[f"{method}_accuracy"], names, label=label, **style)
+        axes.set(title=backbone, xlabel="test accuracy, %", xlim=(0, 102))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("data, images a class")
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
 def page(runs: list[Figures], command: str) -> str:
     """Return the whole text."""
     cells, machines = by_cell(runs), sorted({one["machine"] for one in runs})
@@ -248,6 +275,8 @@ def page(runs: list[Figures], command: str) -> str:
             f"    {command}",
             "",
             *(f"- {sentence}" for sentence in findings(cells)),
+            "",
+            "![test accuracy of each method in each cell](grid.svg)",
             "",
             "| data | images a class | network | seeds | tutorial | solved head | recipe | fastai's schedule | "
             "calibration error of the recipe |",
@@ -302,6 +331,8 @@ def main() -> None:
     command = f"python benchmarks/grid.py {names} --seeds {options.seeds}"
     text = page(runs, command)
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "grid"}):
+        draw(by_cell(runs)).savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None})
     print(text)
 
 
