@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from competitors import METHODS, measure
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter, ScalarFormatter
-from reporting import machine, spread, versions
+from reporting import keep, machine, spread, versions
 
 # What the others are compared with.
 OURS = "d"
@@ -182,9 +181,7 @@ def draw(name: str, rounds: Rounds, path: Path) -> None:
     axes.set(xlabel="seconds of training", ylabel="test accuracy", title=name)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    # Text as text, and nothing that differs from one drawing to the next.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(path, metadata={"Date": None})
+    keep(figure, path)
 
 
 def _kept(log: Path) -> list[Figures]:

@@ -174,6 +174,8 @@ def returned(trials: Iterable[dict[str, Any]]) -> str:
         for one in trials
         if "refit" in one["variant"]
     )
+    if found.empty:
+        return ""
     cell = ["setting", "data"]
     variants = found.groupby(cell)["variant"].transform("nunique")
     shared = found.groupby([*cell, "seed"])["variant"].transform("nunique") == variants
@@ -187,6 +189,8 @@ def _cell(one: dict[str, Any]) -> dict[str, Any]:
 
 def _by_variant(found: pd.DataFrame, told: Callable[[pd.Series], str]) -> str:
     """Return a table for each setting: a line for each variant, a column for each set, and the mean over the sets."""
+    if found.empty:
+        return ""
     parts = []
     for setting, of_setting in found.groupby("setting"):
         names = sorted(of_setting["data"].unique())

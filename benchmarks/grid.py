@@ -26,9 +26,8 @@ import numpy as np
 import pandas as pd
 from competitors import NETWORKS, SIZE, Task, ours, start, tensorflow_tutorial
 from fine_tuning import LIKE_IMAGENET
-from matplotlib import rc_context
 from matplotlib.figure import Figure
-from reporting import machine, versions
+from reporting import keep, machine, versions
 
 from kerastune_recipes import Recipe, metrics
 from kerastune_recipes.output import digest
@@ -115,7 +114,7 @@ def ece_by_chance(probabilities: np.ndarray, seed: int, draws: int = 200) -> flo
     """Return the mean calibration error on as many images if these probabilities (n, k) were all true."""
     random = np.random.default_rng(seed)
     below = probabilities.cumsum(axis=1) / probabilities.sum(axis=1, keepdims=True)
-    drawn = [(below < random.random((len(below), 1))).sum(axis=1) for _ in range(draws)]
+    drawn = [(below[:, :-1] < random.random((len(below), 1))).sum(axis=1) for _ in range(draws)]
     return float(np.mean([metrics.ece(probabilities, labels) for labels in drawn]))
 
 
@@ -331,8 +330,7 @@ def main() -> None:
     command = f"python benchmarks/grid.py {names} --seeds {options.seeds}"
     text = page(runs, command)
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "grid"}):
-        draw(by_cell(runs)).savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None})
+    keep(draw(by_cell(runs)), Path(__file__).with_suffix(".svg"))
     print(text)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks say alike: the machine, the versions, and a figure with its spread."""
+"""What the benchmarks say alike: the machine, the versions, a figure with its spread; and how they keep a drawing."""
 
 import os
 import platform
@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 _PACKAGES = ("kerastune-recipes", "keras", "tensorflow", "scikit-learn", "numpy")
 
@@ -46,3 +49,9 @@ def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
     """
     lowest, middle, highest = form(min(values)), form(statistics.median(values)), form(max(values))
     return middle if lowest == highest else f"{middle} ({lowest} to {highest})"
+
+
+def keep(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG, its text as text, and nothing that differs from one drawing to the next."""
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None})
