@@ -26,14 +26,16 @@ import pandas as pd
 from fine_tuning import LIKE_IMAGENET, divided
 from scipy.special import softmax
 
-from kerastune_recipes import Recipe, solvers
-from kerastune_recipes.augmentations import preset
-from kerastune_recipes.data import arrays, augmentation
-from kerastune_recipes.data.batches import LabelledBatches
-from kerastune_recipes.data.sources import open_dataset
-from kerastune_recipes.model.source import load_source
-from kerastune_recipes.plan import FitPlan, Plan, SolvePlan
-from kerastune_recipes.solvers.calibration import Judge
+from kerastune_recipes import Recipe
+from kerastune_recipes.arrays import lazy
+from kerastune_recipes.backbones.pretrained_classifier import load_source
+from kerastune_recipes.data.sources.open import open_dataset
+from kerastune_recipes.heads import solve as solve_module
+from kerastune_recipes.heads.calibration import Judge
+from kerastune_recipes.planning.augmentation_presets import preset
+from kerastune_recipes.planning.plan import FitPlan, Plan, SolvePlan
+from kerastune_recipes.training import augmentation
+from kerastune_recipes.training.batches import LabelledBatches
 
 EPOCHS, BATCH, WARMUP = 10, 32, 0.1
 
@@ -194,7 +196,7 @@ def judged(model: keras.Model, plan: SolvePlan, size: int, images: Images, held:
     looks = keras.Model(model.input, [model.output, _features(model)[0]])
     probabilities, features = looks.predict(held.at[size], batch_size=BATCH, verbose=0)
     _, learnt = looks.predict(images.at[size], batch_size=BATCH, verbose=0)
-    again = solvers.solve(plan, learnt[None], images.labels, seed=0).probabilities(features)
+    again = solve_module.solve(plan, learnt[None], images.labels, seed=0).probabilities(features)
     judge, found = Judge(held.labels, np.ones(len(held.labels)), offsets=False), {}
     for name, each in (("as_trained", probabilities), ("solved_again", again)):
         logits = np.log(np.maximum(each, 1e-30))
@@ -210,7 +212,7 @@ def trial(data: Path, each: str, seed: int, name: str, backbone: str, size: int)
     dataset = open_dataset(frame, seed=seed)
     sizes = sorted({size, round(size * way.small)})
     read = [
-        Images({at: np.asarray(arrays.load(part, at)) for at in sizes}, part.labels)
+        Images({at: np.asarray(lazy.load(part, at)) for at in sizes}, part.labels)
         for part in (dataset.train, dataset.validation)
     ]
     models, plan = {}, None

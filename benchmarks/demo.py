@@ -15,9 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from rich.console import Console
 from rich.table import Table
 
-from kerastune_recipes import Recipe, metrics, rules, solvers
+from kerastune_recipes import Recipe
 from kerastune_recipes.demo.digits import digits
-from kerastune_recipes.plan import SolvePlan
+from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.heads import solve
+from kerastune_recipes.planning import rules
+from kerastune_recipes.planning.plan import SolvePlan
 
 Labelled = tuple[np.ndarray, np.ndarray]
 PER_CLASS = 10
@@ -49,7 +52,7 @@ def raw_pixels(ds: dict[str, Labelled], seed: int) -> np.ndarray:
     """Return test probabilities of the same linear head, solved on pixels instead of features, of all images."""
     (x, y), (test, _) = ds["train"], ds["test"]
     plan = SolvePlan(head="logistic_regression", strengths=rules.STRENGTHS["logistic_regression"], folds=rules.FOLDS)
-    return solvers.solve(plan, flat(x)[None], y, seed).probabilities(flat(test))
+    return solve.solve(plan, flat(x)[None], y, seed).probabilities(flat(test))
 
 
 def flat(images: np.ndarray) -> np.ndarray:

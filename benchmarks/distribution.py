@@ -94,7 +94,7 @@ def work(folder: Path, request: dict[str, Any]) -> None:
 
 def measured(request: dict[str, Any], workers: int = 1) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
     """Run in as many processes; return the figures and the weights of each."""
-    from kerastune_recipes.launch import launch
+    from kerastune_recipes.devices.launch import launch
 
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--work", folder, json.dumps(request)]

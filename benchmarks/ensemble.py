@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from reporting import machine, versions
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.metrics import wilson_interval
+from kerastune_recipes.evaluation.metrics import wilson_interval
 
 FIRST, SECOND = "MobileNet_0.25", "MobileNetV2"
 SIZE = 160

@@ -14,9 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from reporting import machine, versions
 
-from kerastune_recipes import Recipe, evaluation
-from kerastune_recipes.output import Saved
-from kerastune_recipes.views import Flip
+from kerastune_recipes import Recipe
+from kerastune_recipes.data.views import Flip
+from kerastune_recipes.evaluation import predict
+from kerastune_recipes.run.run_folder import Saved
 
 SOLVE_ONLY = {"phases": [{"name": "feature_extraction", "solve": {}}]}
 WAYS: tuple[tuple[int, Flip], ...] = (
@@ -35,7 +36,7 @@ def row(data: Path, backbone: str) -> str:
     saved = Saved(report.model, report.class_names)
     cells = []
     for count, flip in WAYS:
-        scores = evaluation.evaluate(saved, data / "test", views=count, flip=flip)
+        scores = predict.evaluate(saved, data / "test", views=count, flip=flip)
         cells.append(f"{scores['accuracy']:.1%}, {scores['log_loss']:.3f}")
     return f"| {data.name} | {' | '.join(cells)} |"
 

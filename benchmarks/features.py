@@ -14,14 +14,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from kerastune_recipes import Recipe, features, metrics, rules, solvers, store
-from kerastune_recipes.data import arrays
-from kerastune_recipes.forecast import feature_counts
-from kerastune_recipes.model.assemble import assemble
-from kerastune_recipes.model.fingerprint import fingerprint
-from kerastune_recipes.plan import SolvePlan
-from kerastune_recipes.preparation import prepare
-from kerastune_recipes.views import WHOLE, View
+from kerastune_recipes import Recipe
+from kerastune_recipes.arrays import lazy
+from kerastune_recipes.data.views import WHOLE, View
+from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.features import cache, extraction
+from kerastune_recipes.features.fingerprint import fingerprint
+from kerastune_recipes.heads import solve
+from kerastune_recipes.model.network import assemble
+from kerastune_recipes.planning import rules
+from kerastune_recipes.planning.forecast import feature_counts
+from kerastune_recipes.planning.plan import SolvePlan
+from kerastune_recipes.run.prepare import prepare
 
 FOLDS = 5
 PLAN = SolvePlan(
@@ -36,7 +40,7 @@ def held_out(rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, fl
     """Return accuracy and log loss on images that neither the head nor its strength was chosen by."""
     scores = []
     for train, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels):
-        solved = solvers.solve(PLAN, rows[:, train], labels[train], seed)
+        solved = solve.solve(PLAN, rows[:, train], labels[train], seed)
         summary = metrics.summary(solved.probabilities(rows[0][held]), labels[held])
         scores.append((summary["accuracy"], summary["log_loss"]))
     accuracy, log_loss = np.mean(scores, axis=0)
@@ -50,10 +54,10 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
     prepared = prepare(recipe.name, recipe.content, str(data), seed=seed)
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images, size = prepared.dataset.train, prepared.plan.backbone.image_size
-    with store.opened() as kept:
+    with cache.opened() as kept:
         space = kept.space(fingerprint(network.members[0], prepared.plan.head.pooling), f"{backbone}, {size} px")
-        rows = features.extract(network.extractor, images, size, space, VIEWS).rows
-    single = features.predict(network.extractor, arrays.load(images, size))[None]
+        rows = extraction.extract(network.extractor, images, size, space, VIEWS).rows
+    single = extraction.predict(network.extractor, lazy.load(images, size))[None]
     widths = feature_counts(prepared.plan, prepared.facts)
     last, early = slice(sum(widths[:-1]), None), slice(0, sum(widths[:-1]))
     choices = {

@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 
 from kerastune_recipes import Recipe, RequestError
-from kerastune_recipes.augmentations import preset
+from kerastune_recipes.planning.augmentation_presets import preset
 
 FIT = "phases.fine_tuning.fit."
 # What a variant may say, and which key of the recipe it stands for.

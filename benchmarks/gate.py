@@ -22,16 +22,20 @@ from fine_tuning import LIKE_IMAGENET, divided
 from reporting import versions
 from scipy.special import softmax
 
-from kerastune_recipes import Recipe, metrics, phases, solvers, training
-from kerastune_recipes import store as stores
-from kerastune_recipes.bench import Bench
-from kerastune_recipes.frozen import TEST, TRAIN, VALIDATION
-from kerastune_recipes.model.assemble import assemble
-from kerastune_recipes.plan import Plan, SolvePlan
-from kerastune_recipes.preparation import prepare
+from kerastune_recipes import Recipe
+from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.features import cache as stores
+from kerastune_recipes.features.bank import TEST, TRAIN, VALIDATION
+from kerastune_recipes.heads import solve
+from kerastune_recipes.heads.calibration import Judge
+from kerastune_recipes.model.network import assemble
+from kerastune_recipes.planning.plan import Plan, SolvePlan
 from kerastune_recipes.progress import Display
-from kerastune_recipes.runner import decoded
-from kerastune_recipes.solvers.calibration import Judge
+from kerastune_recipes.run import phases
+from kerastune_recipes.run.context import Bench
+from kerastune_recipes.run.prepare import prepare
+from kerastune_recipes.run.run import decoded
+from kerastune_recipes.training import fit as training
 
 # From a loss of this on, nats, a choice counts as harm.
 HARM = 0.02
@@ -128,10 +132,10 @@ def outcomes(kept: Kept, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
         }
 
     def on_all(stage: str) -> dict[str, float]:
-        solved = solvers.solve(plan, every(stage), labels, seed=0)
+        solved = solve.solve(plan, every(stage), labels, seed=0)
         return told(solved.probabilities(kept[f"{stage} {TEST}"]))
 
-    again = solvers.solve(plan, kept[f"after {TRAIN}"][None], seen, seed=0)
+    again = solve.solve(plan, kept[f"after {TRAIN}"][None], seen, seed=0)
     by_held = [kept[f"probabilities after {VALIDATION}"], again.probabilities(kept[f"after {VALIDATION}"])]
     (as_trained, cool), (solved_again, cold) = (losses(each, held, fitted=True) for each in by_held)
     before, _ = losses(kept["probabilities before"], held, fitted=False)

@@ -29,8 +29,9 @@ from fine_tuning import LIKE_IMAGENET
 from matplotlib.figure import Figure
 from reporting import keep, machine, versions
 
-from kerastune_recipes import Recipe, metrics
-from kerastune_recipes.output import digest
+from kerastune_recipes import Recipe
+from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.run.run_folder import digest
 
 # From so many training images on the recipes for many are taken.
 LARGE = 1000

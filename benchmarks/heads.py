@@ -16,8 +16,8 @@ from unittest.mock import patch
 
 from reporting import machine, versions
 
-from kerastune_recipes import Recipe, solvers
-from kerastune_recipes.solvers import rows
+from kerastune_recipes import Recipe
+from kerastune_recipes.heads import rows, solve
 
 HEADS = ("logistic_regression", "linear_svm", "lda", "naive_bayes")
 NOTES = """\
@@ -77,7 +77,7 @@ def main() -> None:
     for head in ("logistic_regression", "lda"):
         for bound in BOUNDS:
             # Heads that were solved by another bound are not to be found.
-            with patch.object(rows, "FURTHEST", bound), patch.object(solvers, "PROTOCOL", f"bound {bound}"):
+            with patch.object(rows, "FURTHEST", bound), patch.object(solve, "PROTOCOL", f"bound {bound}"):
                 cells = [cell(data, head, "all", options.backbone, options.image_size) for data in options.data]
             lines.append(f"| {bound:g} | {head} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)

@@ -19,11 +19,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from reporting import machine, spread, versions
 
-from kerastune_recipes import Recipe, features, hardware, losses, optimizers, trainable
-from kerastune_recipes.facts import Precision
-from kerastune_recipes.model.assemble import assemble
+from kerastune_recipes import Recipe
+from kerastune_recipes.backbones.facts import Precision
+from kerastune_recipes.devices import hardware
+from kerastune_recipes.features import extraction
 from kerastune_recipes.model.freeze import freeze
-from kerastune_recipes.preparation import prepare
+from kerastune_recipes.model.network import assemble
+from kerastune_recipes.planning import layer_patterns
+from kerastune_recipes.run.prepare import prepare
+from kerastune_recipes.training import losses, optimizers
 
 CLASSES = 4
 # Long enough for the clock, short enough to take turns.
@@ -46,7 +50,7 @@ def work(backbone: str, precision: Precision, images: np.ndarray) -> dict[str, C
     network = assemble(plan, prepared.facts, *prepared.networks)
     fit = plan.phases[-1].fit
     assert fit is not None  # the recipe ends in fine-tuning
-    groups = trainable.groups(fit.trainable, prepared.facts.up_to(plan.features.taps), "trainable")
+    groups = layer_patterns.groups(fit.trainable, prepared.facts.up_to(plan.features.taps), "trainable")
     network.core.compile(
         optimizer=optimizers.build(fit, freeze(network, groups, fit.batch_norm), precision),
         loss=losses.build(fit),
@@ -55,7 +59,7 @@ def work(backbone: str, precision: Precision, images: np.ndarray) -> dict[str, C
     )
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
     return {
-        "features": lambda: features.predict(network.extractor, images),
+        "features": lambda: extraction.predict(network.extractor, images),
         "training": lambda: network.core.train_on_batch(images, targets),
     }
 

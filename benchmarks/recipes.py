@@ -30,12 +30,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from reporting import machine, versions
 
-from kerastune_recipes import Plan, Recipe, RequestError, catalog, metrics, yaml_files
-from kerastune_recipes.comparison import cost_alone
-from kerastune_recipes.data.samples import Dataset
-from kerastune_recipes.data.sources import open_dataset
-from kerastune_recipes.output import digest
-from kerastune_recipes.plan import steps_per_epoch
+from kerastune_recipes import Plan, Recipe, RequestError, yaml_files
+from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes.data.sources.open import open_dataset
+from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.planning.plan import steps_per_epoch
+from kerastune_recipes.run.run_folder import digest
+from kerastune_recipes.spec import catalog
+from kerastune_recipes.studies.comparison import cost_alone
 
 SCRATCH = "from_scratch"
 NOTES = """\

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from reporting import machine, spread, versions
 
-from kerastune_recipes import Recipe, catalog
+from kerastune_recipes import Recipe
+from kerastune_recipes.spec import catalog
 
 TABLE = Path(__file__).with_suffix(".md")
 BY_HAND = "## What the choices rest on"

@@ -18,12 +18,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.metrics import log_loss
 
-from kerastune_recipes import Recipe, features, rules, solvers
-from kerastune_recipes.data import arrays
-from kerastune_recipes.model.assemble import assemble
-from kerastune_recipes.plan import SolvePlan
-from kerastune_recipes.preparation import prepare
-from kerastune_recipes.spec import SolvedHead
+from kerastune_recipes import Recipe
+from kerastune_recipes.arrays import lazy
+from kerastune_recipes.features import extraction
+from kerastune_recipes.heads import solve
+from kerastune_recipes.model.network import assemble
+from kerastune_recipes.planning import rules
+from kerastune_recipes.planning.plan import SolvePlan
+from kerastune_recipes.run.prepare import prepare
+from kerastune_recipes.spec.recipe_spec import SolvedHead
 
 HEADS: tuple[SolvedHead, ...] = ("logistic_regression", "linear_svm", "lda", "naive_bayes")
 
@@ -39,9 +42,9 @@ def extract(data: Path) -> tuple[np.ndarray, np.ndarray, float]:
     recipe = Recipe.from_name("small_similar", backbone="MobileNetV2")
     prepared = prepare(recipe.name, recipe.content, str(data), seed=0)
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
-    images = arrays.load(prepared.dataset.train, prepared.plan.backbone.image_size)
-    seconds = features.seconds_one_forward_pass(network.extractor, images[: features.SAMPLE], len(images))
-    return features.predict(network.extractor, images)[None], prepared.dataset.train.labels, seconds
+    images = lazy.load(prepared.dataset.train, prepared.plan.backbone.image_size)
+    seconds = extraction.seconds_one_forward_pass(network.extractor, images[: extraction.SAMPLE], len(images))
+    return extraction.predict(network.extractor, images)[None], prepared.dataset.train.labels, seconds
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
@@ -58,7 +61,7 @@ def real(data: Path, repeats: int) -> None:
     for _ in range(repeats):
         for head, found in times.items():
             stated = plan(head, len(labels))
-            found.append(seconds(lambda stated=stated: solvers.solve(stated, views, labels, 0)))  # type: ignore[misc]
+            found.append(seconds(lambda stated=stated: solve.solve(stated, views, labels, 0)))  # type: ignore[misc]
     for head, found in times.items():
         wall, cpu = np.min(found, axis=0)
         print(f"| {data.name} | {len(labels)} | {head} | {wall:.2f} | {cpu:.2f} | {wall / forward:.3f} |", flush=True)
@@ -95,10 +98,10 @@ def large(like: np.ndarray, shape: str) -> None:
     (views, judged), (labels, answers) = np.split(rows, [images], axis=1), np.split(labels, [images])
     for name in HEADS:
         stated = plan(name, images)
-        heads: list[solvers.Solved] = []
-        wall, cpu = seconds(lambda stated=stated, heads=heads: heads.append(solvers.solve(stated, views, labels, 0)))  # type: ignore[misc]
+        heads: list[solve.Solved] = []
+        wall, cpu = seconds(lambda stated=stated, heads=heads: heads.append(solve.solve(stated, views, labels, 0)))  # type: ignore[misc]
         tracemalloc.start()
-        solvers.solve(stated, views, labels, 0)
+        solve.solve(stated, views, labels, 0)
         copies = tracemalloc.get_traced_memory()[1] / (4 * images * width)
         tracemalloc.stop()
         loss = log_loss(answers, heads[0].probabilities(judged[0].astype(np.float32)))

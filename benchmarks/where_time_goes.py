@@ -22,21 +22,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from reporting import machine, versions
 
-from kerastune_recipes import Recipe, features, preparation, runner, solvers, store
-from kerastune_recipes.model import backbone as networks
+from kerastune_recipes import Recipe, solvers
+from kerastune_recipes.backbones import build as networks
+from kerastune_recipes.features import cache, extraction
+from kerastune_recipes.run import prepare, run
 
 SOLVE = [{"name": "feature_extraction", "solve": {}}]
 # The first step that is found on the way from the outside in is charged.
 STEPS: list[tuple[Any, str, str]] = [
-    (preparation, "open_dataset", "listing files, reading headers"),
+    (prepare, "open_dataset", "listing files, reading headers"),
     (networks, "build", "building the network, reading its weights"),
-    (runner, "assemble", "assembling the model"),
-    (features, "digests", "digests of the images"),
-    (features._Timed, "__next__", "decoding and resizing"),
-    (store.Space, "find", "finding features in the store"),
-    (store.Space, "add", "keeping features in the store"),
+    (run, "assemble", "assembling the model"),
+    (extraction, "digests", "digests of the images"),
+    (extraction._Timed, "__next__", "decoding and resizing"),
+    (cache.Space, "find", "finding features in the store"),
+    (cache.Space, "add", "keeping features in the store"),
     (solvers, "solve", "solving the head"),
-    (features, "extract", "forward pass, tracing included"),
+    (extraction, "extract", "forward pass, tracing included"),
 ]
 REST = "the rest"
 

@@ -15,12 +15,12 @@ from kerastune_recipes.errors import (
 from kerastune_recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from kerastune_recipes.comparing import compare
-    from kerastune_recipes.comparison import Comparison
-    from kerastune_recipes.model.alexnet import AlexNet
-    from kerastune_recipes.plan import Plan
-    from kerastune_recipes.report import Report
-    from kerastune_recipes.tuning import Tuned
+    from kerastune_recipes.backbones.alexnet import AlexNet
+    from kerastune_recipes.planning.plan import Plan
+    from kerastune_recipes.reporting.report import Report
+    from kerastune_recipes.studies.compare import compare
+    from kerastune_recipes.studies.comparison import Comparison
+    from kerastune_recipes.studies.tune import Tuned
 
 __version__ = "0.1.0"
 
@@ -43,12 +43,12 @@ __all__ = [
 
 # Keras comes with these, and takes seconds to import: they are fetched when first asked for.
 _LATE = {
-    "AlexNet": "kerastune_recipes.model.alexnet",
-    "Comparison": "kerastune_recipes.comparison",
-    "Plan": "kerastune_recipes.plan",
-    "Report": "kerastune_recipes.report",
-    "Tuned": "kerastune_recipes.tuning",
-    "compare": "kerastune_recipes.comparing",
+    "AlexNet": "kerastune_recipes.backbones.alexnet",
+    "Comparison": "kerastune_recipes.studies.comparison",
+    "Plan": "kerastune_recipes.planning.plan",
+    "Report": "kerastune_recipes.reporting.report",
+    "Tuned": "kerastune_recipes.studies.tune",
+    "compare": "kerastune_recipes.studies.compare",
 }
 
 

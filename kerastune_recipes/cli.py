@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerastune_recipes import catalog, sizes, yaml_files
+from kerastune_recipes import sizes, yaml_files
 from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed
 from kerastune_recipes.recipe import Recipe
+from kerastune_recipes.spec import catalog
 
 _RECIPE = "name of a shipped recipe, or path of a recipe or plan file"
 _DATA = "folder of class folders, CSV file of path,label, tfds:NAME or demo:digits"
@@ -61,9 +62,9 @@ def _how_to_go_on(options: argparse.Namespace) -> str:
         return f" The same command goes on from {options.out}."
     if options.command is not _run:
         return ""
-    from kerastune_recipes import journal
+    from kerastune_recipes.run import checkpoint
 
-    if options.out and (options.out / journal.FOLDER).is_dir():
+    if options.out and (options.out / checkpoint.FOLDER).is_dir():
         return f" The same command with --resume goes on from {options.out}."
     return "" if options.no_cache else " The same command goes on from the features computed so far."
 
@@ -345,9 +346,9 @@ def _run(options: argparse.Namespace) -> None:
         cache=not options.no_cache,
         **_data(options),
     )
-    from kerastune_recipes import distribution
+    from kerastune_recipes.devices import strategies
 
-    if not distribution.reports(options.strategy):
+    if not strategies.reports(options.strategy):
         return
     if options.json:
         print(json.dumps(report.record))
@@ -358,7 +359,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _launch(options: argparse.Namespace) -> int:
-    from kerastune_recipes.launch import launch
+    from kerastune_recipes.devices.launch import launch
 
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     problems = []
@@ -377,10 +378,11 @@ def _launch(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> None:
     _start_keras()
-    from kerastune_recipes import evaluation, output
+    from kerastune_recipes.evaluation import predict as evaluation
+    from kerastune_recipes.run import run_folder
 
     scores = evaluation.evaluate(
-        output.load(options.folder), options.data, options.group_by, options.views, options.flip
+        run_folder.load(options.folder), options.data, options.group_by, options.views, options.flip
     )
     if options.json:
         print(json.dumps(scores))
@@ -394,9 +396,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     _start_keras()
-    from kerastune_recipes import evaluation, output
+    from kerastune_recipes.evaluation import predict as evaluation
+    from kerastune_recipes.run import run_folder
 
-    saved = output.load(options.folder)
+    saved = run_folder.load(options.folder)
     probabilities = evaluation.predict(saved.model, options.images, options.views, options.flip)
     rows = [
         {
@@ -415,7 +418,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _cache(options: argparse.Namespace) -> None:
-    from kerastune_recipes import store
+    from kerastune_recipes.features import cache as store
 
     found = store.at_rest()
     if options.action == "clear":
@@ -434,7 +437,7 @@ def _cache(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     recipes = _all_named(options.recipe, _overrides(options.overrides))
     _start_keras()
-    from kerastune_recipes.comparing import compare
+    from kerastune_recipes.studies.compare import compare
 
     comparison = compare(
         recipes,
@@ -473,7 +476,7 @@ def _tune(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(tuned.record))
         return
-    from kerastune_recipes import tuning
+    from kerastune_recipes.studies import tune as tuning
 
     print(tuned)
     found = options.out / tuning.RECIPE

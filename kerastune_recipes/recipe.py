@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kerastune_recipes import catalog, yaml_files
-from kerastune_recipes import plan as plans
+from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import RecipeError
-from kerastune_recipes.plan import Plan
-from kerastune_recipes.spec import GIVEN, RecipeSpec
+from kerastune_recipes.planning import plan as plans
+from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.spec import catalog
+from kerastune_recipes.spec.recipe_spec import GIVEN, RecipeSpec
 
 if TYPE_CHECKING:
     import keras
 
-    from kerastune_recipes.preparation import Prepared
-    from kerastune_recipes.report import Report
-    from kerastune_recipes.tuning import Tuned
+    from kerastune_recipes.reporting.report import Report
+    from kerastune_recipes.run.prepare import Prepared
+    from kerastune_recipes.studies.tune import Tuned
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,13 @@ class Recipe:
         Example:
             >>> print(Recipe.from_name("small_similar").describe("demo:digits"))
         """
-        from kerastune_recipes.describe import describe
+        from kerastune_recipes.reporting.plan_text import describe
 
         prepared = self._prepared(ds, seed, folds, group_by, unlabeled, dry=True)
         return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
 
     def _prepared(self, ds: Any, seed: int, folds: int | None, group_by: Any, unlabeled: Any, **how: Any) -> "Prepared":
-        from kerastune_recipes.preparation import prepare
+        from kerastune_recipes.run.prepare import prepare
 
         return prepare(
             self.name,
@@ -194,30 +195,32 @@ class Recipe:
             >>> demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
             >>> report = Recipe.from_name("small_similar", **demo).run("demo:digits")
         """
-        from kerastune_recipes import distribution, journal, output, runner
+        from kerastune_recipes.devices import strategies
         from kerastune_recipes.progress import Display
+        from kerastune_recipes.run import checkpoint, run_folder
+        from kerastune_recipes.run import run as runner
 
         content = self._judged_by(folds)  # what is wrong with it is told before any worker is waited for
-        strategy = distribution.choose(strategy, tell=Display(verbose).line)
-        team = distribution.team_of(strategy)
+        strategy = strategies.choose(strategy, tell=Display(verbose).line)
+        team = strategies.team_of(strategy)
         # Only the chief writes.
         out = out if team.chief else None
         with team.bound():
-            folder = team.together(lambda: output.prepare(out, resume=resume and team.chief, overwrite=overwrite))
-            with distribution.scope(strategy):
+            folder = team.together(lambda: run_folder.prepare(out, resume=resume and team.chief, overwrite=overwrite))
+            with strategies.scope(strategy):
                 prepared = self._prepared(ds, seed, folds, group_by, unlabeled, team=team)
             runner.check(prepared.plan, strategy)
 
-            def find() -> journal.Journal:
-                return journal.find(folder, prepared.plan, prepared.dataset, seed, resume)
+            def find() -> checkpoint.Journal:
+                return checkpoint.find(folder, prepared.plan, prepared.dataset, seed, resume)
 
-            with journal.shared(team, find) as book:
+            with checkpoint.shared(team, find) as book:
 
                 @functools.cache
                 def begin() -> None:
                     book.begin()
                     if folder:
-                        output.write_recipe(folder, content)
+                        run_folder.write_recipe(folder, content)
 
                 report = runner.run(
                     prepared,
@@ -280,7 +283,7 @@ class Recipe:
             >>> tuned = Recipe.from_name("small_similar").tune("photos/", trials=10)
             >>> report = tuned.recipe.run("photos/")
         """
-        from kerastune_recipes.tuning import tune
+        from kerastune_recipes.studies.tune import tune
 
         further = {"strategy": strategy, "cache": cache, "verbose": verbose}
         return tune(self, ds, trials, seed, out, group_by=group_by, unlabeled=unlabeled, **further)

@@ -9,7 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
-from kerastune_recipes.facts import BackboneFacts, DatasetFacts, LayerFacts, TapFacts
+from kerastune_recipes.backbones.facts import BackboneFacts, DatasetFacts, LayerFacts, TapFacts
 
 # Minutes each; begun last, one of them would keep one core busy while the other has nothing left to do.
 _LONG = ("test_training.py", "test_recipes.py", "test_runner.py", "test_backends.py", "test_workers.py")
@@ -73,12 +73,13 @@ def assembled():
     """Return a function that builds a network with random weights: its plan, its facts and its layers."""
 
     def build(name="DemoNet", size=32, taps="last", classes=("a", "b", "c"), precision="float32", **head):
-        from kerastune_recipes import backbones, rules
-        from kerastune_recipes.model import backbone as networks
-        from kerastune_recipes.model.assemble import assemble
-        from kerastune_recipes.plan import Plan
+        from kerastune_recipes.backbones import build as networks
+        from kerastune_recipes.backbones import table
+        from kerastune_recipes.model.network import assemble
+        from kerastune_recipes.planning import rules
+        from kerastune_recipes.planning.plan import Plan
 
-        entry = backbones.find(name)
+        entry = table.find(name)
         pretrained = networks.build(name, "none", size)
         facts = networks.inspect(pretrained, name, "none", entry.convention, size, entry.stages)
         data = {
@@ -104,7 +105,7 @@ def fit_plan():
     """Return a function that makes a fit phase of a few steps."""
 
     def make(**changes):
-        from kerastune_recipes.plan import FitPlan
+        from kerastune_recipes.planning.plan import FitPlan
 
         data = {
             "trainable": [["head", 1.0], ["backbone", 1.0]],

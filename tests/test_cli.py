@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from kerastune_recipes import Recipe, catalog, cli, training
+from kerastune_recipes import Recipe, cli
 from kerastune_recipes.errors import WorkError
+from kerastune_recipes.spec import catalog
+from kerastune_recipes.training import fit
 
 # A small network and two steps: seconds.
 QUICK = (
@@ -252,7 +254,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(shell, ants_and_bees, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "fit", interrupt)
+        patched.setattr(fit, "fit", interrupt)
         interrupted = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
     assert interrupted.status == 1
     assert interrupted.err.endswith("kerastune: interrupted. The same command with --resume goes on from out.\n")

@@ -1,1 +1,1 @@
-"""From whatever the user calls a data set to labelled images the engine can read."""
+"""Images and labels, from every supported source to one dataset."""

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from kerastune_recipes.data.dataset import Pictures, Samples
 from kerastune_recipes.data.images import CHANNELS, is_image_shape
-from kerastune_recipes.data.samples import Pictures, Samples
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
 _MOST_REASONS = 10

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.data.dataset import Pictures
+from kerastune_recipes.data.views import View, box
 from kerastune_recipes.errors import DataError
-from kerastune_recipes.views import View, box
 
 # Images decoded before any is given out: enough to keep all cores busy to the end of a chunk, few enough that memory
 # stays small and progress and Ctrl-C come promptly.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from kerastune_recipes.data.views import Box
 from kerastune_recipes.errors import DataError
-from kerastune_recipes.views import Box
 
 ImageSource = str | PathLike[str] | bytes
 

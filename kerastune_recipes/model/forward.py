@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes.distribution import data_parallel, local_replicas
+from kerastune_recipes.devices import data_parallel
+from kerastune_recipes.devices.strategies import local_replicas
 
 BATCH = 32
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import keras
 
-from kerastune_recipes.model.assemble import Network
-from kerastune_recipes.trainable import Group
+from kerastune_recipes.model.network import Network
+from kerastune_recipes.planning.layer_patterns import Group
 
 
 def freeze(

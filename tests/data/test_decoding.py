@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.data import decoding
+from kerastune_recipes.data.dataset import Samples
 from kerastune_recipes.data.images import resize
-from kerastune_recipes.data.samples import Samples
+from kerastune_recipes.data.views import WHOLE, View, box
 from kerastune_recipes.errors import DataError
-from kerastune_recipes.views import WHOLE, View, box
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune_recipes import training
-from kerastune_recipes.model import backbone
-from kerastune_recipes.model.fingerprint import fingerprint
+from kerastune_recipes.backbones import build
+from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.model.precision import compute_in
+from kerastune_recipes.training import fit
 
 
 def images(count=4, size=32):
@@ -14,7 +14,7 @@ def images(count=4, size=32):
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_activations_are_of_16_bits_and_weights_are_not(precision):
-    network = backbone.build("DemoNet", "demo", 32)
+    network = build.build("DemoNet", "demo", 32)
     whole = keras.ops.convert_to_numpy(network(images()))
     compute_in(network, precision)
     half = network(images())
@@ -27,7 +27,7 @@ def test_activations_are_of_16_bits_and_weights_are_not(precision):
 
 
 def test_pixels_are_prepared_in_float32():
-    network = backbone.build("EfficientNetB0", "none", 32)
+    network = build.build("EfficientNetB0", "none", 32)
     compute_in(network, "bfloat16")
     dtypes = {type(layer).__name__: layer.compute_dtype for layer in network.layers}
     assert (dtypes["Rescaling"], dtypes["Normalization"], dtypes["Conv2D"]) == ("float32", "float32", "bfloat16")
@@ -83,7 +83,7 @@ def test_weights_move_as_in_float32(precision, views, assembled, fit_plan, pictu
         keras.utils.set_random_seed(0)
         _, facts, network = assembled(precision=each)
         before = [np.array(weight) for weight in network.model.get_weights()]
-        training.fit(network, facts, "only", plan, pictures(16), pictures(4, seed=1), seed=0, precision=each)
+        fit.fit(network, facts, "only", plan, pictures(16), pictures(4, seed=1), seed=0, precision=each)
         moves.append(
             np.concatenate([(a - b).ravel() for a, b in zip(network.model.get_weights(), before, strict=True)])
         )

@@ -6,12 +6,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from kerastune_recipes.arrays.files import Spool
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.images import to_rgb
-from kerastune_recipes.data.samples import Pictures
-from kerastune_recipes.data.sources.found import TRAIN, Found, Part
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
-from kerastune_recipes.data.spool import Spool
+from kerastune_recipes.data.sources.parts import TRAIN, Found, Part
 
 
 @dataclass(frozen=True, slots=True)

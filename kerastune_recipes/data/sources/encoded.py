@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kerastune_recipes.arrays.files import Spool
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Pictures
-from kerastune_recipes.data.spool import Spool
+from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.errors import DataError
 
 

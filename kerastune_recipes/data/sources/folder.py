@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.samples import Pictures
+from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.sources.encoded import read_encoded
-from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, UNLABELED_NAMES, Found, Part
-from kerastune_recipes.data.sources.places import fetched, is_remote
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, TRAIN, UNLABELED_NAMES, Found, Part
+from kerastune_recipes.data.sources.remote import fetched, is_remote
 from kerastune_recipes.errors import did_you_mean, listed
 
 _IMAGE_SUFFIXES = (

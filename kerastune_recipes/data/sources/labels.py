@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data import checks
-from kerastune_recipes.data.sources.found import Naming
+from kerastune_recipes.data.sources.parts import Naming
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy as np
 
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.folder import read_files
-from kerastune_recipes.data.sources.found import SPLIT_NAMES, TRAIN, Found, Part
 from kerastune_recipes.data.sources.labels import collect_names
-from kerastune_recipes.data.sources.places import is_remote, place
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, TRAIN, Found, Part
+from kerastune_recipes.data.sources.remote import is_remote, place
 from kerastune_recipes.errors import listed
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerastune_recipes.arrays.files import Spool
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.images import CHANNELS, is_image_shape
 from kerastune_recipes.data.sources.arrays import Traits, read_images, read_unlabeled_images
-from kerastune_recipes.data.sources.found import Found
-from kerastune_recipes.data.spool import Spool
+from kerastune_recipes.data.sources.parts import Found
 from kerastune_recipes.errors import DataError
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerastune_recipes.arrays.files import Spool
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.encoded import read_encoded
-from kerastune_recipes.data.sources.found import SPLIT_NAMES, Found, Part
 from kerastune_recipes.data.sources.labels import read_groups
-from kerastune_recipes.data.spool import Spool
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Found, Part
 from kerastune_recipes.errors import WorkError, did_you_mean, listed
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from kerastune_recipes.arrays.files import Spool
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.sources.encoded import read_encoded
-from kerastune_recipes.data.sources.found import TRAIN, Found, Part
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
-from kerastune_recipes.data.spool import Spool
+from kerastune_recipes.data.sources.parts import TRAIN, Found, Part
 from kerastune_recipes.errors import DataError, listed
 
 # Names such as train.tfrecord, flowers-3.tfrec, and the shards of TFDS, train.tfrecord-00000-of-00005.

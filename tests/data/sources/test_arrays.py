@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import DataError
 
 TEN = np.repeat([0, 1], 5)

@@ -1,6 +1,6 @@
 import pytest
 
-from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import DataError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerastune_recipes.data.sources import open_dataset, open_for_evaluation
+from kerastune_recipes.data.sources.open import open_dataset, open_for_evaluation
 from kerastune_recipes.errors import DataError, WorkError
 
 tfds = pytest.importorskip("tensorflow_datasets", reason="TensorFlow Datasets is not installed")

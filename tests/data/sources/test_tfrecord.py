@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerastune_recipes.data.sources import open_dataset
+from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.sources.tfrecord import is_tfrecord
 from kerastune_recipes.errors import DataError
 

@@ -1,0 +1,1 @@
+"""Arrays larger than memory: a budget, temporary files, matrices of features."""

@@ -1,0 +1,1 @@
+"""Pretrained networks: the table of what there is, and how each is built and inspected."""

@@ -1,0 +1,1 @@
+"""Where the work runs: one device, several in one machine, several machines."""

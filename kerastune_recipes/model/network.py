@@ -1,0 +1,140 @@
+"""The whole model as one plain functional graph: raw image, resizing, preprocessing, backbone, taps, head."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from kerastune_recipes.backbones.build import output_of, preprocess
+from kerastune_recipes.backbones.facts import BackboneFacts
+from kerastune_recipes.model.precision import compute_in
+from kerastune_recipes.planning.plan import BackbonePlan, Plan
+
+BACKBONE = "backbone"
+HEAD = "head"
+RESIZE = "resize"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One backbone of a model, and the features taken from it.
+
+    Args:
+        plan: Its name, weights, input size and convention.
+        taps: The places whose activations are taken, by name.
+        backbone: The pretrained network, its input to its tapped activations.
+        extractor: Resized images (b, s, s, 3) to the pooled features (b, d).
+    """
+
+    plan: BackbonePlan
+    taps: tuple[str, ...]
+    backbone: keras.Model
+    extractor: keras.Model
+
+
+@dataclass(frozen=True)
+class Network:
+    """One set of layers, seen from several sides; all share their weights.
+
+    Args:
+        model: Raw images of any size (b, h, w, 3), values 0..255, to probabilities (b, classes).
+        core: The same from images already resized (b, s, s, 3); this is what is trained.
+        extractor: Resized images to the features the head sees (b, features), those of all members side by side.
+        members: The backbones, the first being the one that fit phases train.
+        head: The dense layer on the features, or on the features and their squares.
+    """
+
+    model: keras.Model
+    core: keras.Model
+    extractor: keras.Model
+    members: tuple[Member, ...]
+    head: keras.layers.Dense
+
+    @property
+    def backbone(self) -> keras.Model:
+        return self.members[0].backbone
+
+    def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Give the head its weights.
+
+        Args:
+            kernel: float32 (d, k), or (2 d, k) for features and their squares. A head that looks at the features alone
+                gets no weight on the squares, where there are squares.
+            bias: float32 (k,).
+        """
+        rows = np.zeros(self.head.kernel.shape, np.float32)
+        rows[: len(kernel)] = kernel
+        self.head.set_weights([rows, bias])
+
+
+def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Network:
+    """Build the model that a plan describes around pretrained networks, which then compute in the plan's precision.
+
+    Args:
+        plan: What to build.
+        facts: The stages and layers of the first network, and of its companions.
+        *pretrained: The networks themselves, their inputs (s, s, 3).
+    """
+    for network in pretrained:
+        compute_in(network, plan.precision)
+    size = plan.backbone.image_size
+    raw = keras.Input((None, None, 3), name="image")
+    # Antialiased as Pillow resizes, so that a raw photo and one resized by the input pipeline give the same answer.
+    resize = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name=RESIZE)
+    # By default it is called for training, and all layers behind it follow where nothing is said: `model(images)` would
+    # then move the statistics of BatchNormalization (keras-team/keras#23166).
+    resized = resize(raw, training=False)
+    members: list[Member] = []
+    pooled: list[keras.KerasTensor] = []
+    for stated, taps, each, network in zip(*_stated(plan), (facts, *facts.companions), pretrained, strict=True):
+        suffix = f"_{len(members) + 1}" if members else ""
+        backbone = _tapped(network, each, taps, BACKBONE + suffix)
+        activations = backbone(preprocess(resized, stated.convention, suffix))
+        pooled.append(_pool(activations, taps, plan.head.pooling, suffix))
+        extractor = keras.Model(resized, pooled[-1], name=f"extractor{suffix}")
+        members.append(Member(stated, taps, backbone, extractor))
+    features = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="all_features")(pooled)
+    seen = _with_squares(features) if plan.squares else features
+    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(seen) if plan.head.dropout else seen
+    head = keras.layers.Dense(len(plan.class_names), activation="softmax", dtype="float32", name=HEAD)
+    probabilities = head(dropped)
+    return Network(
+        model=keras.Model(raw, probabilities, name=plan.recipe.replace("/", "_")),
+        core=keras.Model(resized, probabilities, name="core"),
+        extractor=members[0].extractor if len(members) == 1 else keras.Model(resized, features, name="all_extractors"),
+        members=tuple(members),
+        head=head,
+    )
+
+
+def _stated(plan: Plan) -> tuple[list[BackbonePlan], list[tuple[str, ...]]]:
+    """Return what the plan says of each backbone, and of the taps of each."""
+    companions = plan.ensemble or ()
+    return [plan.backbone, *companions], [plan.features.taps, *(each.taps for each in companions)]
+
+
+def _tapped(pretrained: keras.Model, facts: BackboneFacts, taps: tuple[str, ...], name: str) -> keras.Model:
+    """Return the network cut behind its last tap, with one output for each tap."""
+    layers = [tap.layer for tap in map(facts.tap, taps) if tap]
+    return keras.Model(pretrained.inputs, [output_of(pretrained, layer) for layer in layers], name=name)
+
+
+def _pool(
+    activations: list[keras.KerasTensor] | keras.KerasTensor, taps: tuple[str, ...], kind: str, suffix: str
+) -> keras.KerasTensor:
+    pooling = {
+        "avg": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+        "flatten": keras.layers.Flatten,
+    }[kind]
+    activations = activations if isinstance(activations, list) else [activations]
+    pooled = [
+        pooling(name=f"pool_{tap}{suffix}", dtype="float32")(activation)
+        for tap, activation in zip(taps, activations, strict=True)
+    ]
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name=f"features{suffix}")(pooled)
+
+
+def _with_squares(features: keras.KerasTensor) -> keras.KerasTensor:
+    squares = keras.layers.Multiply(name="squares")([features, features])
+    return keras.layers.Concatenate(name="features_and_squares")([features, squares])

@@ -1,0 +1,276 @@
+"""A plan in words, for people: what will be trained, how, and what it costs, before anything is."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from kerastune_recipes import sizes
+from kerastune_recipes.arrays import memory
+from kerastune_recipes.backbones.facts import BackboneFacts, Convention, DatasetFacts, Scaling, SourceFacts
+from kerastune_recipes.data.views import SMALLEST_CROP, View, views
+from kerastune_recipes.errors import listed
+from kerastune_recipes.planning import rules
+from kerastune_recipes.planning.forecast import (
+    Forecast,
+    GroupForecast,
+    PhaseForecast,
+    feature_count,
+    forecast,
+    head_by_size,
+    head_parameters,
+)
+from kerastune_recipes.planning.plan import FitPlan, PhasePlan, Plan, SolvePlan
+
+_WIDTH = 110
+# Each solved head in words, and what its strength is.
+HEADS = {
+    "logistic_regression": ("logistic regression", "L2 strength"),
+    "linear_svm": ("linear SVM", "L2 strength"),
+    "naive_bayes": ("Gaussian naive Bayes", "variance smoothing"),
+    "lda": ("linear discriminant analysis", "shrinkage"),
+    "source_classifier": ("logistic regression from the source classifier on", "L2 strength"),
+}
+_CONVENTIONS = {
+    "identity": "pixels 0..255 as they are; the network rescales them itself",
+    "caffe": "BGR, ImageNet mean subtracted (caffe)",
+    "torch": "0..1, then ImageNet mean and deviation (torch)",
+    "symmetric": "pixels scaled to -1..1",
+}
+
+
+def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
+    """Return a plan as text.
+
+    Args:
+        plan: The plan.
+        data: The images it is for.
+        backbone: The network it is for.
+    """
+    expected = forecast(plan, data, backbone)
+    # In a notebook rich would show the text at once instead of writing it.
+    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
+    console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
+    console.print(_rows(_data_rows(plan, data)))
+    console.print(_rows(_model_rows(plan, backbone, expected)))
+    for phase, cost in zip(plan.phases, expected.phases, strict=True):
+        console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
+        console.print(_rows(_phase_rows(phase, plan, cost, data, backbone)))
+        console.print(_groups(cost.groups, phase.kind))
+    total = sum(phase.forward_passes for phase in expected.phases)
+    console.print(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.", highlight=False)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _rows(pairs: Iterable[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True, min_width=16)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value)
+    return table
+
+
+def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
+    test = "none" if data.test is None else f"{sum(data.test)}"
+    if plan.folds:
+        judged = f"all of them judged by {plan.folds}-fold cross-validation and trained on in the end"
+    else:
+        whole = ", groups whole" if data.groups else ""
+        again = {"none": "", "heads": "; a solved head is refitted on all", "all": "; what is kept is refitted on all"}
+        held = f" (held out of the training images, stratified{whole}{again[plan.refit]})" if data.held_out else ""
+        judged = f"{data.validation_images} validation{held}"
+    more = f", {data.unlabeled} unlabelled" if data.unlabeled else ""
+    counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
+    return [
+        ("data", data.source),
+        ("images", f"{data.train_images} training, {judged}, {test} test{more}"),
+        ("classes", f"{data.classes}: {counts}"),
+        *([("grouped by", f"{data.grouped_by}, {data.groups} groups")] if data.groups else []),
+        (
+            "sizes",
+            f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "
+            "(height x width)",
+        ),
+    ]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list[tuple[str, str]]:
+    stated = [(plan.backbone, plan.features.taps), *((each, each.taps) for each in plan.ensemble or ())]
+    rows = []
+    for (each, taps), facts in zip(stated, (backbone, *backbone.companions), strict=True):
+        used = sum(layer.parameters for layer in facts.up_to(taps).layers)
+        shapes = (f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(facts.tap, taps) if tap)
+        rows += [
+            ("backbone", f"{each.name}, weights {each.weights}, {used:,} parameters in use"),
+            ("input", f"resized to {each.image_size}x{each.image_size}; {_convention(each.convention)}"),
+            ("taps", "; ".join(shapes)),
+        ]
+    return [
+        *rows,
+        (
+            "head",
+            f"{_pooling(plan)} -> {'features and their squares -> ' if plan.squares else ''}dense: "
+            f"{expected.features:,} features, {expected.head_parameters:,} parameters",
+        ),
+        *([("head by size", _head_by_size(plan, backbone))] if plan.head.pooling == "flatten" else []),
+        ("precision", _precision(plan)),
+        ("keep", plan.keep.replace("_", " ")),
+    ]
+
+
+def _precision(plan: Plan) -> str:
+    mixed = "" if plan.precision == "float32" else " in the backbone; weights, head and probabilities in float32"
+    return f"{plan.precision}{mixed}{'; training steps compiled' if plan.jit_compile else ''}"
+
+
+def _head_by_size(plan: Plan, backbone: BackboneFacts) -> str:
+    sizes_known = head_by_size(plan, backbone)
+    pooled = head_parameters(plan, feature_count(plan, backbone, "avg"))
+    by_size = "; ".join(f"at {size}: {parameters:,}" for size, parameters in sizes_known.items())
+    return f"{by_size}; avg or max pooling would need {pooled:,} at any size"
+
+
+def _convention(convention: Convention) -> str:
+    if isinstance(convention, Scaling):
+        return f"pixels times {_channels(convention.scale)}, plus {_channels(convention.offset)}"
+    return _CONVENTIONS[convention]
+
+
+def _channels(numbers: float | tuple[float, ...]) -> str:
+    return "/".join(f"{number:.4g}" for number in numbers) if isinstance(numbers, tuple) else f"{numbers:.4g}"
+
+
+def _pooling(plan: Plan) -> str:
+    dropout = f", dropout {plan.head.dropout:g}" if plan.head.dropout else ""
+    if plan.head.pooling == "flatten":
+        return f"flatten{dropout}"
+    return f"{plan.head.pooling} pooling{dropout}"
+
+
+def _phase_rows(
+    phase: PhasePlan, plan: Plan, cost: PhaseForecast, data: DatasetFacts, backbone: BackboneFacts
+) -> list[tuple[str, str]]:
+    rows = _solve_rows(phase.solve, plan, backbone.source) if phase.solve else []
+    rows += _fit_rows(phase.fit, cost, data, backbone) if phase.fit else []
+    fresh = f" ({cost.fresh_passes:.1f} if every epoch augmented anew)" if cost.stored else ""
+    return [
+        *rows,
+        ("batch norm", cost.batch_norm),
+        ("parameters", f"{cost.trainable_parameters:,} trained, {cost.frozen_parameters:,} frozen"),
+        ("expected cost", f"{cost.forward_passes:.1f} forward passes{fresh}"),
+    ]
+
+
+def _solve_rows(solve: SolvePlan, plan: Plan, source: SourceFacts) -> list[tuple[str, str]]:
+    name, strength = HEADS[solve.head]
+    strongest, weakest = solve.strengths[0], solve.strengths[-1]
+    choice = f"{strongest:g}" if strongest == weakest else f"from {strongest:g} down to {weakest:g}"
+    by = f"by {solve.folds}-fold cross-validation" if solve.folds else "not calibrated, for want of folds"
+    if solve.folds and strongest == weakest:
+        by = f"calibrated {by}"
+    alone = "one alone: the one whose features have the least held-out log loss"
+    return [
+        ("head", f"{name}, {strength} {choice}, {by}"),
+        *([("taps", alone)] if solve.taps == "best" else []),
+        *([("class balance", "each class weighs the same")] if solve.class_balance == "weights" else []),
+        *([("source classes", _source_classes(solve.source_classes, plan, source))] if solve.source_classes else []),
+        ("views", _views(plan)),
+    ]
+
+
+def _source_classes(taken: Mapping[str, Sequence[int]], plan: Plan, source: SourceFacts) -> str:
+    words = [f"{name} from {listed(map(source.called, indices), most=3)}" for name, indices in taken.items()]
+    others = [name for name in plan.class_names if name not in taken]
+    return "; ".join([*words, *([f"from means of their features: {listed(others)}"] if others else [])])
+
+
+def _views(plan: Plan) -> str:
+    shown = views(plan.features.views, plan.features.flip)
+    crops = sum(view.crop > 0 for view in shown)
+    words = ["the image"]
+    if View(mirrored=True) in shown:
+        words.append("its mirror image")
+    if crops:
+        words.append(f"{crops} random crop{'s' if crops > 1 else ''} of {SMALLEST_CROP:.0%} or more of it")
+    return ", ".join(words)
+
+
+def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: BackboneFacts) -> list[tuple[str, str]]:
+    arguments = fit.optimizer.model_dump(exclude_none=True)
+    name = arguments.pop("name")
+    clip = f", gradient clipped to norm {fit.clip_norm:g}" if fit.clip_norm else ""
+    return [
+        ("optimizer", ", ".join([name, *(f"{key} {value}" for key, value in arguments.items())]) + clip),
+        (
+            "schedule",
+            f"{fit.schedule}, peak {_peak(fit)}, {fit.warmup_steps} steps of warmup, "
+            f"{fit.steps} steps = {cost.epochs:.3g} epochs of global batch {fit.batch_size}",
+        ),
+        ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
+        *([("views", _kept_views(fit, cost, backbone))] if fit.views else []),
+        *([("loss", _loss(fit))] if fit.loss.name != "crossentropy" else []),
+        *([("label smoothing", f"{fit.label_smoothing:g}")] if fit.label_smoothing else []),
+        *([("classes", balance(fit.class_balance, data.imbalance))] if fit.class_balance != "none" else []),
+        *([("fresh weights", f"{listed(fit.reinitialize)}, drawn by their initialisers")] if fit.reinitialize else []),
+        *([("L2-SP", f"{fit.l2_sp:g}, pulls trained layers to their start, the head to zero")] if fit.l2_sp else []),
+        *(
+            [("head", "as trained, or solved again behind it, whichever held-out images find better")]
+            if fit.solve_again
+            else []
+        ),
+    ]
+
+
+def _peak(fit: FitPlan) -> str:
+    if fit.find_rate:
+        low, high = fit.learning_rate / rules.RANGE_TEST_SPAN, fit.learning_rate * rules.RANGE_TEST_SPAN
+        return f"by a range test from {low:.1g} to {high:.1g}"
+    name, batch = fit.optimizer.name, fit.batch_size
+    of_rules = [rules.learning_rate(name, batch, pretrained) for pretrained in (True, False)]
+    scaled = batch != rules.REFERENCE_BATCH and rules.scales(name) and fit.learning_rate in of_rules
+    return f"{fit.learning_rate:g}{' in proportion to the batch' if scaled else ''}"
+
+
+def _loss(fit: FitPlan) -> str:
+    arguments = fit.loss.model_dump(exclude={"name"}, exclude_none=True)
+    return ", ".join([fit.loss.name.replace("_", " "), *(f"{key} {value:g}" for key, value in arguments.items())])
+
+
+def balance(done: str, imbalance: float) -> str:
+    """Say what a phase does about classes of unequal size.
+
+    Args:
+        done: "weights" or "sampling".
+        imbalance: How many times larger the largest class is than the smallest.
+    """
+    words = {"weights": "weighted", "sampling": "drawn equally often"}
+    return f"unbalanced, {imbalance:.3g} to 1: {words[done]}"
+
+
+def _kept_views(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> str:
+    what = "the image" if not fit.augmentation else f"{fit.views} augmented view{'s' if fit.views != 1 else ''}"
+    stages = {tap.layer: tap.name for tap in backbone.taps}
+    until = listed(stages.get(layer, layer) for layer in cost.fixed_until) or "the backbone"
+    place = " on disk" if cost.stored > memory.limit_bytes() else ""
+    return f"{what}, computed once to the end of {until}: {sizes.written(cost.stored)}{place}"
+
+
+def _layer(name: str, arguments: dict) -> str:
+    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
+
+
+def _groups(groups: Iterable[GroupForecast], kind: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="none")
+    for title in ("layers", "count", "parameters", "learning rate"):
+        table.add_column(title, justify="left" if title == "layers" else "right")
+    for group in groups:
+        solved = kind == "solve" and group.pattern == "head"
+        rate = "solved" if solved else "frozen" if group.learning_rate is None else f"{group.learning_rate:g}"
+        table.add_row(group.pattern, str(group.layers), f"{group.parameters:,}", rate)
+    return table

@@ -1,0 +1,1 @@
+"""One run, from a recipe and data to a report."""

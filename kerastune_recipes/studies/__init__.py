@@ -1,0 +1,1 @@
+"""Many runs: comparing recipes and tuning one."""

@@ -1,0 +1,1 @@
+"""One fit phase: batches, augmentation, losses, optimizers."""

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from kerastune_recipes.arrays import memory
+from kerastune_recipes.arrays.memory import Budget, limit_bytes
+from kerastune_recipes.errors import RequestError
+
+MIB = 2**20
+
+
+def test_half_a_gibibyte_if_nothing_is_said(monkeypatch):
+    monkeypatch.delenv("KERASTUNE_MEMORY", raising=False)
+    assert limit_bytes() == 512 * MIB
+    monkeypatch.setenv("KERASTUNE_MEMORY", " ")
+    assert limit_bytes() == 512 * MIB
+
+
+@pytest.mark.parametrize(("text", "size"), [("0 B", 0), ("100 MiB", 100 * MIB), ("2GiB", 2048 * MIB)])
+def test_a_size_that_is_given(text, size, monkeypatch):
+    monkeypatch.setenv("KERASTUNE_MEMORY", text)
+    assert limit_bytes() == size
+
+
+def test_what_is_no_size(monkeypatch):
+    monkeypatch.setenv("KERASTUNE_MEMORY", "512")
+    with pytest.raises(RequestError, match='KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "512"'):
+        limit_bytes()
+
+
+def test_arrays_take_from_one_budget_and_give_back_when_they_go():
+    budget = Budget(limit=100)
+    first = budget.empty((10, 6), np.uint8)
+    assert first.shape == (10, 6)
+    assert budget.empty((11,), np.float32) is None
+    second = budget.empty((10,), np.float32)
+    assert second.dtype == np.float32
+    assert budget.empty((1,), np.uint8) is None
+    rows = first[2:4]
+    del first
+    assert budget.empty((1,), np.uint8) is None  # part of it is still in use
+    del rows
+    assert budget.empty((60,), np.uint8) is not None
+
+
+def test_the_variable_is_the_limit_of_all_images(monkeypatch):
+    monkeypatch.setenv("KERASTUNE_MEMORY", "0 B")
+    assert memory.SHARED.empty((1,), np.uint8) is None
+    monkeypatch.setenv("KERASTUNE_MEMORY", "1GiB")
+    assert memory.SHARED.empty((1,), np.uint8) is not None
+
+
+def test_features_may_take_half_of_the_memory_or_what_is_said(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERASTUNE_MEMORY", raising=False)
+    machine = memory.matrix_limit_bytes()
+    assert machine >= 2**28
+    container = tmp_path / "memory.max"
+    container.write_text("1048576\n", encoding="ascii")
+    monkeypatch.setattr(memory, "_CONTAINER", container)
+    assert memory.matrix_limit_bytes() == 524288
+    container.write_text("max\n", encoding="ascii")
+    assert memory.matrix_limit_bytes() >= machine
+    monkeypatch.setenv("KERASTUNE_MEMORY", "3MiB")
+    assert memory.matrix_limit_bytes() == 3 * 2**20

@@ -1,0 +1,197 @@
+"""The classifier that a backbone was pretrained with: where it comes from, and that it fits the backbone's output."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from kerastune_recipes.backbones.pretrained_classifier import load_source, source_facts
+from kerastune_recipes.backbones.table import BACKBONES, find
+from kerastune_recipes.demo import network as demo
+from kerastune_recipes.errors import BackboneError
+
+KERAS_HOME = Path(__file__).parents[3] / "shared" / "keras_home"
+
+# The smallest of every family that has a classifier of one layer.
+SMALLEST = (
+    "ResNet50",
+    "ResNet50V2",
+    "DenseNet121",
+    "InceptionV3",
+    "InceptionResNetV2",
+    "Xception",
+    "MobileNet_0.25",
+    "MobileNetV2_0.35",
+    "NASNetMobile",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "DemoNet",
+)
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """An empty Keras home and no network; lists the files that Keras tries to download."""
+    asked = []
+
+    def fail(origin, filename, *_):
+        asked.append(Path(filename).name)
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr(keras.src.utils.file_utils, "urlretrieve", fail)
+    monkeypatch.setattr(keras.src.applications.imagenet_utils, "CLASS_INDEX", None)
+    (tmp_path / "models").mkdir()
+    return SimpleNamespace(models=tmp_path / "models", asked=asked)
+
+
+def write_names(file):
+    names = {index: [f"n{index:08d}", f"thing_{index}"] for index in range(1000)}
+    names[309] = ["n02206856", "bee"]
+    file.write_text(json.dumps(names))
+
+
+# Against what Keras builds
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_classifier_is_one_layer_on_the_average_of_the_output(name):
+    backbone = find(name)
+    constructor = getattr(demo if name == "DemoNet" else keras.applications, backbone.constructor)
+    size = backbone.minimum_size
+    arguments = {"weights": None, "input_shape": (size, size, 3), **backbone.arguments}
+    whole, bare = constructor(classes=3, **arguments), constructor(include_top=False, **arguments)
+    *weights, kernel, bias = whole.get_weights()
+    bare.set_weights(weights)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)).astype("float32")
+    averages = np.asarray(bare(images)).mean(axis=(1, 2))
+    logits = averages @ kernel.reshape(-1, 3) + bias
+    np.testing.assert_allclose(whole(images), softmax(logits, axis=1), atol=1e-5)
+    assert [layer.name for layer in whole.layers if layer.weights][-1] == backbone.classifier
+
+
+def test_every_family_is_checked():
+    families = {backbone.family for backbone in BACKBONES.values() if backbone.classifier}
+    assert {find(name).family for name in SMALLEST} == families
+
+
+@pytest.mark.parametrize("name", ["ResNet50V2", "MobileNet_0.25", "MobileNetV2_0.50"])
+def test_the_table_knows_which_file_keras_downloads(name, home):
+    with pytest.raises(BackboneError, match=find(name).classifier_file):
+        load_source(name)
+    assert home.asked == [find(name).classifier_file]
+
+
+# Facts
+
+
+def test_names_are_those_that_keras_keeps(home):
+    write_names(home.models / "imagenet_class_index.json")
+    facts = source_facts("MobileNetV2", "imagenet")
+    assert (facts.classes, facts.names[309], facts.ids[309]) == (1000, "bee", "n02206856")
+    assert (facts.lacking, facts.nameless) == ("", "")
+    assert facts.called(309) == "bee (309)"
+    assert not home.asked
+
+
+def test_names_that_keras_downloads_are_in_the_order_of_their_indices(home, monkeypatch):
+    served = home.models / "served.json"
+    write_names(served)
+    monkeypatch.setattr(keras.src.applications.imagenet_utils.file_utils, "get_file", lambda *_, **__: str(served))
+    facts = source_facts("MobileNetV2", "imagenet")
+    assert facts.names[308:311] == ("thing_308", "bee", "thing_310")
+    assert facts.ids[999] == "n00000999"
+
+
+def test_names_that_cannot_be_had_are_explained(home):
+    facts = source_facts("MobileNetV2", "imagenet")
+    assert (facts.lacking, facts.classes, facts.names) == ("", 1000, ())
+    assert facts.nameless.startswith(
+        f'The names of ImageNet\'s classes are not at "{home.models}/imagenet_class_index.json", where Keras looks for '
+        "them, and could not be downloaded ("
+    )
+    assert facts.nameless.endswith("or give indices of 0 to 999 for names and ids.")
+    assert facts.called(309) == "309"
+
+
+def test_damaged_names_are_explained(home):
+    (home.models / "imagenet_class_index.json").write_text('{"0": ["n01440764", "tench"]}')
+    assert "remove the file, so that Keras gets it anew" in source_facts("MobileNetV2", "imagenet").nameless
+
+
+def test_demonet_knows_letters():
+    facts = source_facts("DemoNet", "demo")
+    assert facts.names[0] == "A"
+    assert facts.classes == len(facts.names)
+    assert not facts.ids
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "problem"),
+    [
+        ("VGG16", "imagenet", "the classifier that VGG16 was pretrained with is not a single layer on the average of"),
+        ("ConvNeXtTiny", "imagenet", "take a backbone where it is, such as ResNet50, EfficientNetV2B0 or MobileNetV2"),
+        ("ResNet50", "none", 'no classifier comes with ResNet50 and its weights "none"; write weights: imagenet, or'),
+        ("DemoNet", "mine.weights.h5", 'no classifier comes with DemoNet and its weights "mine.weights.h5"; write wei'),
+        ("own", "given", 'no classifier comes with own and its weights "given"; take another head.'),
+    ],
+)
+def test_a_network_without_a_classifier_of_use(name, weights, problem):
+    assert problem in source_facts(name, weights).lacking
+
+
+# Weights
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNet"])
+def test_kernel_and_bias_come_from_the_file_that_keras_keeps(name, home):
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(1, 1, 4, 5) if name == "MobileNet" else (4, 5)).astype("float16")
+    bias = random.normal(size=5).astype("float32")
+    with h5py.File(home.models / find(name).classifier_file, "w") as file:
+        layer = file.create_group(find(name).classifier)
+        layer["here/kernel:0"], layer["here/bias:0"] = kernel, bias
+        layer.attrs["weight_names"] = ["here/kernel:0", "here/bias:0"]
+    source = load_source(name)
+    np.testing.assert_array_equal(source.kernel, kernel.reshape(4, 5).astype("float32"))
+    np.testing.assert_array_equal(source.bias, bias)
+    assert source.kernel.dtype == "float32"
+
+
+def test_a_download_gives_the_same(home, monkeypatch):
+    pretrained = keras.applications.MobileNet(weights=None, alpha=0.25)
+    served = home.models / "served.weights.h5"
+    pretrained.save_weights(served)
+    monkeypatch.setattr(keras.src.applications.mobilenet.file_utils, "get_file", lambda *_, **__: str(served))
+    source = load_source("MobileNet_0.25")
+    kernel, bias = pretrained.get_layer("conv_preds").get_weights()
+    np.testing.assert_array_equal(source.kernel, kernel[0, 0])
+    np.testing.assert_array_equal(source.bias, bias)
+
+
+def test_a_damaged_file_is_told(home):
+    (home.models / find("MobileNetV2").classifier_file).write_bytes(b"no such thing")
+    with pytest.raises(BackboneError, match=r"with its classifier cannot be read from .*remove the file"):
+        load_source("MobileNetV2")
+
+
+def test_the_demo_classifier_ships_with_the_package():
+    source = load_source("DemoNet")
+    with np.load(demo.CLASSIFIER_FILE) as saved:
+        np.testing.assert_array_equal(source.kernel, saved["kernel"].astype("float32"))
+
+
+@pytest.mark.skipif(not KERAS_HOME.is_dir(), reason="needs ImageNet weights in ../shared/keras_home")
+def test_the_real_classifier_equals_keras(monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(KERAS_HOME))
+    file = KERAS_HOME / "models" / find("MobileNetV2").classifier_file
+    kernel, bias = keras.applications.MobileNetV2(weights=file).get_layer("predictions").get_weights()
+    source = load_source("MobileNetV2")
+    np.testing.assert_array_equal(source.kernel, kernel)
+    np.testing.assert_array_equal(source.bias, bias)

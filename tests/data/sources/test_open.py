@@ -1,0 +1,222 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kerastune_recipes.data.sources.open import open_dataset, open_for_evaluation
+from kerastune_recipes.errors import DataError
+
+
+def pair(*labels, names=None) -> tuple[np.ndarray, np.ndarray]:
+    y = np.array(labels if names is None else [names[label] for label in labels])
+    return np.full((len(y), 4, 4, 3), 100, np.uint8), y
+
+
+def problems(ds, **arguments) -> str:
+    with pytest.raises(DataError) as caught:
+        open_dataset(ds, **arguments)
+    return "\n".join(caught.value.problems)
+
+
+def test_splits_of_ones_own():
+    dataset = open_dataset({"train": pair(0, 0, 1, 1), "val": pair(0, 1), "test": pair(1)})
+    assert dataset.source == "{train: arrays, validation: arrays, test: arrays}"
+    assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (0, 1))
+    assert not dataset.held_out
+
+
+def test_without_validation_the_seed_decides_what_is_held_out():
+    ds = {"train": pair(*[0, 1] * 20), "test": pair(0, 1)}
+    first, again, other = (open_dataset(ds, seed).validation.names for seed in (3, 3, 4))
+    assert first == again != other
+    assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
+
+
+def test_what_is_open_stays_as_it_is():
+    dataset = open_dataset("demo:digits", seed=1)
+    assert open_dataset(dataset, seed=2) is dataset
+
+
+def test_splits_of_different_forms_are_matched_by_name(tmp_path, fill):
+    folder = fill(tmp_path, red=3, green=2)
+    dataset = open_dataset({"train": pair(0, 0, 1, 1, names=["red", "green"]), "test": folder})
+    assert dataset.class_names == ("green", "red")
+    assert dataset.test.counts == (2, 3)
+
+
+def test_numbers_take_the_names_another_split_declares(tmp_path, fill):
+    folder = fill(tmp_path, red=3, green=2)
+    dataset = open_dataset({"train": folder, "test": pair(0, 1, 1)})
+    assert dataset.class_names == ("green", "red")
+    assert dataset.test.counts == (1, 2)
+    assert "test: labels out of range: image 2 with 2" in problems({"train": folder, "test": pair(0, 1, 2)})
+
+
+def test_class_the_training_split_does_not_know():
+    train = pair(0, 0, 1, 1)
+    assert "test: labels out of range: image 0 with 2" in problems({"train": train, "test": pair(2)})
+    three = (pair(0, 1)[0], np.eye(3)[[0, 1]])
+    assert "test: one-hot labels have 3 columns and there are 2 classes" in problems({"train": train, "test": three})
+    named = pair(0, 1, names=["ant", "wasp"])
+    assert "classes in test that are not known: ant, wasp; the classes are 0, 1" in problems(
+        {"train": train, "test": named}
+    )
+    assert "classes in test that are not known: 0, 1; the classes are ant, wasp" in problems(
+        {"train": named, "test": train}
+    )
+
+
+def test_form_of_the_training_labels_counts():
+    one_hot = (pair(0, 0, 1, 1)[0], np.eye(2)[[0, 0, 1, 1]])
+    assert open_dataset({"train": one_hot, "validation": pair(0, 1)}).one_hot_labels
+    assert not open_dataset({"train": pair(0, 0, 1, 1), "validation": one_hot}).one_hot_labels
+
+
+def test_every_part_is_checked(tmp_path):
+    x, y = pair(0, 1)
+    text = problems({"train": (x, y[:1]), "tset": (x, y), "test": tmp_path / "absent"})
+    assert "train: arrays: there are 2 images and 1 labels" in text
+    assert 'tset: there is no such split; write train, validation, test and unlabeled. Did you mean "test"?' in text
+    assert "absent: there is no such folder." in text
+
+
+def test_split_given_twice():
+    ds = {"train": pair(0, 1), "val": pair(0, 1), "valid": pair(0, 1)}
+    assert problems(ds) == "valid: the validation images are given twice; keep one."
+
+
+def test_part_that_is_divided_itself(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=2, green=2)
+    assert "is itself divided into test, train; give one part of it" in problems({"train": tmp_path})
+
+
+def test_training_split_must_be_there():
+    assert '{test: arrays}: there is no "train" among its splits (test)' in problems({"test": pair(0, 1)})
+
+
+def test_split_given_without_images():
+    assert "there are no test images" in problems(
+        {"train": pair(0, 0, 1, 1), "test": (np.zeros((0, 4, 4), np.uint8), np.zeros(0, int))}
+    )
+
+
+def test_one_image_is_enough_where_nothing_is_held_out():
+    assert open_dataset({"train": pair(0, 1), "validation": pair(0, 1)}).train.counts == (1, 1)
+    assert "classes with one image: 0, 1" in problems({"train": pair(0, 1)})
+
+
+def test_groups_of_splits_of_ones_own():
+    ds = {"train": pair(*[0, 1] * 5), "test": pair(0, 1)}
+    dataset = open_dataset(ds, group_by={"train": list("aabbccddee"), "test": ["f", "f"]})
+    assert sorted([*dataset.train.groups, *dataset.validation.groups]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert dataset.test.groups.tolist() == [5, 5]
+    assert dataset.facts().groups == 5
+    assert "groups that are both in train and in test: a" in problems(
+        ds, group_by={"train": list("aabbccddee"), "test": ["a", "f"]}
+    )
+    assert 'test: group_by has no "test"; give what groups the images of each split.' in problems(
+        ds, group_by={"train": list("aabbccddee")}
+    )
+
+
+def test_a_level_groups_the_folders_of_every_split(tmp_path, paint):
+    for split, patients in (("train", "abc"), ("test", "de")):
+        for colour in ("red", "green"):
+            for patient in patients:
+                paint(tmp_path / split / colour / patient / "1.png", colour)
+    ds = {split: tmp_path / split for split in ("train", "test")}
+    assert open_dataset(ds, group_by=1).facts().groups == 3
+    assert open_for_evaluation(ds, ("green", "red"), group_by=1).counts == (2, 2)
+
+
+def test_unlabeled_images_among_splits_of_ones_own(tmp_path, fill):
+    pool = fill(tmp_path / "pool", blue=3)
+    dataset = open_dataset({"train": pair(0, 0, 1, 1), "unlabeled": pool})
+    assert dataset.source == f"{{train: arrays, unlabeled: {pool}}}"
+    assert len(dataset.unlabeled) == 3
+    assert not hasattr(dataset.unlabeled, "labels")
+    train = pair(0, 0, 1, 1)
+    assert "unlabelled: the unlabeled images are given twice; keep one." in problems(
+        {"train": train, "unlabeled": pool, "unlabelled": pool}
+    )
+    assert "unlabeled: away: there is no such folder." in problems({"train": train, "unlabeled": "away"})
+    assert 'Did you mean "unlabeled"?' in problems({"train": train, "unlabeld": pool})
+    fill(tmp_path / "whole" / "train", red=2, green=2)
+    fill(tmp_path / "whole" / "unlabeled", blue=2)
+    assert "is itself divided into train, unlabeled; give one part of it" in problems({"train": tmp_path / "whole"})
+
+
+def test_groups_of_what_has_none():
+    assert "demo:digits: it is not known which of these digits are of one hand" in problems("demo:digits", group_by=1)
+
+
+def test_evaluation_takes_the_test_split_in_the_order_of_the_model(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=1, green=2)
+    samples = open_for_evaluation(tmp_path, ("red", "blue", "green"))
+    assert samples.class_names == ("red", "blue", "green")
+    assert samples.counts == (1, 0, 2)
+
+
+def test_evaluation_without_test_split_takes_all_images(tmp_path, fill):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "val", red=1, green=1)
+    assert open_for_evaluation(tmp_path, ("green", "red")).counts == (3, 3)
+    assert open_for_evaluation(tmp_path / "val", ("green", "red")).counts == (1, 1)
+
+
+def test_evaluation_needs_neither_training_split_nor_every_class():
+    samples = open_for_evaluation({"test": pair(1, 1)}, ("ant", "wasp", "bee"))
+    assert samples.counts == (0, 2, 0)
+
+
+def test_evaluation_refuses_what_the_model_does_not_know(tmp_path, fill):
+    with pytest.raises(
+        DataError, match=r"classes in train that are not known: red; the classes are reed, green\..*reed"
+    ):
+        open_for_evaluation(fill(tmp_path, red=2, green=2), ("reed", "green"))
+    with pytest.raises(DataError, match="train: labels out of range: image 1 with 2"):
+        open_for_evaluation(pair(0, 2), ("ant", "wasp"))
+    with pytest.raises(DataError, match="arrays: there are no images to evaluate on"):
+        open_for_evaluation(([], []), ("ant", "wasp"))
+
+
+def test_demo():
+    dataset = open_dataset("demo:digits")
+    assert dataset.class_names == tuple("0123456789")
+    assert dataset.train.counts == (8,) * 10
+    assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 1797
+    assert "demo:digit: there is no such data set; there is demo:digits." in problems("demo:digit")
+
+
+@pytest.mark.parametrize("ds", [None, 3, np.zeros((3, 4, 4)), (1, 2, 3)])
+def test_what_is_no_data_set(ds):
+    assert "a data set cannot be a" in problems(ds)
+
+
+def test_pair_of_splits_is_not_images_and_labels(tmp_path):
+    assert 'for two splits write {"train": ..., "validation": ...}' in problems((str(tmp_path), str(tmp_path)))
+
+
+def test_fraction_is_a_share():
+    with pytest.raises(DataError, match="between 0 and 1"):
+        open_dataset(pair(0, 0, 1, 1), validation_fraction=20)
+
+
+def test_files_and_arrays_need_neither_tensorflow_nor_keras(tmp_path, fill):
+    fill(tmp_path, red=2, green=2)
+    program = (
+        "import sys; from kerastune_recipes.data.sources import open_dataset;"
+        "from kerastune_recipes.arrays.lazy import load;"
+        f"load(open_dataset({str(tmp_path)!r}).train, 8);"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'pandas')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_validation_without_every_class_is_refused():
+    images, labels = np.zeros((6, 8, 8, 3), np.uint8), np.array([0, 1, 2, 0, 1, 2])
+    with pytest.raises(DataError, match="classes without a validation image: 2; .* leave validation out"):
+        open_dataset({"train": (images, labels), "validation": (images[:2], labels[:2])})

@@ -1,0 +1,85 @@
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from kerastune_recipes.devices import data_parallel, strategies
+from kerastune_recipes.errors import RequestError
+
+TWO_DEVICES = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from kerastune_recipes import Recipe
+random = np.random.default_rng(0)
+ds = (random.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.arange(30) % 3)
+steps = {"phases.fine_tuning.fit.duration": "3 steps", "phases.fine_tuning.fit.batch_size": 10, "keep": "last"}
+demo = {"backbone.name": "DemoNet", "backbone.weights": "none"}
+recipe = Recipe.from_name("small_similar", **demo, **steps)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+report = recipe.run(ds, strategy=strategy, verbose=False)
+assert [phase["steps"] for phase in report.record["phases"]] == [0, 3]
+mirrored = [weight.value for weight in report.model.weights]
+assert all(isinstance(value, tf.distribute.DistributedValues) for value in mirrored), type(mirrored[0])
+assert report.model.evaluate(ds[0], ds[1], verbose=0)
+report.model.save("model.keras")
+import keras
+image = keras.Input((32, 32, 3))
+own = keras.Model(image, keras.layers.Conv2D(8, 3, strides=2)(image), name="own")
+before = own.get_weights()
+again = Recipe.from_name("small_similar", backbone=own, **steps).run(ds, strategy=strategy, verbose=False)
+assert again.model.evaluate(ds[0], ds[1], verbose=0)
+assert all((one == other).all() for one, other in zip(before, own.get_weights()))
+print("steps", report.history[-1]["step"], "loss", report.history[-1]["loss"])
+"""
+
+
+def test_a_model_that_two_devices_trained_goes_on_working(tmp_path):
+    """In a process of its own, because devices must be set up before TensorFlow starts."""
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "steps 3 loss" in done.stdout
+
+
+def test_one_device_needs_no_strategy():
+    assert strategies.choose("auto") is None
+    assert strategies.choose("none") is None
+    assert strategies.choose(None) is None
+    assert strategies.replicas(None) == 1
+
+
+def test_mirrored_by_name():
+    strategy = strategies.choose("mirrored")
+    assert strategies.replicas(strategy) == 1
+    # Two of the same devices in one process would take each other's sums.
+    assert strategies.choose("mirrored") is strategy
+    with strategies.scope(strategy):
+        pass
+
+
+def test_a_strategy_is_taken_as_it_is():
+    import tensorflow as tf
+
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert strategies.choose(strategy) is strategy
+
+
+def test_unknown_strategy():
+    with pytest.raises(RequestError, match=r'strategy: there is no "miror". Did you mean "mirrored"\?'):
+        strategies.choose("miror")
+
+
+def test_mirroring_is_tensorflows(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(RequestError, match=r'"mirrored" is tf.distribute and .* in use is jax. Give "auto" or "none"'):
+        strategies.choose("mirrored")
+
+
+@pytest.mark.parametrize(("backend", "found"), [("jax", "all devices"), ("torch", None)])
+def test_under_jax_auto_takes_all_devices(backend, found, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(data_parallel, "choose", lambda: "all devices")
+    assert strategies.choose("auto") == found
+    assert strategies.choose("none") is None

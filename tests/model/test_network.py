@@ -1,0 +1,112 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes import Recipe
+from kerastune_recipes.data import images
+from kerastune_recipes.model.network import assemble
+from kerastune_recipes.run.prepare import prepare
+
+
+def test_raw_images_of_any_size_to_probabilities(assembled):
+    _, _, network = assembled()
+    for height, width in ((32, 32), (50, 71), (9, 200)):
+        probabilities = network.model.predict_on_batch(np.full((2, height, width, 3), 128, np.uint8))
+        assert probabilities.shape == (2, 3)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_bytes_and_floats_are_the_same(assembled, pictures):
+    _, _, network = assembled()
+    pixels, _ = pictures(2)
+    np.testing.assert_array_equal(
+        network.model.predict_on_batch(pixels), network.model.predict_on_batch(pixels.astype(np.float32))
+    )
+
+
+def test_resizing_within_the_model_is_that_of_the_input_pipeline(assembled, pictures):
+    """A photo given raw and the same photo resized by the pipeline differ by the rounding of pixels alone."""
+    _, _, network = assembled()
+    (photo,), _ = pictures(1, size=90)
+    resized = network.model.get_layer("resize")(photo[None].astype(np.float32))
+    assert np.abs(np.array(resized)[0] - images.resize(photo, 32)).max() <= 1.0
+
+
+def test_calling_the_model_is_predicting(assembled):
+    """Not training, as the resizing layer would have it: that moved the statistics of BatchNormalization."""
+    _, _, network = assembled()
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
+    before = network.model.get_weights()
+    np.testing.assert_allclose(network.model(images), network.model.predict(images, verbose=0), atol=1e-5)
+    for one, other in zip(before, network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_features_of_an_ensemble_stand_side_by_side(pictures):
+    demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
+    recipe = Recipe.from_name("features_ensemble", **demo, ensemble=[{"name": "VGG16", "weights": "none"}])
+    prepared = prepare(recipe.name, recipe.content, pictures(30), seed=0)
+    network = assemble(prepared.plan, prepared.facts, *prepared.networks)
+    pixels, _ = pictures(2)
+    each = [member.extractor.predict_on_batch(pixels) for member in network.members]
+    assert [features.shape for features in each] == [(2, 288), (2, 64 + 128 + 256 + 512 + 512)]
+    np.testing.assert_allclose(network.extractor.predict_on_batch(pixels), np.concatenate(each, axis=1), rtol=1e-5)
+    assert network.head.kernel.shape[0] == network.extractor.output_shape[-1]
+
+
+def test_core_and_model_are_one(assembled, pictures):
+    _, _, network = assembled()
+    pixels, _ = pictures(2)
+    np.testing.assert_allclose(network.core.predict_on_batch(pixels), network.model.predict_on_batch(pixels), atol=1e-6)
+    assert all(one is other for one, other in zip(network.core.weights, network.model.weights, strict=True))
+
+
+def test_features_of_all_taps(assembled, pictures):
+    _, facts, network = assembled(taps="all")
+    features = network.extractor.predict_on_batch(pictures(2)[0])
+    assert features.shape == (2, sum(tap.shape[-1] for tap in facts.taps))
+
+
+def test_a_tap_early_in_the_network_leaves_the_rest_out(assembled):
+    _, _, whole = assembled("ResNet50")
+    _, _, early = assembled("ResNet50", taps=("stage1",))
+    assert early.backbone.count_params() < 0.02 * whole.backbone.count_params()
+
+
+@pytest.mark.parametrize(("pooling", "features"), [("avg", 128), ("max", 128), ("flatten", 4 * 4 * 128)])
+def test_pooling(pooling, features, assembled):
+    _, facts, network = assembled(pooling=pooling)
+    height, width, channels = facts.taps[-1].shape
+    assert network.extractor.output_shape[-1] == (channels if pooling != "flatten" else height * width * channels)
+
+
+def test_dropout_only_where_asked_for(assembled):
+    _, _, plain = assembled()
+    _, _, dropping = assembled(dropout=0.3)
+    assert "dropout" not in [layer.name for layer in plain.model.layers]
+    assert dropping.model.get_layer("dropout").rate == 0.3
+
+
+@pytest.mark.parametrize("name", ["VGG16", "ConvNeXtTiny", "DemoNet"])
+def test_loads_in_a_process_without_this_package(name, assembled, pictures, tmp_path):
+    _, _, network = assembled(name, taps="all")
+    pixels, _ = pictures(2, size=40)
+    network.model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "pixels.npy", pixels)
+    script = (
+        "import sys; sys.modules['kerastune_recipes'] = None\n"
+        "import keras, numpy as np\n"
+        f"model = keras.saving.load_model(r'{tmp_path / 'model.keras'}')\n"
+        f"np.save(r'{tmp_path / 'out.npy'}', model.predict(np.load(r'{tmp_path / 'pixels.npy'}'), verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), network.model.predict(pixels, verbose=0), atol=1e-5)
+
+
+def test_the_saved_model_holds_no_code_of_ours(assembled):
+    _, _, network = assembled(taps="all")
+    assert "kerastune" not in network.model.to_json()
+    assert keras.models.model_from_json(network.model.to_json()).count_params() == network.model.count_params()

@@ -1,0 +1,207 @@
+import copy
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from kerastune_recipes.reporting import html
+
+SCORES = {"accuracy": 0.875, "balanced_accuracy": 0.86, "log_loss": 0.41, "ece": 0.032}
+EVIL = "<script>alert('bees & co')</script>"
+REPORT = {
+    "recipe": "small_similar",
+    "status": "done",
+    "seed": 7,
+    "versions": {"python": "3.11.7", "keras": "3.15.1"},
+    "data": {"source": "photos", "train": 1298, "validation": 60, "test": 138, "classes": ["ants", EVIL, "wasps"]},
+    "backbone": {"name": "MobileNetV2", "weights": "imagenet", "image_size": 160},
+    "phases": [
+        {
+            "name": "feature_extraction",
+            "kind": "solve",
+            "seconds": 12.34,
+            "steps": 0,
+            "trainable_parameters": 3843,
+            "frozen_parameters": 2257984,
+            "validation": {"accuracy": 0.85, "log_loss": 0.5},
+            "strength": 0.01,
+            "log_loss_by_strength": {"0.01": 0.5},
+        },
+        {
+            "name": "fine_tuning",
+            "kind": "fit",
+            "seconds": 185.0,
+            "steps": 520,
+            "trainable_parameters": 2223872,
+            "frozen_parameters": 34112,
+            "validation": {"accuracy": 0.875, "log_loss": 0.41},
+        },
+    ],
+    "chosen_phase": "fine_tuning",
+    "validation": SCORES,
+    "test": {**SCORES, "accuracy_ci95": [0.8, 0.925]},
+    "cost": {"seconds_total": 3725.0, "seconds_one_forward_pass": 10.1, "forward_equivalents": 19.54},
+    "history": [
+        {"phase": "fine_tuning", "epoch": 1, "step": 40, "loss": 1.0, "accuracy": 0.5, "learning_rate": 1e-3},
+    ],
+    "plan_text": "phase 1 <solve>\n  then fit",
+    "confusion": {"validation": np.eye(3, dtype=int), "test": np.array([[9, 1, 0], [4, 6, 0], [0, 0, 0]])},
+}
+
+
+@pytest.fixture
+def report():
+    return copy.deepcopy(REPORT)
+
+
+class Reader(HTMLParser):
+    """Collects the text of a page, its elements and its links, and sees that every element is closed."""
+
+    VOID = frozenset({"meta"})
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.elements, self.links, self.said = [], [], [], []
+        self.feed(page)
+        assert self.open == []
+        self.text = " ".join(" ".join(self.said).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.said.append(data)
+
+
+def read(report):
+    return Reader(html.render(report))
+
+
+def test_the_page_stands_alone(report):
+    page = read(report)
+    assert "script" not in page.elements
+    assert "link" not in page.elements
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert "@import" not in html.render(report)
+
+
+def test_everything_written_is_escaped(report):
+    report |= {"recipe": EVIL, "chosen_phase": EVIL, "versions": {EVIL: EVIL}, "status": EVIL, "plan_text": EVIL}
+    report["backbone"]["name"] = report["data"]["source"] = report["phases"][0]["name"] = EVIL
+    report["history"][0]["phase"] = EVIL
+    assert "script" not in read(report).elements
+    assert read(report).text.count(EVIL) >= 10
+
+
+def test_the_headline_says_recipe_backbone_accuracy_and_cost(report):
+    text = read(report).text
+    assert "small_similar on photos 1,298 train, 60 validation, 138 test images of 3 classes; status done" in text
+    assert "Backbone MobileNetV2 imagenet, 160 px" in text
+    assert "Test accuracy 87.5% 80.0% to 92.5% at 95 %" in text
+    assert "Cost 1 h 2 min phases took 19.5 forward passes of 10.1 s" in text
+
+
+def test_without_test_images_the_page_says_what_the_accuracy_is_worth(report):
+    report |= {"test": None, "confusion": {"validation": np.eye(3, dtype=int), "test": None}}
+    text = read(report).text
+    assert "Validation accuracy 87.5% no test images: measured on those that also chose the phase" in text
+    assert "Test accuracy" not in text
+    assert "Classes, least recognised first (validation)" in text
+
+
+def test_phases_are_listed_with_what_they_chose(report):
+    text = read(report).text
+    assert "feature_extraction solve 12.3 s 0 3,843 2,257,984 85.0% 0.500 strength 0.01" in text
+    assert "fine_tuning (kept) fit 3 min 5 s 520 2,223,872 34,112 87.5% 0.410" in text
+    assert "log loss by strength" not in text
+
+
+def test_classes_come_least_recognised_first_with_what_they_were_taken_for(report):
+    text = read(report).text
+    assert f"{EVIL} 10 60.0% ants (4) ants 10 90.0% {EVIL} (1) wasps 0 no images" in text
+
+
+def test_curves_are_left_out_where_nothing_was_fitted(report):
+    assert "Curves" in read(report).text
+    report["history"] = []
+    assert "Curves" not in read(report).text
+    assert read(report).elements.count("svg") == 2
+
+
+def test_plan_and_versions_are_there_and_the_title_can_be_given(report):
+    assert "phase 1 <solve>\n  then fit" in "".join(read(report).said)
+    assert "keras 3.15.1" in read(report).text
+    assert "<title>Ants &amp; bees</title>" in html.render(report | {"title": "Ants & bees"})
+
+
+def test_identifiers_on_the_page_are_unique(report):
+    identifiers = re.findall(r'\bid="([^"]+)"', html.render(report))
+    assert len(identifiers) == len(set(identifiers))
+
+
+COMPARISON = {
+    "data": "photos",
+    "judged": "test",
+    "images": 40,
+    "seeds": [0, 1],
+    "notes": ["Judged by 40 test images."],
+    "results": [
+        {
+            "recipe": "small_similar",
+            "accuracy": 0.9,
+            "accuracy_ci95": [0.77, 0.96],
+            "accuracy_by_seed": [0.875, 0.925],
+            "balanced_accuracy": 0.89,
+            "log_loss": 0.31,
+            "seconds": 75.0,
+            "forward_passes": 21.55,
+            "trainable_parameters": 335690,
+            "against_first": None,
+        },
+        {
+            "recipe": EVIL,
+            "accuracy": 0.95,
+            "accuracy_ci95": [0.83, 0.99],
+            "accuracy_by_seed": [0.95, 0.95],
+            "balanced_accuracy": 0.95,
+            "log_loss": 0.2,
+            "seconds": 20.0,
+            "forward_passes": 5.0,
+            "trainable_parameters": 100,
+            "against_first": {
+                "difference": 0.05,
+                "difference_ci95": [-0.02, 0.12],
+                "better": 3,
+                "worse": 1,
+                "p_value": 0.625,
+                "p_value_holm": 0.625,
+            },
+        },
+    ],
+    "failures": [{"recipe": "large_similar", "reason": "The loss became NaN."}],
+}
+
+
+def test_a_comparison_is_a_page_of_its_own():
+    page = Reader(html.render_comparison(COMPARISON))
+    assert "script" not in page.elements
+    assert page.elements.count("svg") == 1
+    assert "2 recipes on photos Judged by 40 test images." in page.text
+    assert (
+        "small_similar 90.0% 77.0% to 96.0% 87.5% to 92.5% 89.0% 0.310 1 min 15 s 21.6 335,690 "
+        f"{EVIL} 95.0% 83.0% to 99.0% 95.0% to 95.0% 95.0% 0.200 20.0 s 5.0 100 +5.0% -2.0% to +12.0% 3 1 0.62 "
+    ) in page.text
+    assert "large_similar The loss became NaN." in page.text

@@ -1,0 +1,133 @@
+"""What a comparison makes of finished runs: figures, what they are judged by, and how they are told."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kerastune_recipes.errors import DataError, OutputError
+from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.studies.comparison import Comparison, Failure, Judged
+
+
+@pytest.fixture
+def judged(assembled):
+    """Return a function that makes a run of which it is known which images it recognised."""
+    plan, *_ = assembled(classes=("ants", "bees"))
+    plan = Plan.from_data({**plan.to_data(), "features": {"taps": ["stage3"], "views": 2}}, "test")
+
+    def make(correct, images=None, by="test", computed=24, seconds=5.0):
+        labels = np.arange(len(correct)) % 2
+        named = np.where(correct, labels, 1 - labels)
+        record = {
+            "data": {"train": 10, "validation": 4},
+            "phases": [
+                {"name": "solved", "kind": "solve", "trainable_parameters": 30, "features_computed": computed},
+                {"name": "fitted", "kind": "fit", "trainable_parameters": 700},
+            ],
+            "cost": {
+                "seconds_total": 20.0,
+                "seconds_in_phases": seconds,
+                "seconds_one_forward_pass": 1.4,
+                "forward_equivalents": seconds / 1.4,
+            },
+        }
+        names = images or [str(index) for index in range(len(correct))]
+        return Judged(record, plan, by, np.eye(2)[named] * 0.8 + 0.1, labels, names)
+
+    return make
+
+
+def test_each_recipe_is_compared_with_the_first(judged):
+    """Two seeds on the same four images; the second recipe recognises one image more with the second seed."""
+    comparison = Comparison.of_runs(
+        "photos",
+        {
+            "first": {0: judged([1, 1, 0, 0]), 1: judged([1, 1, 0, 0])},
+            "second": {0: judged([1, 1, 0, 0]), 1: judged([1, 1, 1, 0])},
+        },
+    )
+    first, second = comparison.results
+    assert (comparison.judged, comparison.images, comparison.seeds) == ("test", 4, (0, 1))
+    assert (first.accuracy, first.accuracy_by_seed) == (0.5, (0.5, 0.5))
+    assert first.against_first is None
+    assert (second.accuracy, second.accuracy_by_seed) == (0.625, (0.5, 0.75))
+    assert second.against_first.difference == pytest.approx(0.125)
+    assert (second.against_first.better, second.against_first.worse, second.against_first.p_value) == (1, 0, 1)
+    assert first.log_loss == pytest.approx(-(np.log(0.9) + np.log(0.1)) / 2)
+    assert first.trainable_parameters == 700
+
+
+def test_images_of_several_hold_outs_are_counted_once(judged):
+    """Each seed held out two images; one of them twice."""
+    comparison = Comparison.of_runs(
+        "photos",
+        {
+            recipe: {
+                0: judged(correct, ["a", "b"], by="validation"),
+                1: judged(correct, ["c", "b"], by="validation"),
+            }
+            for recipe, correct in (("first", [0, 1]), ("second", [1, 1]))
+        },
+    )
+    assert (comparison.judged, comparison.images) == ("validation", 3)
+    assert [result.accuracy for result in comparison.results] == [0.5, 1]
+    assert comparison.results[1].against_first.better == 2
+
+
+def test_images_in_another_order_cannot_be_compared(judged):
+    with pytest.raises(DataError, match="the images come in another order each time they are read"):
+        Comparison.of_runs("data", {"a": {0: judged([1, 1], ["x", "y"])}, "b": {0: judged([1, 1], ["y", "x"])}})
+
+
+def test_features_that_another_run_computed_are_counted_as_if_computed(judged):
+    """10 training images in 2 views and 4 validation images are 24 rows; a forward pass is of 14."""
+    alone, sharing = judged([1], computed=24, seconds=5.0), judged([1], computed=0, seconds=2.6)
+    assert alone.cost.seconds == 5.0
+    assert sharing.cost.seconds == pytest.approx(2.6 + 24 / 14 * 1.4)
+    assert sharing.cost.forward_passes == pytest.approx(alone.cost.forward_passes)
+
+
+def test_p_values_are_corrected_for_their_number(judged):
+    none, all_of_them = judged([0] * 6), judged([1] * 6)
+    comparison = Comparison.of_runs("data", {"a": {0: none}, "b": {0: all_of_them}, "c": {0: all_of_them}})
+    for result in comparison.results[1:]:
+        assert result.against_first.p_value == pytest.approx(2 / 2**6)
+        assert result.against_first.p_value_holm == pytest.approx(4 / 2**6)
+    assert "corrected for 2 comparisons (Holm)" in str(comparison)
+
+
+def test_the_table_says_what_it_rests_on(judged):
+    runs = {"first": {0: judged([1, 1, 0, 0])}, "[second]": {0: judged([1, 1, 1, 0])}}
+    table = str(Comparison.of_runs("photos [2]", runs, [Failure("third", "The loss became NaN.")]))
+    assert table.splitlines()[0] == "Recipes on photos [2]"
+    assert all(len(line) <= 120 for line in table.splitlines())
+    told = " ".join(table.split())
+    assert "50.0% (15.0 to 85.0)" in told
+    assert "+25.0 (" in told
+    assert "third failed: The loss became NaN." in told
+    assert "Judged by 4 test images, by which nothing was chosen; one seed." in told
+    assert "What another seed would change is not in them" in told
+
+
+@pytest.mark.parametrize(
+    ("by", "said"), [("validation", "by which phases were chosen too"), ("out-of-fold", "not trained on it")]
+)
+def test_without_test_images_it_says_so(judged, by, said):
+    assert said in str(Comparison.of_runs("photos", {"first": {0: judged([1, 0], by=by)}}))
+
+
+def test_it_is_saved_as_json_page_and_figure(judged, tmp_path):
+    comparison = Comparison.of_runs("photos", {"first": {0: judged([1, 0])}, "second": {0: judged([1, 1])}})
+    comparison.save(tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert record == json.loads(json.dumps(comparison.record))
+    assert [result["recipe"] for result in record["results"]] == ["first", "second"]
+    assert "Accuracy against seconds" in (tmp_path / "out" / "comparison.html").read_text()
+    assert (tmp_path / "out" / "comparison.svg").read_text().startswith("<svg")
+
+
+def test_a_folder_that_cannot_be_written(judged, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: the comparison cannot be written"):
+        Comparison.of_runs("photos", {"first": {0: judged([1, 0])}}).save(tmp_path / "file")

@@ -1,0 +1,280 @@
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes.errors import RecipeError
+from kerastune_recipes.planning import augmentation_presets
+from kerastune_recipes.training import augmentation
+
+SIZE = 32
+
+
+def layer(name, **arguments):
+    return {"layer": name, "arguments": arguments}
+
+
+def augmented(layers, images, labels, seed=0, calls=1):
+    """The last of `calls` outputs of a freshly built function."""
+    augment = augmentation.build(layers, images.shape[1], seed)
+    for _ in range(calls):
+        result = augment(images, labels)
+    return result
+
+
+@pytest.fixture
+def photos():
+    """Eight images of coarse colour blocks, and their one-hot labels of four classes."""
+    blocks = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), dtype=np.uint8)
+    return blocks.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2), np.eye(4, dtype="float32")[np.arange(8) % 4]
+
+
+@pytest.fixture
+def plain():
+    """Sixteen images of one shade each, two classes: class 0 is 0 everywhere, class 1 is 200."""
+    classes = np.arange(16) % 2
+    return np.full((16, SIZE, SIZE, 3), 200.0, "float32") * classes[:, None, None, None], np.eye(2, dtype="float32")[
+        classes
+    ]
+
+
+def test_nothing_listed_changes_nothing(photos):
+    images, labels = augmented([], *photos)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images, photos[0])
+    np.testing.assert_array_equal(labels, photos[1])
+
+
+@pytest.mark.parametrize("strength", ["light", "medium", "strong"])
+def test_presets_return_changed_images_of_the_same_shape_and_range(photos, strength):
+    images, labels = augmented(augmentation_presets.preset(strength, "horizontal"), *photos)
+    assert images.shape == (8, SIZE, SIZE, 3)
+    assert images.dtype == labels.dtype == np.float32
+    assert images.min() >= 0
+    assert images.max() <= 255
+    assert images.std() > 20
+    assert np.abs(images - photos[0]).mean() > 5
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_uint8_and_float_images_are_augmented_alike(photos):
+    layers = [layer("RandomBrightness", factor=0.5)]
+    bytes_in, _ = augmented(layers, *photos)
+    floats_in, _ = augmented(layers, photos[0].astype("float32"), photos[1])
+    np.testing.assert_array_equal(bytes_in, floats_in)
+
+
+def test_the_last_smaller_batch_is_welcome(photos):
+    augment = augmentation.build(augmentation_presets.preset("light", "none"), SIZE, seed=0)
+    assert augment(*photos)[0].shape[0] == 8
+    assert augment(photos[0][:3], photos[1][:3])[0].shape[0] == 3
+
+
+def test_the_same_seed_gives_the_same_sequence(photos):
+    one, other = (
+        augmentation.build(augmentation_presets.preset("strong", "horizontal"), SIZE, seed=3) for _ in range(2)
+    )
+    for _ in range(2):
+        (images, labels), (same_images, same_labels) = one(*photos), other(*photos)
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(labels, same_labels)
+
+
+def test_calls_and_seeds_differ(photos):
+    layers = augmentation_presets.preset("light", "none")
+    first, _ = augmented(layers, *photos)
+    assert not np.array_equal(first, augmented(layers, *photos, calls=2)[0])
+    assert not np.array_equal(first, augmented(layers, *photos, seed=1)[0])
+
+
+def test_the_same_layer_twice_draws_twice(photos):
+    once, twice = (augmented([layer("RandomFlip", mode="horizontal")] * times, *photos)[0] for times in (1, 2))
+    undone = np.abs(twice - photos[0]).max(axis=(1, 2, 3)) == 0
+    assert not np.array_equal(once, photos[0])
+    assert not undone.all()
+
+
+def test_a_users_seed_wins(photos):
+    layers = [layer("RandomZoom", height_factor=0.5, seed=7)]
+    np.testing.assert_array_equal(augmented(layers, *photos, seed=1)[0], augmented(layers, *photos, seed=2)[0])
+
+
+def test_building_leaves_the_users_settings_alone(photos):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        images, _ = augmented([layer("RandomColorJitter", contrast_factor=0.5)], *photos)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert images.dtype == np.float32
+
+
+@pytest.mark.parametrize("strength", ["light", "medium"])  # in strong, RandAugment's solarisation inverts the ramp
+def test_without_flip_no_image_is_mirrored(strength):
+    ramp = np.broadcast_to(np.linspace(0, 255, SIZE, dtype="float32")[None, None, :, None], (16, SIZE, SIZE, 3))
+    images, _ = augmented(augmentation_presets.preset(strength, "none"), ramp, np.ones((16, 1), "float32"))
+    middle = slice(SIZE // 4, -SIZE // 4)
+    right_half, left_half = (
+        images[:, middle, SIZE // 2 :, 0].mean((1, 2)),
+        images[:, middle, : SIZE // 2, 0].mean((1, 2)),
+    )
+    assert (right_half >= left_half).all()
+
+
+def test_flips_mirror_about_half_the_images():
+    ramp = np.broadcast_to(np.linspace(0, 255, SIZE, dtype="float32")[None, None, :, None], (64, SIZE, SIZE, 3))
+    images, _ = augmented([layer("RandomFlip", mode="horizontal")], ramp, np.ones((64, 1), "float32"))
+    mirrored = images[:, 0, 0, 0] > images[:, 0, -1, 0]
+    assert 16 <= mirrored.sum() <= 48
+    np.testing.assert_array_equal(images[mirrored], ramp[mirrored][:, :, ::-1])
+
+
+@pytest.mark.parametrize("name", ["MixUp", "keras_cv.MixUp", "keras_cv.layers.MixUp"])
+def test_mixup_mixes_images_and_labels_by_the_same_share(plain, name):
+    images, labels = augmented([layer(name, alpha=1.0)], *plain)
+    assert images.std(axis=(1, 2, 3)).max() < 1e-3
+    np.testing.assert_allclose(images[:, 0, 0, 0] / 200, labels[:, 1], atol=1e-5)
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+    assert 0.01 < labels[:, 1].std() < 0.49
+
+
+def test_cutmix_mixes_labels_by_the_share_of_the_pixels(plain):
+    images, labels = augmented([layer("CutMix", factor=[1.0, 1.0])], *plain)
+    share = (images[..., 0] == 200).mean(axis=(1, 2))
+    assert set(np.unique(images)) == {0.0, 200.0}
+    # The rectangle's sides are real numbers and its pixels whole: each side is off by less than one.
+    np.testing.assert_allclose(share, labels[:, 1], atol=2 / SIZE)
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+    assert ((share > 0) & (share < 1)).any()
+
+
+def test_cutmix_of_keras_cv_does_not_count_what_lies_over_the_border(plain):
+    augment = augmentation.build([layer("keras_cv.CutMix")], SIZE, seed=0)
+    for _ in range(4):
+        images, labels = augment(*plain)
+        share = (images[..., 0] == 200).mean(axis=(1, 2))
+        np.testing.assert_allclose(labels, np.stack([1 - share, share], axis=1), atol=1e-6)
+        assert ((share > 0) & (share < 1)).any()
+
+
+@pytest.mark.parametrize("name", ["keras_cv.CutMix", "keras_cv.FourierMix", "keras_cv.Mosaic"])
+def test_other_mixing_layers_return_labels_that_sum_to_one(photos, name):
+    images, labels = augmented([layer(name)], *photos)
+    assert images.shape == photos[0].shape
+    assert (labels.max(axis=1) < 1).any()
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        layer("keras_cv.RandomCutout", height_factor=0.5, width_factor=0.5),
+        layer("keras_cv.layers.RandomCropAndResize", crop_area_factor=[0.3, 0.5], aspect_ratio_factor=[0.8, 1.2]),
+        layer("keras_cv.RandAugment", augmentations_per_image=3, rate=1.0),
+        layer("keras.layers.RandomInvert"),
+        layer("RandomCrop", height=20, width=20),
+    ],
+    ids=lambda entry: entry["layer"],
+)
+def test_layers_of_both_libraries_run_and_keep_the_size(photos, entry):
+    images, labels = augmented([entry], *photos)
+    assert images.shape == photos[0].shape
+    assert not np.array_equal(images, photos[0])
+    np.testing.assert_array_equal(labels, photos[1])
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(RecipeError) as caught:
+        augmentation.check(
+            [
+                layer("RandomFlop"),
+                layer("RandomRotation", facto=0.1, bounding_box_format="xyxy"),
+                layer("Dense", units=3),
+                layer("RandomFlip", mode="sideways"),
+                layer("RandomContrast", factor=0.2, value_range=[0, 1]),
+                {"layer": "RandomFlip", "argument": {"mode": "horizontal"}},
+                {"arguments": {}},
+                {"layer": "RandomFlip", "arguments": "horizontal"},
+                layer("RandomCutout", height_factor=0.1, width_factor=0.1),
+                layer("keras_cv.RandomJpegQuality", factor=[50, 90]),
+            ],
+            "augmentation",
+        )
+    told = caught.value.problems
+    assert told[0] == (
+        'augmentation[0]: "RandomFlop" is no augmentation layer of keras.layers or keras_cv.layers.'
+        ' Did you mean "RandomFlip"?'
+    )
+    assert told[1] == (
+        'augmentation[1]: RandomRotation takes no argument "facto"; it takes factor, fill_mode, interpolation, seed,'
+        ' fill_value. Did you mean "factor"?'
+    )
+    assert 'no argument "bounding_box_format"' in told[2]
+    assert told[3] == 'augmentation[1]: RandomRotation needs the argument "factor".'
+    assert told[4] == 'augmentation[2]: "Dense" is a layer of keras.layers, but no image augmentation.'
+    assert told[5] == (
+        "augmentation[3]: RandomFlip: mode is one of horizontal, vertical, horizontal_and_vertical;"
+        ' received "sideways".'
+    )
+    assert told[6] == (
+        "augmentation[4]: RandomContrast: value_range is [0, 255], the range of all images here; received [0, 1]."
+    )
+    assert told[7] == (
+        'augmentation[5]: "argument" is no part of an augmentation layer; write "layer" and "arguments".'
+    )
+    assert told[8] == 'augmentation[6]: "layer" is missing or no text; write the name of a layer, such as RandomFlip.'
+    assert told[9] == "augmentation[7]: \"arguments\" are written as name: value; received 'horizontal'."
+    assert told[10].endswith('Did you mean "keras_cv.RandomCutout"?')
+    assert told[11] == (
+        'augmentation[9]: "keras_cv.RandomJpegQuality" cannot be used as an augmentation:'
+        " it takes images in 0..1 and whitens those in 0..255."
+    )
+    assert len(told) == 12
+
+
+def test_build_checks_too():
+    with pytest.raises(RecipeError, match="no augmentation layer"):
+        augmentation.build([layer("Flipper")], SIZE, seed=0)
+
+
+def test_a_layer_says_why_it_refuses_a_value():
+    with pytest.raises(RecipeError, match=r"^fit\.augmentation\[0\]: RandomRotation refuses its arguments: .*factor=7"):
+        augmentation.check([layer("RandomRotation", factor=7)], "fit.augmentation")
+
+
+def test_layers_of_keras_cv_need_the_tensorflow_backend(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(RecipeError, match="layers of keras_cv need the tensorflow backend, and this is jax; set KERAS"):
+        augmentation.check([layer("keras_cv.RandAugment")], "augmentation")
+
+
+def test_under_another_backend_the_layers_of_keras_run():
+    backend = next((name for name in ("jax", "torch") if importlib.util.find_spec(name)), None)
+    if backend is None:
+        pytest.skip("neither jax nor torch is installed")
+    program = """
+import sys
+
+class WithoutTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, WithoutTensorFlow())
+import numpy as np
+from kerastune_recipes import augmentations
+from kerastune_recipes.data import augmentation
+layers = [*augmentations.preset("medium", "horizontal"), {"layer": "MixUp"}]
+images, labels = np.full((4, 16, 16, 3), 99, "uint8"), np.eye(4, dtype="float32")
+mixed, shares = augmentation.build(layers, 16, seed=0)(images, labels)
+again, _ = augmentation.build(layers, 16, seed=0)(images, labels)
+print(mixed.shape, shares.shape, np.allclose(shares.sum(axis=1), 1), np.array_equal(mixed, again))
+"""
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "(4, 16, 16, 3) (4, 4) True True"

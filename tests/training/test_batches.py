@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+
+from kerastune_recipes.arrays.files import FileArray
+from kerastune_recipes.training.batches import LabelledBatches, LabelledViews
+
+
+def numbered(count: int) -> np.ndarray:
+    """Images that hold their own number."""
+    return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 4, 4, 3)).copy()
+
+
+def seen(batches: LabelledBatches) -> list[int]:
+    return [int(image[0, 0, 0]) for index in range(len(batches)) for image in batches[index][0]]
+
+
+def test_in_order_with_a_smaller_last_batch():
+    batches = LabelledBatches(numbered(5), np.arange(5), 5, 2)
+    assert [len(batches[index][0]) for index in range(len(batches))] == [2, 2, 1]
+    assert seen(batches) == [0, 1, 2, 3, 4]
+
+
+def test_every_image_once_an_epoch_in_a_new_order():
+    batches = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
+    first = seen(batches)
+    batches.on_epoch_end()
+    second = seen(batches)
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+
+
+def test_the_seed_decides_the_order():
+    one, same, other = (seen(LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=seed)) for seed in (1, 1, 2))
+    assert one == same != other
+
+
+def test_labels_go_with_their_images():
+    batches = LabelledBatches(numbered(6), np.arange(6), 6, 4, seed=0)
+    images, labels = batches[0]
+    np.testing.assert_array_equal(labels.argmax(axis=1), images[:, 0, 0, 0])
+
+
+def test_images_may_lie_in_a_file():
+    stored = FileArray((10, 4, 4, 3), np.uint8)
+    stored[:] = numbered(10)
+    shuffled, same = (LabelledBatches(images, np.arange(10), 10, 3, seed=0) for images in (stored, numbered(10)))
+    for index in range(3):
+        np.testing.assert_array_equal(shuffled[index][0], same[index][0], strict=True)
+
+
+def test_augmentation_is_applied():
+    batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=lambda images, labels: (images + 100, labels))
+    assert seen(batches) == [100, 101]
+
+
+def test_each_epoch_is_one_view_and_the_views_take_turns():
+    values = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
+    labels = np.stack([np.eye(5, dtype=np.float32), np.eye(5, dtype=np.float32)[::-1]])
+    views = LabelledViews(values, [(2, 1), (1,)], labels, batch_size=5, seed=0)
+    for view in (0, 1, 0):
+        (first, second), mixed = views[0]
+        np.testing.assert_array_equal(first[:, :, 0], values[view, :, :2])
+        np.testing.assert_array_equal(second, values[view, :, 2:])
+        np.testing.assert_array_equal(mixed, labels[view])
+        views.on_epoch_end()
+
+
+def test_an_epoch_can_be_gone_to():
+    views = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
+    views.on_epoch_end()
+    second = seen(views)
+    views.start(0)
+    assert seen(views) != second
+    views.start(1)
+    assert seen(views) == second
+
+
+LABELS = np.array([0, 1, 1, 1, 2, 2])
+
+
+def balanced(how, **options):
+    batches = LabelledBatches(numbered(6), LABELS, 3, 2, seed=0, **options)
+    batches.balance(how, LABELS)
+    return batches
+
+
+def test_each_image_weighs_the_inverse_of_its_class():
+    weights = {}
+    batches = balanced("weights")
+    for index in range(len(batches)):
+        images, _, given = batches[index]
+        weights |= dict(zip(images[:, 0, 0, 0].tolist(), given.tolist(), strict=True))
+    assert [weights[number] for number in range(6)] == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3, 1, 1])
+    assert np.mean(list(weights.values())) == pytest.approx(1)
+
+
+def test_a_mixed_label_has_the_mean_of_its_classes_weights():
+    def mixed(images, labels):
+        return images, np.tile(np.array([[0.7, 0.2, 0.1]], np.float32), (len(labels), 1))
+
+    _, _, weights = balanced("weights", augment=mixed)[0]
+    np.testing.assert_allclose(weights, 0.7 * 2 + 0.2 * 2 / 3 + 0.1, rtol=1e-6)
+
+
+def test_classes_are_drawn_equally_often_in_an_epoch_of_the_same_length():
+    batches = balanced("sampling")
+    assert len(batches) == 3
+    for epoch in range(5):
+        batches.start(epoch)
+        drawn = np.bincount(seen(batches), minlength=6)
+        assert np.bincount(LABELS, weights=drawn).tolist() == [2, 2, 2]
+        assert drawn[0] == 2  # the only image of its class
+        assert drawn[4:].tolist() == [1, 1]
+        assert drawn[1:4].max() == 1
+
+
+def test_what_equal_shares_leave_goes_to_classes_by_lot():
+    images, labels = numbered(5), np.array([0, 0, 0, 0, 1])
+    batches = LabelledBatches(images, labels, 2, 5, seed=0)
+    batches.balance("sampling", labels)
+    shares = set()
+    for epoch in range(10):
+        batches.start(epoch)
+        shares.add(int((labels[seen(batches)] == 1).sum()))
+    assert shares == {2, 3}
+
+
+def test_draws_follow_the_seed_and_the_epoch():
+    one, same = balanced("sampling"), balanced("sampling")
+    drawn = []
+    for epoch in range(3):
+        one.start(epoch)
+        same.start(epoch)
+        assert seen(one) == seen(same)
+        drawn.append(seen(one))
+    assert drawn[0] != drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("how", ["weights", "sampling"])
+def test_views_are_balanced_too(how):
+    values = np.broadcast_to(np.arange(6, dtype=np.float32)[:, None], (2, 6, 3))
+    labels = np.broadcast_to(np.eye(3, dtype=np.float32)[LABELS], (2, 6, 3))
+    views = LabelledViews(values, [(3,)], labels, batch_size=6, seed=0)
+    views.balance(how, LABELS)
+    (numbers,), given, *weights = views[0]
+    if how == "weights":
+        np.testing.assert_allclose(weights[0], np.array([2, 2 / 3, 2 / 3, 2 / 3, 1, 1])[numbers[:, 0].astype(int)])
+    else:
+        assert weights == []
+        assert given.sum(axis=0).tolist() == [2, 2, 2]

@@ -1,0 +1,404 @@
+import math
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune_recipes.arrays.files import FileArray
+from kerastune_recipes.model import frozen_part
+from kerastune_recipes.training import fit
+
+LAST_STAGE = [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]
+
+
+def weights_by_layer(network):
+    """Copy every layer's weights, moving statistics included."""
+    return {layer.name: [np.array(weight) for weight in layer.weights] for layer in network.backbone.layers}
+
+
+def changed(before, after):
+    """Return the names of layers in which any weight or statistic moved."""
+    return {
+        name for name in before if any((old != new).any() for old, new in zip(before[name], after[name], strict=True))
+    }
+
+
+def run(network, facts, plan, pictures, size=32, **options):
+    return fit.fit(network, facts, "fine_tuning", plan, pictures(8, size), pictures(4, size, seed=1), seed=0, **options)
+
+
+# Without BatchNormalization, with it, and with stochastic depth and statistics of pixels besides; the deeper networks
+# up to a stage that has all of that.
+@pytest.mark.parametrize(("name", "last"), [("VGG16", "stage5"), ("ResNet50", "stage2"), ("EfficientNetB0", "stage2")])
+@pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
+def test_frozen_layers_keep_weights_and_statistics(name, last, batch_norm, assembled, fit_plan, pictures):
+    _, facts, network = assembled(name, taps=(last,))
+    before = weights_by_layer(network)
+    head = [np.array(weight) for weight in network.head.weights]
+    # Adam, because with random weights and BatchNorm at rest plain gradients vanish in the deeper networks.
+    plan = fit_plan(trainable=LAST_STAGE, batch_norm=batch_norm, optimizer={"name": "adam"})
+    run(network, facts, plan, pictures)
+    moved = changed(before, weights_by_layer(network))
+    last_stage = {layer.name for layer in facts.layers if layer.stage == facts.stages[-1]}
+    norms = {layer.name for layer in facts.layers if layer.batch_norm}
+    assert moved == (last_stage - norms if batch_norm == "frozen" else last_stage)
+    assert (head[0] != np.array(network.head.weights[0])).any()
+
+
+def test_images_may_lie_in_a_file(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    start = network.model.get_weights()
+    images, labels = pictures(8)
+    stored = FileArray(images.shape, images.dtype)
+    stored[:] = images
+    trained = []
+    for given in (images, stored):
+        network.model.set_weights(start)
+        keras.utils.set_random_seed(0)
+        fitted = fit.fit(network, facts, "fine_tuning", fit_plan(), (given, labels), (given, labels), seed=0)
+        trained.append((fitted.rows[-1]["loss"], network.model.get_weights()))
+    (loss, weights), (again, same) = trained
+    assert again == pytest.approx(loss, rel=1e-5)
+    assert any((one != before).any() for one, before in zip(weights, start, strict=True))
+    for one, other in zip(weights, same, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_frozen_head_stays(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    head = np.array(network.head.kernel)
+    run(network, facts, fit_plan(trainable=[["head", "frozen"], ["backbone", 1.0]]), pictures)
+    np.testing.assert_array_equal(network.head.kernel, head)
+
+
+def test_each_phase_states_the_whole_state(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    run(network, facts, fit_plan(trainable=[["head", 1.0], ["backbone", "frozen"]]), pictures)
+    before = weights_by_layer(network)
+    run(network, facts, fit_plan(batch_norm="trained"), pictures)
+    assert changed(before, weights_by_layer(network)) == {layer.name for layer in facts.layers}
+
+
+def test_counts_equal_what_keras_counts(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    fitted = run(network, facts, fit_plan(trainable=LAST_STAGE), pictures)
+    assert fitted.trainable_parameters == sum(math.prod(weight.shape) for weight in network.model.trainable_weights)
+    assert fitted.trainable_parameters + fitted.frozen_parameters == network.model.count_params()
+
+
+def test_multipliers_scale_the_step(assembled, fit_plan, pictures):
+    """With plain SGD and no clipping the first step is the learning rate times the gradient."""
+    steps = {}
+    for multiplier in (1.0, 0.1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        before = weights_by_layer(network)
+        rules = [["head", 1.0], ["backbone", multiplier]]
+        run(network, facts, fit_plan(trainable=rules, steps=1, clip_norm=None), pictures)
+        after = weights_by_layer(network)
+        steps[multiplier] = np.concatenate(
+            [(after[name][0] - before[name][0]).ravel() for name in changed(before, after)]
+        )
+    np.testing.assert_allclose(steps[0.1], 0.1 * steps[1.0], atol=1e-6)
+
+
+def test_a_phase_ends_at_its_last_step_within_an_epoch(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    fitted = run(network, facts, fit_plan(steps=3), pictures)
+    assert [row["step"] for row in fitted.rows] == [2, 3]
+    assert fitted.steps == 3
+
+
+def test_rows_follow_the_schedule(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    plan = fit_plan(schedule="cosine", steps=8, warmup_steps=2, learning_rate=0.01)
+    rates = [row["learning_rate"] for row in run(network, facts, plan, pictures).rows]
+    # After 2, 4, 6 and 8 steps; a row has the rate its last step had: steps 1, 3, 5 and 7.
+    expected = [0.005, *(0.01 * (1 + math.cos(math.pi * (step - 2) / 6)) / 2 for step in (3, 5, 7))]
+    assert rates == pytest.approx(expected, rel=1e-5)
+
+
+def test_frozen_dropout_does_not_act(assembled, fit_plan, pictures):
+    """EfficientNet has stochastic depth: with all of it frozen, two runs from one state must agree to the bit."""
+    _, facts, network = assembled("EfficientNetB0", taps=("stage3",))
+    plan = fit_plan(trainable=[["head", 1.0], ["backbone", "frozen"]], learning_rate=1e-6)
+    first = run(network, facts, plan, pictures).rows[0]["loss"]
+    quiet = network.core.evaluate(fit.LabelledBatches(*pictures(8), 3, 4), verbose=0, return_dict=True)["loss"]
+    assert first == pytest.approx(quiet, abs=1e-4)
+    rates = [layer.rate for layer in network.backbone.layers if isinstance(layer, keras.layers.Dropout)]
+    assert min(rates) > 0
+
+
+def losses(fitted):
+    return [(row["loss"], row["val_loss"]) for row in fitted.rows]
+
+
+def whole(network):
+    """Split a network so that nothing is fixed: its images are the views, and all of it is trained."""
+    image = keras.Input(network.core.input_shape[1:])
+    given = keras.Input(network.core.input_shape[1:])
+    return frozen_part.Halves(
+        keras.Model(image, [keras.layers.Identity()(image)]), keras.Model([given], network.core(given))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "taps"),
+    [("VGG16", "all"), ("ResNet50", ("stage1", "stage2")), ("DemoNet", "all")],
+    ids=lambda one: str(one),
+)
+def test_behind_the_frozen_part_the_losses_are_those_of_the_whole(
+    name, taps, assembled, fit_plan, pictures, monkeypatch
+):
+    """Two views in turn for three epochs, one step each, with the augmentation and the order that the seed gives."""
+    augmentation = [{"layer": "RandomFlip", "arguments": {}}, {"layer": "RandomTranslation", "arguments": {
+        "height_factor": 0.1, "width_factor": 0.1}}]  # fmt: skip
+    plan = fit_plan(trainable=LAST_STAGE, views=2, steps=3, batch_size=8, learning_rate=0.01, augmentation=augmentation)
+    found = {}
+    for way, split in (("behind", frozen_part.split), ("whole", whole)):
+        monkeypatch.setattr(frozen_part, "split", split)
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled(name, taps=taps)
+        before = weights_by_layer(network)
+        found[way] = losses(run(network, facts, plan, pictures))
+        last_stage = {layer.name for layer in facts.layers if layer.stage == facts.stages[-1]}
+        assert changed(before, weights_by_layer(network)) <= last_stage
+    np.testing.assert_allclose(found["behind"], found["whole"], atol=1e-5, rtol=0)
+    assert len({loss for loss, _ in found["whole"]}) == 3
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
+def test_unaugmented_the_losses_are_those_of_plain_fit(batch_norm, assembled, fit_plan, pictures):
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled(taps="all")
+        found.append(run(network, facts, fit_plan(trainable=LAST_STAGE, batch_norm=batch_norm, views=views), pictures))
+    plain, behind = found
+    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+    assert behind.trainable_parameters == plain.trainable_parameters
+    assert behind.frozen_parameters == plain.frozen_parameters
+
+
+def test_discriminative_rates_hold_behind_the_frozen_part(assembled, fit_plan, pictures):
+    rules = [["head", 1.0], ["backbone/last_stage", 0.1], ["backbone", "frozen"]]
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        run(network, facts, fit_plan(trainable=rules, views=views), pictures)
+        found.append(network.model.get_weights())
+    for plain, behind in zip(*found, strict=True):
+        np.testing.assert_allclose(behind, plain, atol=1e-5)
+
+
+class Interrupted(keras.callbacks.Callback):
+    """Presses Ctrl-C after the second epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_phase_goes_on_with_the_same_views(assembled, fit_plan, pictures, tmp_path):
+    augmentation = [{"layer": "RandomFlip", "arguments": {}}]
+    optimizer = {"name": "sgd", "momentum": 0.9}
+    plan = fit_plan(
+        trainable=LAST_STAGE, views=3, steps=8, augmentation=augmentation, optimizer=optimizer, learning_rate=0.01
+    )
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    start = network.model.get_weights()
+    straight = run(network, facts, plan, pictures)
+    network.model.set_weights(start)
+    with pytest.raises(KeyboardInterrupt):
+        run(network, facts, plan, pictures, backup=tmp_path / "epochs", callbacks=[Interrupted()])
+    network.model.set_weights(start)
+    resumed = run(network, facts, plan, pictures, backup=tmp_path / "epochs")
+    assert [row["epoch"] for row in resumed.rows] == [1, 2, 3, 4]
+    np.testing.assert_allclose(losses(resumed), losses(straight), atol=1e-5)
+
+
+def test_progress_is_told_of_every_pass(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    plan, told = fit_plan(trainable=LAST_STAGE, views=1), []
+    run(network, facts, plan, pictures, progress=told.append)
+    assert told == [1, 2, 3] == list(range(1, 1 + fit.passes(plan, 8, 4)))
+    assert fit.passes(fit_plan(), 8, 4) == 0
+
+
+def colours(count, size, seed=0):
+    """Noise that is red, green or blue."""
+    labels = np.arange(count) % 3
+    images = np.random.default_rng(seed).integers(0, 100, (count, size, size, 3))
+    images[np.arange(count), :, :, labels] += 150
+    return images.astype(np.uint8), labels
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [
+        ({"name": "sgd"}, 0.5),
+        ({"name": "sgd", "momentum": 0.9, "nesterov": True}, 0.1),
+        ({"name": "adagrad", "initial_accumulator_value": 0.01}, 0.1),
+        ({"name": "rmsprop"}, 3e-3),
+        ({"name": "rmsprop", "momentum": 0.9, "rho": 0.8, "centered": True}, 3e-3),
+        ({"name": "adam", "beta_1": 0.8, "beta_2": 0.99, "amsgrad": True, "epsilon": 1e-5}, 3e-3),
+        ({"name": "adamw", "weight_decay": 0.01}, 3e-3),
+    ],
+)
+@pytest.mark.parametrize("stage", [1.0, 0.1])
+def test_every_optimizer_learns(optimizer, rate, stage, assembled, fit_plan):
+    rules = [["head", 1.0], ["backbone/last_stage", stage], ["backbone", "frozen"]]
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    plan = fit_plan(optimizer=optimizer, trainable=rules, views=1, steps=10, learning_rate=rate)
+    found = [row["loss"] for row in run(network, facts, plan, colours).rows]
+    assert found[-1] < 0.98 * found[0]
+
+
+@pytest.mark.parametrize("loss", ["focal", "squared_error", "huber"])
+def test_every_loss_is_made_smaller(loss, assembled, fit_plan):
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    plan = fit_plan(loss=loss, views=1, trainable=LAST_STAGE, steps=10)
+    found = [row["loss"] for row in run(network, facts, plan, colours).rows]
+    assert found[-1] < 0.98 * found[0]
+
+
+MIXED = [{"layer": "keras_cv.MixUp", "arguments": {}}]
+
+
+@pytest.mark.parametrize("augmentation", [[], MIXED])
+def test_weights_of_classes_are_those_of_the_images_in_the_loss(
+    augmentation, assembled, fit_plan, pictures, monkeypatch
+):
+    """One step on all images: the loss is the mean of theirs, each times what its label weighs."""
+    keras.utils.set_random_seed(0)
+    _, facts, network = assembled()
+    seen = {}
+    weighted = fit.LabelledBatches.weighted
+
+    def watched(batches, images, labels):
+        found = weighted(batches, images, labels)
+        if batches.seed is not None:
+            seen["labels"], seen["weights"] = labels, found[2]
+            seen["losses"] = -(labels * np.log(network.core.predict_on_batch(images))).sum(axis=1)
+        return found
+
+    monkeypatch.setattr(fit.LabelledBatches, "weighted", watched)
+    plan = fit_plan(steps=1, batch_size=8, class_balance="weights", augmentation=augmentation, learning_rate=1e-9)
+    loss = run(network, facts, plan, pictures).rows[0]["loss"]
+    # Of eight images, three, three and two of a class.
+    np.testing.assert_allclose(seen["weights"], seen["labels"] @ [8 / 9, 8 / 9, 8 / 6], rtol=1e-5)
+    assert loss == pytest.approx((seen["weights"] * seen["losses"]).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("how", ["weights", "sampling"])
+def test_balance_holds_behind_the_frozen_part(how, assembled, fit_plan, pictures):
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        found.append(run(network, facts, fit_plan(trainable=LAST_STAGE, views=views, class_balance=how), pictures))
+    plain, behind = found
+    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+
+
+def test_a_rare_class_is_recognised_when_the_classes_are_balanced(assembled, fit_plan, pictures):
+    """Noise teaches a frozen network's head no more than how frequent the classes are."""
+    images, _ = pictures(24)
+    labels = np.array([0] * 20 + [1, 1, 2, 2])
+    shares = {}
+    for how in ("none", "weights", "sampling"):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        rules = [["head", 1.0], ["backbone", "frozen"]]
+        plan = fit_plan(trainable=rules, class_balance=how, views=1, steps=60, batch_size=8, learning_rate=0.3)
+        other = pictures(12, seed=1)
+        fit.fit(network, facts, "only", plan, (images, labels), other, seed=0)
+        shares[how] = network.core.predict_on_batch(other[0]).mean(axis=0)[0]
+    assert shares["none"] > 0.6
+    assert shares["weights"] < 0.5
+    assert shares["sampling"] < 0.5
+
+
+FRESH = {"trainable": LAST_STAGE, "reinitialize": ["backbone/last_stage"]}
+
+
+@pytest.mark.parametrize("views", [None, 1])
+def test_fresh_weights_are_what_the_phase_starts_from(views, assembled, fit_plan, pictures):
+    """With next to no learning rate the layers stay as their initialisers made them, whatever they were before."""
+    _, facts, network = assembled()
+    network.backbone.set_weights([np.full(weight.shape, 3.0) for weight in network.backbone.get_weights()])
+    run(network, facts, fit_plan(**FRESH, views=views, learning_rate=1e-12), pictures)
+    after = weights_by_layer(network)
+    kernel, norm = after["stage3_1_conv"][0], after["stage3_1_bn"]
+    assert abs(kernel.mean()) < 0.01
+    assert 0 < kernel.std() < 0.1
+    np.testing.assert_allclose(norm[0], 1, atol=1e-6)
+    # Its statistics follow the images, though those of all other BatchNormalization are frozen.
+    assert (norm[2] != 0).all()
+    np.testing.assert_array_equal(after["stage2_1_bn"], np.full((4, 64), 3.0))
+
+
+def test_fresh_weights_give_the_same_losses_behind_the_frozen_part(assembled, fit_plan, pictures):
+    found = []
+    for views in (None, 1):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        keras.utils.set_random_seed(views or 0)
+        found.append(run(network, facts, fit_plan(**FRESH, views=views), pictures))
+    plain, behind = found
+    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+    assert behind.trainable_parameters == plain.trainable_parameters
+
+
+def distance(before, after):
+    return sum(
+        float(((new - old) ** 2).sum()) for name in before for old, new in zip(before[name], after[name], strict=True)
+    )
+
+
+@pytest.mark.parametrize("views", [None, 1])
+def test_a_strong_pull_keeps_the_weights_near_their_start(views, assembled, fit_plan, pictures):
+    """Under two learning rates, so that there are two optimizers."""
+    rules = [["head", 1.0], ["backbone/last_stage", 0.5], ["backbone", "frozen"]]
+    moved = {}
+    for strength in (None, 1e-3, 20.0):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        before = weights_by_layer(network)
+        head = np.array(network.head.kernel)
+        plan = fit_plan(trainable=rules, views=views, l2_sp=strength, steps=20, learning_rate=0.03, clip_norm=None)
+        run(network, facts, plan, pictures)
+        moved[strength] = distance(before, weights_by_layer(network))
+        shrunk = (np.array(network.head.kernel) ** 2).sum() / (head**2).sum()
+    assert moved[20.0] < 0.1 * moved[1e-3] < 0.2 * moved[None]
+    assert shrunk < 0.5
+
+
+def test_the_pull_is_gone_with_its_phase(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    first = run(network, facts, fit_plan(l2_sp=1.0, learning_rate=1e-9), pictures).rows[0]["loss"]
+    pull = 0.5 * (np.array(network.head.kernel) ** 2).sum()
+    second = run(network, facts, fit_plan(learning_rate=1e-9), pictures).rows[0]["loss"]
+    assert first == pytest.approx(second + pull, rel=1e-4)
+    assert network.model.losses == []
+
+
+def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    plan = fit_plan(learning_rate=1e30, clip_norm=None, steps=20)
+    fitted = run(network, facts, plan, pictures)
+    assert re.match(r"Phase fine_tuning: the loss became .* at a peak learning rate of 1e\+30", fitted.diverged)
+    assert fitted.steps < plan.steps
+
+
+@pytest.mark.parametrize("compiled", [None, True])
+def test_steps_are_compiled_where_that_is_asked_for(compiled, assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    run(network, facts, fit_plan(steps=1), pictures, jit_compile=compiled)
+    # Left to itself, Keras does so off the processor only.
+    assert network.core.jit_compile is bool(compiled)
