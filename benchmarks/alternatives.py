@@ -27,8 +27,8 @@ from fine_tuning import LIKE_IMAGENET, divided
 from scipy.special import softmax
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.arrays import lazy
 from kerastune_recipes.backbones.pretrained_classifier import load_source
+from kerastune_recipes.data import decoding
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.heads import solve as solve_module
 from kerastune_recipes.heads.calibration import Judge
@@ -212,7 +212,7 @@ def trial(data: Path, each: str, seed: int, name: str, backbone: str, size: int)
     dataset = open_dataset(frame, seed=seed)
     sizes = sorted({size, round(size * way.small)})
     read = [
-        Images({at: np.asarray(lazy.load(part, at)) for at in sizes}, part.labels)
+        Images({at: np.asarray(decoding.load(part, at)) for at in sizes}, part.labels)
         for part in (dataset.train, dataset.validation)
     ]
     models, plan = {}, None

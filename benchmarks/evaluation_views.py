@@ -17,7 +17,7 @@ from reporting import machine, versions
 from kerastune_recipes import Recipe
 from kerastune_recipes.data.views import Flip
 from kerastune_recipes.evaluation import predict
-from kerastune_recipes.run.run_folder import Saved
+from kerastune_recipes.evaluation.saved_model import Saved
 
 SOLVE_ONLY = {"phases": [{"name": "feature_extraction", "solve": {}}]}
 WAYS: tuple[tuple[int, Flip], ...] = (

@@ -15,12 +15,13 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.arrays import lazy
+from kerastune_recipes.data import decoding
 from kerastune_recipes.data.views import WHOLE, View
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.features import cache, extraction
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.heads import solve
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.forecast import feature_counts
@@ -57,7 +58,7 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
     with cache.opened() as kept:
         space = kept.space(fingerprint(network.members[0], prepared.plan.head.pooling), f"{backbone}, {size} px")
         rows = extraction.extract(network.extractor, images, size, space, VIEWS).rows
-    single = extraction.predict(network.extractor, lazy.load(images, size))[None]
+    single = forward.predict(network.extractor, decoding.load(images, size))[None]
     widths = feature_counts(prepared.plan, prepared.facts)
     last, early = slice(sum(widths[:-1]), None), slice(0, sum(widths[:-1]))
     choices = {

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastune_recipes.arrays import lazy
+from kerastune_recipes.data import decoding
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.features import extraction
 from kerastune_recipes.heads import solve as solve_module
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import Network, assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.run.prepare import Prepared, prepare
@@ -34,7 +34,7 @@ def decoded(prepared: Prepared) -> tuple[training.Labelled, training.Labelled]:
     """Return training and validation images with their labels."""
     size = prepared.plan.backbone.image_size
     train, held = prepared.dataset.train, prepared.dataset.validation
-    return (lazy.load(train, size), train.labels), (lazy.load(held, size), held.labels)
+    return (decoding.load(train, size), train.labels), (decoding.load(held, size), held.labels)
 
 
 def fitted(
@@ -61,7 +61,7 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
     assert solve is not None  # of small_similar
     assert fit is not None
     (pixels, labels), (held_pixels, held_labels) = images
-    found = extraction.predict(network.extractor, pixels)[None]
+    found = forward.predict(network.extractor, pixels)[None]
     solved = solve_module.solve(solve, found, labels, seed)
     network.head.set_weights([solved.kernel, solved.bias])
     start = network.model.get_weights()
@@ -71,7 +71,7 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
             continue
         network.model.set_weights(start)
         seconds, _ = fitted(prepared, network, images, count)
-        scores = metrics.summary(extraction.predict(network.core, held_pixels), held_labels)
+        scores = metrics.summary(forward.predict(network.core, held_pixels), held_labels)
         print(
             f"| {folder.name} | {seed} | {len(labels)} | {plan.backbone.image_size} | {epochs} "
             f"| {count or 'fresh'} | {scores['accuracy']:.1%} | {scores['log_loss']:.3f} | {seconds:.0f} |",

@@ -23,18 +23,17 @@ from reporting import versions
 from scipy.special import softmax
 
 from kerastune_recipes import Recipe
+from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.features import cache as stores
-from kerastune_recipes.features.bank import TEST, TRAIN, VALIDATION
 from kerastune_recipes.heads import solve
 from kerastune_recipes.heads.calibration import Judge
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning.plan import Plan, SolvePlan
 from kerastune_recipes.progress import Display
-from kerastune_recipes.run import phases
+from kerastune_recipes.run import context, solve_phase
 from kerastune_recipes.run.context import Bench
-from kerastune_recipes.run.prepare import prepare
-from kerastune_recipes.run.run import decoded
+from kerastune_recipes.run.prepare import decoded, prepare
 from kerastune_recipes.training import fit as training
 
 # From a loss of this on, nats, a choice counts as harm.
@@ -81,7 +80,7 @@ def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
             callbacks=(),
         )
         found: Kept = {f"labels {split}": images.labels for split, images in bench.images.items()}
-        _, found["probabilities before"] = phases.solve(bench, plan.phases[0].name, solving(plan))
+        _, found["probabilities before"] = solve_phase.solve(bench, plan.phases[0].name, solving(plan))
 
         def look(stage: str) -> None:
             for split in bench.images:
@@ -95,7 +94,7 @@ def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
         training.fit(network, bench.facts, "fine_tuning", fit, (seen.pixels, seen.labels), None, seed=seed)
         look("after")
         for split in (VALIDATION, TEST):
-            found[f"probabilities after {split}"] = phases.by_features(bench, split)
+            found[f"probabilities after {split}"] = context.by_features(bench, split)
     return found
 
 

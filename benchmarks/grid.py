@@ -31,7 +31,7 @@ from reporting import keep, machine, versions
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.run.run_folder import digest
+from kerastune_recipes.records import digest
 
 # From so many training images on the recipes for many are taken.
 LARGE = 1000

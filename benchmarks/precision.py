@@ -20,9 +20,9 @@ import numpy as np
 from reporting import machine, spread, versions
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.backbones.facts import Precision
 from kerastune_recipes.devices import hardware
-from kerastune_recipes.features import extraction
+from kerastune_recipes.devices.facts import Precision
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.freeze import freeze
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import layer_patterns
@@ -59,7 +59,7 @@ def work(backbone: str, precision: Precision, images: np.ndarray) -> dict[str, C
     )
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
     return {
-        "features": lambda: extraction.predict(network.extractor, images),
+        "features": lambda: forward.predict(network.extractor, images),
         "training": lambda: network.core.train_on_batch(images, targets),
     }
 

@@ -34,8 +34,8 @@ from kerastune_recipes import Plan, Recipe, RequestError, yaml_files
 from kerastune_recipes.data.dataset import Dataset
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.planning.plan import steps_per_epoch
-from kerastune_recipes.run.run_folder import digest
+from kerastune_recipes.planning.costs import steps_per_epoch
+from kerastune_recipes.records import digest
 from kerastune_recipes.spec import catalog
 from kerastune_recipes.studies.comparison import cost_alone
 

@@ -19,9 +19,9 @@ import numpy as np
 from sklearn.metrics import log_loss
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.arrays import lazy
-from kerastune_recipes.features import extraction
+from kerastune_recipes.data import decoding
 from kerastune_recipes.heads import solve
+from kerastune_recipes.model import forward as forward_module
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import SolvePlan
@@ -42,9 +42,9 @@ def extract(data: Path) -> tuple[np.ndarray, np.ndarray, float]:
     recipe = Recipe.from_name("small_similar", backbone="MobileNetV2")
     prepared = prepare(recipe.name, recipe.content, str(data), seed=0)
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
-    images = lazy.load(prepared.dataset.train, prepared.plan.backbone.image_size)
-    seconds = extraction.seconds_one_forward_pass(network.extractor, images[: extraction.SAMPLE], len(images))
-    return extraction.predict(network.extractor, images)[None], prepared.dataset.train.labels, seconds
+    images = decoding.load(prepared.dataset.train, prepared.plan.backbone.image_size)
+    seconds = forward_module.seconds_one_forward_pass(network.extractor, images[: forward_module.SAMPLE], len(images))
+    return forward_module.predict(network.extractor, images)[None], prepared.dataset.train.labels, seconds
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from fine_tuning import divided
 from reporting import versions
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.heads import folds, solve
+from kerastune_recipes.heads import cross_validation, solve
 
 # Fewer than a head is chosen by leave the temperature that it was chosen with.
 FOLDS = {"those of the choice": 0, "10": 10, "20": 20}
@@ -31,7 +31,7 @@ def judged(data: Path, each: str, seed: int, recipe: Recipe, fine: int) -> dict[
     """Return what the judges say of a head."""
     images = divided(data, each, seed).replace({"split": {"validation": "test"}})
     # Heads that were solved by other folds are not to be found.
-    with patch.object(folds, "FINE_FOLDS", fine), patch.object(solve, "PROTOCOL", f"fine folds {fine}"):
+    with patch.object(cross_validation, "FINE_FOLDS", fine), patch.object(solve, "PROTOCOL", f"fine folds {fine}"):
         report = recipe.run(images, seed=seed, verbose=False)
     return {figure: report.metrics["test"][figure] for figure in ("log_loss", "ece")}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kerastune_recipes.reporting.report import Report
     from kerastune_recipes.studies.compare import compare
     from kerastune_recipes.studies.comparison import Comparison
-    from kerastune_recipes.studies.tune import Tuned
+    from kerastune_recipes.studies.tuned import Tuned
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerastune_recipes import sizes, yaml_files
+from kerastune_recipes import units, yaml_files
 from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.spec import catalog
@@ -379,10 +379,10 @@ def _launch(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> None:
     _start_keras()
     from kerastune_recipes.evaluation import predict as evaluation
-    from kerastune_recipes.run import run_folder
+    from kerastune_recipes.evaluation import saved_model
 
     scores = evaluation.evaluate(
-        run_folder.load(options.folder), options.data, options.group_by, options.views, options.flip
+        saved_model.load(options.folder), options.data, options.group_by, options.views, options.flip
     )
     if options.json:
         print(json.dumps(scores))
@@ -397,9 +397,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     _start_keras()
     from kerastune_recipes.evaluation import predict as evaluation
-    from kerastune_recipes.run import run_folder
+    from kerastune_recipes.evaluation import saved_model
 
-    saved = run_folder.load(options.folder)
+    saved = saved_model.load(options.folder)
     probabilities = evaluation.predict(saved.model, options.images, options.views, options.flip)
     rows = [
         {
@@ -429,9 +429,9 @@ def _cache(options: argparse.Namespace) -> None:
         networks = [{"network": info.about, "rows": info.rows, "bytes": info.size} for info in kept]
         print(json.dumps({"folder": str(found.folder), "limit": store.limit(), "bytes": total, "networks": networks}))
         return
-    print(f"{found.folder}: {sizes.written(total)} of at most {sizes.written(store.limit())}")
+    print(f"{found.folder}: {units.format_bytes(total)} of at most {units.format_bytes(store.limit())}")
     for info in kept:
-        print(f"  {info.about}: {info.rows} rows, {sizes.written(info.size)}")
+        print(f"  {info.about}: {info.rows} rows, {units.format_bytes(info.size)}")
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -476,8 +476,8 @@ def _tune(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(tuned.record))
         return
-    from kerastune_recipes.studies import tune as tuning
+    from kerastune_recipes.studies import tuned as tuned_module
 
     print(tuned)
-    found = options.out / tuning.RECIPE
+    found = options.out / tuned_module.RECIPE
     print(f"written to {options.out}; what was found: kerastune run {found} --data {options.data}")

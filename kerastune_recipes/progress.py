@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+# Called with how much of a piece of work is done.
+Tick = Callable[[int], None]
 
 
 class Display:
@@ -31,48 +33,3 @@ class Display:
         with Progress(*columns, *times, console=self.console, transient=True, disable=hidden) as progress:
             task = progress.add_task(title, total=total)
             yield lambda done: progress.update(task, completed=done)
-
-
-class Ticks(keras.callbacks.Callback):
-    """Tells a bar of every batch that has been trained on or predicted.
-
-    Args:
-        tick: Told how many batches are done in all.
-    """
-
-    def __init__(self, tick: Callable[[int], None]):
-        super().__init__()
-        self.tick = tick
-        self.done = 0
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._advance()
-
-    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._advance()
-
-    def _advance(self) -> None:
-        self.done += 1
-        self.tick(self.done)
-
-
-class EpochLines(keras.callbacks.Callback):
-    """Prints one line for each epoch.
-
-    Args:
-        display: Where to.
-        phase: Name of the phase.
-    """
-
-    def __init__(self, display: Display, phase: str):
-        super().__init__()
-        self.display = display
-        self.phase = phase
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs = logs or {}
-        line = f"  {self.phase}, epoch {epoch + 1}/{self.params['epochs']}: "
-        line += f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}"
-        if "val_loss" in logs:
-            line += f"; validation loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.1%}"
-        self.display.line(line)

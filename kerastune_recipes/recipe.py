@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kerastune_recipes.reporting.report import Report
     from kerastune_recipes.run.prepare import Prepared
-    from kerastune_recipes.studies.tune import Tuned
+    from kerastune_recipes.studies.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,7 @@ class Recipe:
         from kerastune_recipes.devices import strategies
         from kerastune_recipes.progress import Display
         from kerastune_recipes.run import checkpoint, run_folder
+        from kerastune_recipes.run import prepare as prepare_module
         from kerastune_recipes.run import run as runner
 
         content = self._judged_by(folds)  # what is wrong with it is told before any worker is waited for
@@ -209,7 +210,7 @@ class Recipe:
             folder = team.together(lambda: run_folder.prepare(out, resume=resume and team.chief, overwrite=overwrite))
             with strategies.scope(strategy):
                 prepared = self._prepared(ds, seed, folds, group_by, unlabeled, team=team)
-            runner.check(prepared.plan, strategy)
+            prepare_module.check(prepared.plan, strategy)
 
             def find() -> checkpoint.Journal:
                 return checkpoint.find(folder, prepared.plan, prepared.dataset, seed, resume)

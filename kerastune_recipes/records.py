@@ -1,5 +1,6 @@
 """Strict frozen records read from YAML: every error at once, each with its dotted path."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import RecipeError, did_you_mean
 
 
@@ -156,3 +158,8 @@ def _record_in(annotation: Any) -> type[BaseModel] | None:
             if found:
                 return found
     return None
+
+
+def digest(record: Record) -> str:
+    """Return the SHA-256 of a record, by which it is told from another."""
+    return hashlib.sha256(yaml_files.dump(record.to_data()).encode()).hexdigest()

@@ -9,7 +9,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
-from kerastune_recipes.backbones.facts import BackboneFacts, DatasetFacts, LayerFacts, TapFacts
+from kerastune_recipes.backbones.facts import BackboneFacts, LayerFacts, TapFacts
+from kerastune_recipes.data.facts import DatasetFacts
 
 # Minutes each; begun last, one of them would keep one core busy while the other has nothing left to do.
 _LONG = ("test_training.py", "test_recipes.py", "test_runner.py", "test_backends.py", "test_workers.py")
@@ -74,14 +75,14 @@ def assembled():
 
     def build(name="DemoNet", size=32, taps="last", classes=("a", "b", "c"), precision="float32", **head):
         from kerastune_recipes.backbones import build as networks
-        from kerastune_recipes.backbones import table
+        from kerastune_recipes.backbones import inspect, table
         from kerastune_recipes.model.network import assemble
         from kerastune_recipes.planning import rules
         from kerastune_recipes.planning.plan import Plan
 
         entry = table.find(name)
         pretrained = networks.build(name, "none", size)
-        facts = networks.inspect(pretrained, name, "none", entry.convention, size, entry.stages)
+        facts = inspect.inspect(pretrained, name, "none", entry.convention, size, entry.stages)
         data = {
             "plan": 1,
             "recipe": "test",

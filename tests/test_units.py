@@ -7,25 +7,41 @@ from kerastune_recipes import units
     ("text", "steps"), [("3 epochs", 30), ("1 epoch", 10), ("0.5 epochs", 5), ("500 steps", 500), ("10%", 20)]
 )
 def test_in_steps(text, steps):
-    assert units.parse(text).steps(steps_per_epoch=10, whole=200) == steps
+    assert units.parse_duration(text).steps(steps_per_epoch=10, whole=200) == steps
 
 
 @pytest.mark.parametrize("text", ["3 epochs", "1 epoch", "500 steps", "10%", "0.5 epochs"])
 def test_written_as_read(text):
-    assert str(units.parse(text)) == text
+    assert str(units.parse_duration(text)) == text
 
 
 @pytest.mark.parametrize("text", ["3", "epochs", "-1 epochs", "ten steps", "10 %%", ""])
 def test_no_duration(text):
     with pytest.raises(ValueError, match='write a duration as "3 epochs", "500 steps" or "10%"; received'):
-        units.parse(text)
+        units.parse_duration(text)
 
 
 def test_steps_are_whole():
     with pytest.raises(ValueError, match="steps are whole"):
-        units.parse("1.5 steps")
+        units.parse_duration("1.5 steps")
 
 
 def test_a_share_needs_a_whole():
     with pytest.raises(ValueError, match='"10%" is a share of nothing here'):
-        units.parse("10%").steps(steps_per_epoch=10)
+        units.parse_duration("10%").steps(steps_per_epoch=10)
+
+
+@pytest.mark.parametrize(("text", "count"), [("12 B", 12), ("1.5KiB", 1536), ("512MiB", 2**29), ("10 GiB", 10 * 2**30)])
+def test_sizes_are_read(text, count):
+    assert units.parse_size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "10", "10 GB", "-1 MiB", "many"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ValueError, match='write a size as "512 MiB" or "10 GiB"; received'):
+        units.parse_size(text)
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**34, "16.0 GiB")])
+def test_sizes_are_written(count, text):
+    assert units.format_bytes(count) == text

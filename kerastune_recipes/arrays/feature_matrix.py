@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kerastune_recipes.arrays import lazy, memory
+from kerastune_recipes.arrays import files, memory
 from kerastune_recipes.arrays.files import Rows
 
 # Rows of a file that are read and written at a time.
@@ -45,7 +45,7 @@ def room(shape: tuple[int, int, int], dtype: npt.DTypeLike) -> Rows:
     """
     budget = math.prod(shape) * np.dtype(dtype).itemsize if fits(shape) else 0
     what = f"the features of {shape[0] * shape[1]} images"
-    return lazy.allocate(shape, dtype, budget, what, "take fewer of them with features.taps: last")
+    return files.allocate(shape, dtype, budget, what, "take fewer of them with features.taps: last")
 
 
 def side_by_side(parts: Sequence[Rows]) -> Rows:

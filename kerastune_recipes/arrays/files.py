@@ -6,6 +6,7 @@ mapped file count as memory of the process. A file has no name, and goes with th
 
 import math
 import os
+import shutil
 import tempfile
 import weakref
 from typing import Any, NamedTuple
@@ -228,3 +229,39 @@ def _runs(rows: range | np.ndarray) -> list[tuple[int, int, int]]:
     starts = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
     counts = np.diff(starts, append=len(numbers))
     return [(int(at), int(numbers[at]), int(count)) for at, count in zip(starts, counts, strict=True)]
+
+
+def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, budget_bytes: int | None, what: str, otherwise: str) -> Rows:
+    """Make room for an array, in memory or in a temporary file that goes with the array.
+
+    Args:
+        shape: Of the array.
+        dtype: Of its values.
+        budget_bytes: An array larger than this lies in a file; `TMPDIR` says on which disk it is made. None for what
+            is left of the memory that all images share (`memory.limit_bytes`).
+        what: What is in it, for an error.
+        otherwise: What to do where the disk has no room for it, besides finding a larger one.
+
+    Returns:
+        An array with nothing in it yet; a FileArray when over budget.
+
+    Raises:
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: The disk has no room for the file.
+
+    Example:
+        >>> allocate((2, 3), np.float32, budget_bytes=24, what="two rows", otherwise="give fewer rows").shape
+        (2, 3)
+    """
+    array = (memory.SHARED if budget_bytes is None else Budget(budget_bytes)).empty(shape, dtype)
+    if array is not None:
+        return array
+    needed = math.prod(shape) * np.dtype(dtype).itemsize
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if needed > free:  # Better told now than after an hour of writing.
+        raise WorkError(
+            f"{what} take {needed / GIB:.1f} GiB and {folder} has {free / GIB:.1f} GiB free; "
+            f"set TMPDIR to a folder on a larger disk, or {otherwise}."
+        )
+    return FileArray(shape, dtype)

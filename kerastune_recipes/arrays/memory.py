@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kerastune_recipes import sizes
+from kerastune_recipes import units
 from kerastune_recipes.errors import RequestError
 
 VARIABLE = "KERASTUNE_MEMORY"
@@ -39,7 +39,7 @@ def limit_bytes() -> int:
     if not text:
         return DEFAULT_BYTES
     try:
-        return sizes.parse(text)
+        return units.parse_size(text)
     except ValueError as error:
         raise RequestError(f"{VARIABLE}: {error}.") from None
 

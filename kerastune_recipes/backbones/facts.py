@@ -24,8 +24,6 @@ class Scaling(Record):
     offset: _Number | tuple[_Number, _Number, _Number] = 0.0
 
 
-# What a network computes in. Its weights are float32 whichever it is.
-Precision = Literal["float32", "bfloat16", "float16"]
 NamedConvention = Literal["identity", "caffe", "torch", "symmetric"]
 Convention = NamedConvention | Scaling
 
@@ -34,81 +32,6 @@ def channels(numbers: Iterable[float]) -> float | tuple[float, float, float]:
     """Return three numbers, of red, green and blue, as a `Scaling` takes them; one where they are the same."""
     red, green, blue = map(float, numbers)
     return red if red == green == blue else (red, green, blue)
-
-
-@dataclass(frozen=True)
-class HardwareFacts:
-    """What the work runs on.
-
-    Args:
-        backend: Of Keras.
-        device: "cpu", "gpu" or "tpu".
-        devices: How many of them there are.
-        capability: The CUDA compute capability of an NVIDIA GPU, None for anything else.
-    """
-
-    backend: str = "tensorflow"
-    device: Literal["cpu", "gpu", "tpu"] = "cpu"
-    devices: int = 1
-    capability: tuple[int, int] | None = None
-
-    @property
-    def accelerated(self) -> bool:
-        """Whether the processor is free while the work is done."""
-        return self.device != "cpu"
-
-
-ONE_CPU = HardwareFacts()
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """Counts and sizes of a labelled set of images, read from labels and file headers alone.
-
-    Args:
-        source: Where the images come from, as the user named it.
-        class_names: One per class, in label order.
-        train: Images of each class to train on.
-        validation: Images of each class held out to choose with.
-        test: Images of each class to judge with, or None when there is no test split.
-        held_out: True when the validation images were taken from the training images by us.
-        median_size: Median height and width, pixels.
-        smallest_size: Height and width of the smallest image, pixels.
-        largest_size: Height and width of the largest image, pixels.
-        groups: Groups of training and validation images that are never divided, or None where images stand alone.
-        grouped_by: What groups them, in words.
-        unlabeled: Images without labels.
-    """
-
-    source: str
-    class_names: tuple[str, ...]
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...] | None
-    held_out: bool
-    median_size: tuple[int, int]
-    smallest_size: tuple[int, int]
-    largest_size: tuple[int, int]
-    groups: int | None = None
-    grouped_by: str | None = None
-    unlabeled: int = 0
-
-    @property
-    def train_images(self) -> int:
-        return sum(self.train)
-
-    @property
-    def validation_images(self) -> int:
-        return sum(self.validation)
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-    @property
-    def imbalance(self) -> float:
-        """How many times larger the largest class is than the smallest, in training images."""
-        return max(self.train) / min(self.train)
 
 
 @dataclass(frozen=True)

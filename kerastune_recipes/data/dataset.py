@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from kerastune_recipes.backbones.facts import DatasetFacts
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.errors import DataError
 
 # Images whose digests are one task of a thread: enough that handing out tasks costs nothing.
@@ -258,3 +258,18 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
 def _pair(size: np.ndarray) -> tuple[int, int]:
     height, width = size
     return int(height), int(width)
+
+
+def mark_of(dataset: Dataset) -> str:
+    """Return a digest of what data hold, by which other data are told from them: names, labels and sizes."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.validation, dataset.test):
+        if split is not None:
+            digest.update("\n".join(map(str, split.names)).encode())
+            digest.update(split.labels.tobytes())
+            digest.update(split.sizes.tobytes())
+            digest.update(b"" if split.groups is None else split.groups.tobytes())
+    if dataset.unlabeled is not None:
+        digest.update("\n".join(dataset.unlabeled.names).encode())
+        digest.update(dataset.unlabeled.sizes.tobytes())
+    return digest.hexdigest()

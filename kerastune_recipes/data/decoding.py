@@ -2,14 +2,15 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from kerastune_recipes.arrays.files import Rows, allocate
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
-from kerastune_recipes.data.views import View, box
+from kerastune_recipes.data.views import WHOLE, View, box
 from kerastune_recipes.errors import DataError
 
 # Images decoded before any is given out: enough to keep all cores busy to the end of a chunk, few enough that memory
@@ -78,3 +79,47 @@ def _views(samples: Pictures, index: int, views: Sequence[View], size: int) -> l
     digest = samples.digest(index) if any(view.crop for view in views) else b""
     shown = [images.resize(image, size, box(view, digest)) for view in views]
     return [pixels[:, ::-1] if view.mirrored else pixels for pixels, view in zip(shown, views, strict=True)]
+
+
+def load(
+    samples: Pictures,
+    size: int,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    budget_bytes: int | None = None,
+) -> Rows:
+    """Decode and resize all images of a split.
+
+    Args:
+        samples: The images.
+        size: Height and width of the result, pixels; images are stretched to that square.
+        workers: Threads that decode; by default as many as there are cores.
+        progress: Told how many images are done.
+        budget_bytes: As for `allocate`.
+
+    Returns:
+        uint8 (n, size, size, 3), in the order of the samples; a FileArray when over budget.
+
+    Raises:
+        DataError: Images that cannot be decoded; all of them are named.
+        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        WorkError: The disk has no room for the temporary file.
+
+    Example:
+        >>> pixels = load(dataset.train, size=224)
+    """
+    total = len(samples)
+    pixels = allocate(
+        (total, size, size, 3),
+        np.uint8,
+        budget_bytes,
+        what=f"{total} images of {size} x {size} pixels",
+        otherwise="choose a smaller image_size",
+    )
+    done = 0
+    for rows in stream(samples, [(index, (WHOLE,)) for index in range(total)], size, workers=workers):
+        pixels[done : done + len(rows)] = rows
+        done += len(rows)
+        if progress is not None:
+            progress(done)
+    return pixels

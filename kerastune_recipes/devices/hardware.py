@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from kerastune_recipes.backbones.facts import HardwareFacts
+from kerastune_recipes.devices.facts import HardwareFacts
 
 
 def inspect() -> HardwareFacts:

@@ -15,9 +15,9 @@ from kerastune_recipes.data.views import Flip, View, box
 from kerastune_recipes.data.views import views as named
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.evaluation.saved_model import Saved
 from kerastune_recipes.model.forward import BATCH
 from kerastune_recipes.model.network import RESIZE
-from kerastune_recipes.run.run_folder import Saved
 
 
 def predict(model: keras.Model, images: Any, views: int = 1, flip: Flip = "none") -> np.ndarray:

@@ -14,8 +14,7 @@ import numpy as np
 from kerastune_recipes.arrays import memory
 from kerastune_recipes.arrays.feature_matrix import fits, side_by_side, solved_bytes
 from kerastune_recipes.arrays.files import FileArray
-from kerastune_recipes.arrays.lazy import Joined, Selected
-from kerastune_recipes.data.dataset import Pictures, Samples, concatenate
+from kerastune_recipes.data.split_images import TRAIN, UNLABELED, VALIDATION, Images
 from kerastune_recipes.data.views import WHOLE, View
 from kerastune_recipes.devices.workers import ALONE, Team
 from kerastune_recipes.features import extraction
@@ -27,44 +26,6 @@ from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.heads.solve import Solved
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.progress import Display
-
-# The splits, as progress names them too.
-TRAIN, VALIDATION, TEST, UNLABELED = "training", "validation", "test", "unlabeled"
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images of one split.
-
-    Args:
-        samples: As their source gives them.
-        pixels: uint8 (n, s, s, 3), decoded, or None where nothing but features is needed of them.
-    """
-
-    samples: Pictures
-    pixels: Any = None
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Their labels; unlabelled images have none to be asked for."""
-        assert isinstance(self.samples, Samples)
-        return self.samples.labels
-
-    @property
-    def groups(self) -> np.ndarray | None:
-        """Which of them belong together, if anything says so."""
-        return self.samples.groups if isinstance(self.samples, Samples) else None
-
-    def joined(self, others: "Images") -> "Images":
-        """Return these images and others behind them; their pixels are not copied."""
-        assert isinstance(self.samples, Samples)  # labelled ones
-        assert isinstance(others.samples, Samples)
-        pixels = None if self.pixels is None else Joined(self.pixels, others.pixels)
-        return Images(concatenate([self.samples, others.samples]), pixels)
-
-    def select(self, places: np.ndarray) -> "Images":
-        """Return some of the images; their pixels are not copied."""
-        return Images(self.samples.select(places), None if self.pixels is None else Selected(self.pixels, places))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from kerastune_recipes import sizes
+from kerastune_recipes import units
 from kerastune_recipes.errors import CacheWarning, OutputError, RequestError
 
 # Raised whenever what is on disk would be understood differently; a store of another format is left alone.
@@ -90,7 +90,7 @@ def limit() -> int:
         RequestError: KERASTUNE_CACHE_LIMIT cannot be understood.
     """
     try:
-        return sizes.parse(os.environ.get("KERASTUNE_CACHE_LIMIT") or LIMIT)
+        return units.parse_size(os.environ.get("KERASTUNE_CACHE_LIMIT") or LIMIT)
     except ValueError as error:
         raise RequestError(f"KERASTUNE_CACHE_LIMIT: {error}.") from None
 

@@ -1,7 +1,7 @@
 """The frozen part of the model, computed once for each image and view, ever: what the store holds is not done again."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -18,10 +18,8 @@ from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.views import WHOLE, View
 from kerastune_recipes.devices.workers import ALONE, Team
 from kerastune_recipes.features.cache import DIGEST_BYTES, Space
-from kerastune_recipes.model.forward import BATCH, forward
-
-# Images timed to learn what one forward pass costs, where none is made: a few batches settle the median.
-SAMPLE = 3 * BATCH
+from kerastune_recipes.model.forward import BATCH, forward, timed
+from kerastune_recipes.progress import Tick
 
 # Rows are handed to the store when they fill so many bytes or are so old: an interruption costs less than that.
 _KEPT_BYTES = 32 * 2**20
@@ -32,8 +30,6 @@ _ROUNDING = 0.02
 # Several workers tell each other their rows so many of each at a time: often enough that little is lost when one of
 # them is, seldom enough that the telling, which takes a moment, costs nothing beside the pass.
 _TOLD_AT_ONCE = 128 * BATCH
-
-Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ class _Pass:
             for batch in reading:
                 if not self.seconds and not keeper.given:
                     # The first call may trace the graph, which is no part of the pass.
-                    self.aside += _seconds(partial(self.forward, batch[:1]))
+                    self.aside += timed(partial(self.forward, batch[:1]))
                 began = time.perf_counter()
                 computed = self.forward(batch)
                 if len(batch) >= BATCH:  # a few images take longer each
@@ -182,47 +178,6 @@ class _Pass:
         finally:
             keeper.hand_over()
             self.aside += reading.seconds
-
-
-def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: int) -> float:
-    """Measure what passing `count` images through the network once takes, on a sample of them.
-
-    Args:
-        extractor: The network, resized images to its last activations.
-        pixels: uint8 (n, s, s, 3), of which the first `SAMPLE` are taken.
-        count: Images in the pass to be told of.
-
-    Returns:
-        Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
-    """
-    pass_on, _ = forward(extractor)
-    sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, min(SAMPLE, len(pixels)), BATCH)]
-    # The first call may trace the graph, which is no part of the pass.
-    pass_on(sample[0][:1])
-    return float(np.median([_seconds(partial(pass_on, batch)) / len(batch) for batch in sample])) * count
-
-
-def predict(network: keras.Model, pixels: Any, tick: Tick | None = None, team: Team = ALONE) -> np.ndarray:
-    """Pass decoded images through a network that is not kept; several workers each pass a part.
-
-    Args:
-        network: Resized images (b, s, s, 3) to anything (b, d).
-        pixels: uint8 (n, s, s, 3).
-        tick: Told how many images are done.
-        team: Who shares the work; `pixels` are the same for all.
-
-    Returns:
-        float32 (n, d), the same on every worker.
-    """
-    pass_on, at_once = forward(network)
-    mine = team.share(np.arange(len(pixels)))
-    found = [np.empty((0, network.output_shape[-1]), np.float32)]
-    for start in range(0, len(mine), at_once):
-        found.append(pass_on(np.asarray(pixels[mine[start : start + at_once]])))
-        if tick:
-            tick(min(start + at_once, len(mine)) * team.size)
-    parts = team.gathered(lambda: ({"rows": np.concatenate(found)}, None))
-    return np.concatenate([part["rows"] for part, _ in parts])
 
 
 def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:
@@ -256,12 +211,6 @@ def _rebatched(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
             count %= size
     if count:
         yield np.concatenate(waiting)
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 class _Timed(Iterator[np.ndarray]):

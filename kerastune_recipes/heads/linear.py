@@ -7,10 +7,36 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from kerastune_recipes.heads.head import Effort, Head
-
 # From logits (n, k), classes (n, k) as 0 and 1, and shares (n, 1) of the rows to a loss and its slope (n, k).
 Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Head:
+    """Weights (d, k), or (2 d, k) for features and their squares, and bias (k,), one column for each class."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Bounds on the work of L-BFGS.
+
+    Args:
+        tol: It ends where no slope of the mean loss is greater.
+        max_iter: It ends after so many steps.
+    """
+
+    tol: float
+    max_iter: int
+
+
+def logits(head: Head, features: np.ndarray) -> np.ndarray:
+    """Return logits (n, k) for features (n, d)."""
+    width, weights = features.shape[1], head.weights.astype(features.dtype, copy=False)
+    found = features @ weights[:width] + head.bias
+    return found if len(weights) == width else found + np.square(features) @ weights[width:]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.heads.calibration import Calibration
-from kerastune_recipes.heads.classifiers import CLASSIFIERS
-from kerastune_recipes.heads.cross_validation import ROUGH
-from kerastune_recipes.heads.folds import sampled
-from kerastune_recipes.heads.head import Head
-from kerastune_recipes.heads.learning import scaled
+from kerastune_recipes.heads.classifiers import CLASSIFIERS, scaled
+from kerastune_recipes.heads.cross_validation import ROUGH, sampled
+from kerastune_recipes.heads.linear import Head
 from kerastune_recipes.heads.pretrained_prior import Start, drawn_to
 from kerastune_recipes.heads.rows import FiledRows, Scale, read
 from kerastune_recipes.heads.solve import Solved, columns_of_taps, folded, solve

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kerastune_recipes.heads.classifiers import Classifier, Solution
-from kerastune_recipes.heads.head import Effort, Head, logits
-from kerastune_recipes.heads.linear import Term, cross_entropy, descend
+from kerastune_recipes.heads.linear import Effort, Head, Term, cross_entropy, descend, logits
 from kerastune_recipes.heads.rows import AnyRows, Rows, Scale, class_means, row_space
 
 # What the choices below rest on is in benchmarks/reuse_head.md.

@@ -16,11 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from kerastune_recipes.heads.calibration import Judge
-from kerastune_recipes.heads.classifiers import CLASSIFIERS
-from kerastune_recipes.heads.cross_validation import ROUGH, cross_fitted
-from kerastune_recipes.heads.folds import cut
-from kerastune_recipes.heads.head import Head, logits
-from kerastune_recipes.heads.learning import unscaled
+from kerastune_recipes.heads.classifiers import CLASSIFIERS, unscaled
+from kerastune_recipes.heads.cross_validation import ROUGH, cross_fitted, cut
+from kerastune_recipes.heads.linear import Head, logits
 from kerastune_recipes.heads.rows import Rows, Scale, standardised
 from kerastune_recipes.heads.solve import Solved
 from kerastune_recipes.planning.plan import SolvePlan

@@ -17,11 +17,9 @@ from kerastune_recipes.arrays.feature_matrix import AT_ONCE
 from kerastune_recipes.arrays.files import Rows as Stored
 from kerastune_recipes.heads import cross_validation
 from kerastune_recipes.heads.calibration import Calibration, Judge
-from kerastune_recipes.heads.classifiers import CLASSIFIERS, Classifier
-from kerastune_recipes.heads.cross_validation import Choice, Tried
-from kerastune_recipes.heads.folds import MANY_IMAGES, Cut, cut
-from kerastune_recipes.heads.head import Head, logits
-from kerastune_recipes.heads.learning import learn, scaled, unscaled
+from kerastune_recipes.heads.classifiers import CLASSIFIERS, Classifier, learn, scaled, unscaled
+from kerastune_recipes.heads.cross_validation import MANY_IMAGES, Choice, Cut, Tried, cut
+from kerastune_recipes.heads.linear import Head, logits
 from kerastune_recipes.heads.pretrained_prior import Start, drawn_to
 from kerastune_recipes.heads.rows import Rows, Scale, standardised
 from kerastune_recipes.planning.plan import SolvePlan

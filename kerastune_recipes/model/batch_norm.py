@@ -1,6 +1,6 @@
 """Statistics of BatchNormalization taken anew."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -33,3 +33,9 @@ def reestimate(
             norm.momentum = momentum
     for variable, values in zip(variables, zip(*seen, strict=True), strict=True):
         variable.assign(np.mean(values, axis=0))
+
+
+def batch_norms(layer: keras.layers.Layer) -> Iterator[keras.layers.BatchNormalization]:
+    """Yield the layer, and those inside a layer or model that is made of others, where they are BatchNormalization."""
+    # Keras has no public way to the layers inside a layer.
+    yield from (each for each in layer._flatten_layers() if isinstance(each, keras.layers.BatchNormalization))

@@ -1,5 +1,6 @@
 """Passing images through a network that is not trained: by one graph, and by all replicas of this machine."""
 
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,8 @@ import numpy as np
 
 from kerastune_recipes.devices import data_parallel
 from kerastune_recipes.devices.strategies import local_replicas
+from kerastune_recipes.devices.workers import ALONE, Team
+from kerastune_recipes.progress import Tick
 
 BATCH = 32
 
@@ -78,3 +81,54 @@ def _filled_up(pass_on: Callable[[np.ndarray], Any], whole: int, batch: np.ndarr
     filling = np.zeros((whole - len(batch), *batch.shape[1:]), batch.dtype)
     found = pass_on(np.concatenate([batch, filling]))
     return keras.tree.map_structure(lambda one: np.asarray(one)[: len(batch)], found)
+
+
+# Images timed to learn what one forward pass costs, where none is made: a few batches settle the median.
+SAMPLE = 3 * BATCH
+
+
+def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: int) -> float:
+    """Measure what passing `count` images through the network once takes, on a sample of them.
+
+    Args:
+        extractor: The network, resized images to its last activations.
+        pixels: uint8 (n, s, s, 3), of which the first `SAMPLE` are taken.
+        count: Images in the pass to be told of.
+
+    Returns:
+        Seconds: the median time of a batch, times the batches in the pass. Decoding is not in it.
+    """
+    pass_on, _ = forward(extractor)
+    sample = [np.asarray(pixels[start : start + BATCH]) for start in range(0, min(SAMPLE, len(pixels)), BATCH)]
+    # The first call may trace the graph, which is no part of the pass.
+    pass_on(sample[0][:1])
+    return float(np.median([timed(partial(pass_on, batch)) / len(batch) for batch in sample])) * count
+
+
+def predict(network: keras.Model, pixels: Any, tick: Tick | None = None, team: Team = ALONE) -> np.ndarray:
+    """Pass decoded images through a network that is not kept; several workers each pass a part.
+
+    Args:
+        network: Resized images (b, s, s, 3) to anything (b, d).
+        pixels: uint8 (n, s, s, 3).
+        tick: Told how many images are done.
+        team: Who shares the work; `pixels` are the same for all.
+
+    Returns:
+        float32 (n, d), the same on every worker.
+    """
+    pass_on, at_once = forward(network)
+    mine = team.share(np.arange(len(pixels)))
+    found = [np.empty((0, network.output_shape[-1]), np.float32)]
+    for start in range(0, len(mine), at_once):
+        found.append(pass_on(np.asarray(pixels[mine[start : start + at_once]])))
+        if tick:
+            tick(min(start + at_once, len(mine)) * team.size)
+    parts = team.gathered(lambda: ({"rows": np.concatenate(found)}, None))
+    return np.concatenate([part["rows"] for part, _ in parts])
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import keras
 
+from kerastune_recipes.model.batch_norm import batch_norms
 from kerastune_recipes.model.network import Network
 from kerastune_recipes.planning.layer_patterns import Group
 
@@ -47,12 +48,6 @@ def freeze(
         by_variable |= {variable.path: multiplier or 0.0 for variable in layer.trainable_variables}
     network.head.trainable = head is not None
     return by_variable | {variable.path: head or 0.0 for variable in network.head.trainable_variables}
-
-
-def batch_norms(layer: keras.layers.Layer) -> Iterator[keras.layers.BatchNormalization]:
-    """Yield the layer, and those inside a layer or model that is made of others, where they are BatchNormalization."""
-    # Keras has no public way to the layers inside a layer.
-    yield from (each for each in layer._flatten_layers() if isinstance(each, keras.layers.BatchNormalization))
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from kerastune_recipes.backbones.build import output_of, preprocess
+from kerastune_recipes.backbones.build import preprocess
 from kerastune_recipes.backbones.facts import BackboneFacts
+from kerastune_recipes.backbones.inspect import output_of
 from kerastune_recipes.model.precision import compute_in
 from kerastune_recipes.planning.plan import BackbonePlan, Plan
 

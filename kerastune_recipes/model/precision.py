@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import keras
 
-from kerastune_recipes.backbones.facts import Precision
+from kerastune_recipes.devices.facts import Precision
 
 # What prepares pixels: in 16 bits they would lose their last bits before they are scaled, and it costs next to nothing.
 _PREPARES = (keras.layers.Rescaling, keras.layers.Normalization)

@@ -7,7 +7,10 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kerastune_recipes.backbones.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.backbones.facts import BackboneFacts
+from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.planning import layer_patterns
+from kerastune_recipes.planning.plan import FitPlan, Plan
 
 # A backward pass through a layer costs about two forward passes: one product for its input, one for its weights.
 BACKWARD = 2.0
@@ -33,7 +36,7 @@ class Boundary:
         return _BYTES * self.values * (views * data.train_images + data.validation_images)
 
 
-def boundary(backbone: BackboneFacts, trained: Collection[str], taps: Collection[str], flat: bool) -> Boundary:
+def find_boundary(backbone: BackboneFacts, trained: Collection[str], taps: Collection[str], flat: bool) -> Boundary:
     """Find where the fixed part ends.
 
     Args:
@@ -90,3 +93,38 @@ def behind(epochs: float, share: float, views: int, data: DatasetFacts) -> float
 
 def _images(data: DatasetFacts) -> int:
     return data.train_images + data.validation_images
+
+
+def boundary(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> Boundary:
+    """Return where the part of the network ends that a phase leaves as it is.
+
+    Args:
+        plan: The plan.
+        fit: The phase.
+        backbone: The part of the network in use.
+
+    Raises:
+        RecipeError: A pattern matches nothing, or a layer is not covered.
+    """
+    return find_boundary(backbone, moving(fit, backbone), plan.features.taps, flat=plan.head.pooling == "flatten")
+
+
+def moving(fit: FitPlan, backbone: BackboneFacts) -> frozenset[str]:
+    """Return the names of the backbone's layers that change while a phase trains.
+
+    Args:
+        fit: The phase.
+        backbone: The part of the network in use.
+
+    Raises:
+        RecipeError: As for `boundary`.
+    """
+    groups = layer_patterns.groups(fit.trainable, backbone, "trainable")
+    return layer_patterns.moving(
+        groups, fit.batch_norm, layer_patterns.named(fit.reinitialize, backbone, "reinitialize")
+    )
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Return the optimizer updates in one pass, the last batch being allowed to be smaller."""
+    return -(-images // batch_size)

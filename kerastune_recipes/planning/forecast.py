@@ -4,9 +4,11 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kerastune_recipes.backbones.facts import BackboneFacts, DatasetFacts
+from kerastune_recipes.backbones.facts import BackboneFacts
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.planning import costs, layer_patterns, rules
-from kerastune_recipes.planning.plan import FitPlan, PhasePlan, Plan, boundary, moving, steps_per_epoch
+from kerastune_recipes.planning.costs import boundary, moving, steps_per_epoch
+from kerastune_recipes.planning.plan import FitPlan, PhasePlan, Plan
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 import math
 from typing import Literal
 
-from kerastune_recipes.backbones.facts import BackboneFacts, DatasetFacts, HardwareFacts, Precision
+from kerastune_recipes.backbones.facts import BackboneFacts
+from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.devices.facts import HardwareFacts, Precision
 
 # Up to which shorter side images are shown at which size; larger ones at the size the network was pretrained at.
 # 96 -> 128: BiT-HyperRule (Kolesnikov et al. 2020). 160 -> 160: half the cost of 224 at the same accuracy where the

@@ -48,52 +48,33 @@ def render(report: Mapping[str, Any]) -> str:
     Returns:
         The whole file. All text in it is escaped.
     """
-    title = _text(report.get("title", f"{report['recipe']} on {report['data']['source']}"))
+    title = escaped(report.get("title", f"{report['recipe']} on {report['data']['source']}"))
     judged = "validation" if report["test"] is None else "test"
     body = [
         f"<h1>{title}</h1>",
         _data_line(report),
         _headline(report),
-        _section("Phases", _phases(report)),
-        _section("Metrics", _metrics(report)),
-        _section("Curves", _figure(plots.curves(report["history"]), "curves")) if report["history"] else "",
+        section_html("Phases", _phases(report)),
+        section_html("Metrics", _metrics(report)),
+        section_html("Curves", figure_html(plots.curves(report["history"]), "curves")) if report["history"] else "",
         *(_range_test(phase) for phase in report["phases"] if "loss_by_learning_rate" in phase),
         _confusions(report),
-        _section(f"Classes, least recognised first ({judged})", _classes(report, judged)),
-        _section("Plan", f"<pre>{_text(report['plan_text'])}</pre>"),
-        _section("Versions", _table(("", ""), ((name, version) for name, version in report["versions"].items()))),
+        section_html(f"Classes, least recognised first ({judged})", _classes(report, judged)),
+        section_html("Plan", f"<pre>{escaped(report['plan_text'])}</pre>"),
+        section_html(
+            "Versions", table_html(("", ""), ((name, version) for name, version in report["versions"].items()))
+        ),
     ]
-    return _page(title, body)
+    return page_html(title, body)
 
 
 def _range_test(phase: Mapping[str, Any]) -> str:
     rates, losses = phase["loss_by_learning_rate"]
     figure = plots.range_test(rates, losses, phase["learning_rate"])
-    return _section(f"Range test of {_text(phase['name'])}", _figure(figure, f"range-test-{phase['name']}"))
+    return section_html(f"Range test of {escaped(phase['name'])}", figure_html(figure, f"range-test-{phase['name']}"))
 
 
-def render_comparison(comparison: Mapping[str, Any]) -> str:
-    """Write a comparison of recipes as a page.
-
-    Args:
-        comparison: As comparison.json.
-
-    Returns:
-        The whole file. All text in it is escaped.
-    """
-    title = _text(f"{len(comparison['results'])} recipes on {comparison['data']}")
-    figure = _figure(plots.comparison(comparison["results"]), "comparison")
-    body = [
-        f"<h1>{title}</h1>",
-        *(f'<p class="soft">{_text(note)}</p>' for note in comparison["notes"]),
-        _section("Accuracy", _results(comparison["results"])),
-        _section("Failed", _failures(comparison["failures"])) if comparison["failures"] else "",
-        _section("Accuracy against seconds", figure, "Bars are 95 % intervals."),
-    ]
-    return _page(title, body)
-
-
-def _page(title: str, body: Iterable[str]) -> str:
+def page_html(title: str, body: Iterable[str]) -> str:
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
@@ -101,58 +82,18 @@ def _page(title: str, body: Iterable[str]) -> str:
     )
 
 
-def _results(results: Sequence[Mapping[str, Any]]) -> str:
-    header = (
-        "recipe", "accuracy", "95 % interval", "seeds", "balanced", "log loss", "time", "forward passes", "trained",
-        "against the first", "95 % interval", "better", "worse", "p",
-    )  # fmt: skip
-    return _table(header, map(_result, results), numbers=range(1, 14))
-
-
-def _result(result: Mapping[str, Any]) -> tuple[str, ...]:
-    by_seed, against = result["accuracy_by_seed"], result["against_first"]
-    return (
-        result["recipe"],
-        f"{result['accuracy']:.1%}",
-        _interval(result),
-        f"{min(by_seed):.1%} to {max(by_seed):.1%}" if len(by_seed) > 1 else "",
-        f"{result['balanced_accuracy']:.1%}",
-        f"{result['log_loss']:.3f}",
-        _seconds(result["seconds"]),
-        f"{result['forward_passes']:.1f}",
-        f"{result['trainable_parameters']:,}",
-        *(_against(against) if against else [""] * 5),
-    )
-
-
-def _against(against: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = against["difference_ci95"]
-    return (
-        f"{against['difference']:+.1%}",
-        f"{low:+.1%} to {high:+.1%}",
-        f"{against['better']:,}",
-        f"{against['worse']:,}",
-        f"{against['p_value_holm']:.2g}",
-    )
-
-
-def _failures(failures: Sequence[Mapping[str, str]]) -> str:
-    return _table(("recipe", "why"), ((failure["recipe"], failure["reason"]) for failure in failures))
-
-
 def _data_line(report: Mapping[str, Any]) -> str:
     data = report["data"]
     counts = ", ".join(f"{data[split]:,} {split}" for split in ("train", "validation", "test") if data[split])
     line = f"{counts} images of {len(data['classes'])} classes; status {report['status']}; seed {report['seed']}"
-    return f'<p class="soft">{_text(line)}</p>'
+    return f'<p class="soft">{escaped(line)}</p>'
 
 
 def _headline(report: Mapping[str, Any]) -> str:
     backbone, cost = report["backbone"], report["cost"]
     backbone_note = f"{backbone['weights']}, {backbone['image_size']} px"
-    cost_note = (
-        f"phases took {cost['forward_equivalents']:.1f} forward passes of {_seconds(cost['seconds_one_forward_pass'])}"
-    )
+    one_pass = format_seconds(cost["seconds_one_forward_pass"])
+    cost_note = f"phases took {cost['forward_equivalents']:.1f} forward passes of {one_pass}"
     cards = [
         ("Recipe", report["recipe"], f"kept: {report['chosen_phase']}"),
         ("Backbone", backbone["name"], backbone_note),
@@ -161,15 +102,17 @@ def _headline(report: Mapping[str, Any]) -> str:
         note = "no test images: measured on those that also chose the phase"
         cards.append(("Validation accuracy", f"{report['validation']['accuracy']:.1%}", note))
     else:
-        cards.append(("Test accuracy", f"{report['test']['accuracy']:.1%}", f"{_interval(report['test'])} at 95 %"))
-    cards.append(("Cost", _seconds(cost["seconds_total"]), cost_note))
+        cards.append(
+            ("Test accuracy", f"{report['test']['accuracy']:.1%}", f"{format_interval(report['test'])} at 95 %")
+        )
+    cards.append(("Cost", format_seconds(cost["seconds_total"]), cost_note))
     return '<div class="cards">' + "".join(_card(*card) for card in cards) + "</div>"
 
 
 def _card(label: str, value: str, note: str) -> str:
     return (
-        f'<div class="card"><span class="soft">{_text(label)}</span><b>{_text(value)}</b>'
-        f'<span class="soft">{_text(note)}</span></div>'
+        f'<div class="card"><span class="soft">{escaped(label)}</span><b>{escaped(value)}</b>'
+        f'<span class="soft">{escaped(note)}</span></div>'
     )
 
 
@@ -179,7 +122,7 @@ def _phases(report: Mapping[str, Any]) -> str:
         (
             f"{phase['name']} (kept)" if phase["name"] == report["chosen_phase"] else phase["name"],
             phase["kind"],
-            _seconds(phase["seconds"]),
+            format_seconds(phase["seconds"]),
             f"{phase['steps']:,}",
             f"{phase['trainable_parameters']:,}",
             f"{phase['frozen_parameters']:,}",
@@ -190,7 +133,7 @@ def _phases(report: Mapping[str, Any]) -> str:
         for phase in report["phases"]
     ]
     note = '<p class="soft">Accuracy and log loss are those on the validation images; parameters are counted.</p>'
-    return _table(header, rows, numbers=range(2, 8)) + note
+    return table_html(header, rows, numbers=range(2, 8)) + note
 
 
 def _choices(choices: Mapping[str, Any]) -> str:
@@ -208,7 +151,7 @@ def _metrics(report: Mapping[str, Any]) -> str:
         (
             split,
             f"{scores['accuracy']:.1%}",
-            _interval(scores),
+            format_interval(scores),
             f"{scores['balanced_accuracy']:.1%}",
             f"{scores['log_loss']:.3f}",
             f"{scores['ece']:.3f}",
@@ -216,10 +159,10 @@ def _metrics(report: Mapping[str, Any]) -> str:
         for split in ("validation", "test")
         if (scores := report[split]) is not None
     ]
-    return _table(header, rows, numbers=range(1, 6))
+    return table_html(header, rows, numbers=range(1, 6))
 
 
-def _interval(scores: Mapping[str, Any]) -> str:
+def format_interval(scores: Mapping[str, Any]) -> str:
     if "accuracy_ci95" not in scores:
         return ""
     low, high = scores["accuracy_ci95"]
@@ -229,9 +172,9 @@ def _interval(scores: Mapping[str, Any]) -> str:
 def _confusions(report: Mapping[str, Any]) -> str:
     names = report["data"]["classes"]
     return "\n".join(
-        _section(
+        section_html(
             f"Confusion ({split})",
-            _figure(plots.confusion(np.asarray(matrix), names), f"confusion-{split}"),
+            figure_html(plots.confusion(np.asarray(matrix), names), f"confusion-{split}"),
             "Share of each class (row) taken for each class (column), in percent.",
         )
         for split in ("test", "validation")
@@ -252,7 +195,7 @@ def _classes(report: Mapping[str, Any], split: str) -> str:
         # NaN, which is a class without images, sorts last.
         for number in np.argsort(recalls, kind="stable")
     ]
-    return _table(("class", "images", "recognised", "most often taken for"), rows, numbers=(1, 2))
+    return table_html(("class", "images", "recognised", "most often taken for"), rows, numbers=(1, 2))
 
 
 def _mistaken_for(row: np.ndarray, number: int, names: Sequence[str]) -> str:
@@ -262,25 +205,25 @@ def _mistaken_for(row: np.ndarray, number: int, names: Sequence[str]) -> str:
     return f"{names[most]} ({others[most]:,})" if others[most] else ""
 
 
-def _section(heading: str, content: str, note: str = "") -> str:
-    said = f'<p class="soft">{_text(note)}</p>' if note else ""
-    return f"<section><h2>{_text(heading)}</h2>{said}{content}</section>"
+def section_html(heading: str, content: str, note: str = "") -> str:
+    said = f'<p class="soft">{escaped(note)}</p>' if note else ""
+    return f"<section><h2>{escaped(heading)}</h2>{said}{content}</section>"
 
 
-def _figure(figure: Figure, name: str) -> str:
+def figure_html(figure: Figure, name: str) -> str:
     return f'<figure class="scroll">{plots.to_svg(figure, name)}</figure>'
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
+def table_html(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
     """Lay out rows, the columns in `numbers` to the right; columns that are empty throughout are left out."""
     rows, right = list(rows), set(numbers)
     kept = [column for column in range(len(header)) if any(str(row[column]) for row in rows)]
 
     def line(cells: Sequence[Any], tag: str) -> str:
         return "".join(
-            f'<{tag} class="number">{_text(cells[column])}</{tag}>'
+            f'<{tag} class="number">{escaped(cells[column])}</{tag}>'
             if column in right
-            else f"<{tag}>{_text(cells[column])}</{tag}>"
+            else f"<{tag}>{escaped(cells[column])}</{tag}>"
             for column in kept
         )
 
@@ -289,12 +232,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterab
     return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
-def _seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _text(value: object) -> str:
+def escaped(value: object) -> str:
     return escape(str(value))

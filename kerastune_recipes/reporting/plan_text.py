@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from kerastune_recipes import sizes
+from kerastune_recipes import units
 from kerastune_recipes.arrays import memory
-from kerastune_recipes.backbones.facts import BackboneFacts, Convention, DatasetFacts, Scaling, SourceFacts
+from kerastune_recipes.backbones.facts import BackboneFacts, Convention, Scaling, SourceFacts
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.views import SMALLEST_CROP, View, views
 from kerastune_recipes.errors import listed
 from kerastune_recipes.planning import rules
@@ -22,16 +23,10 @@ from kerastune_recipes.planning.forecast import (
     head_parameters,
 )
 from kerastune_recipes.planning.plan import FitPlan, PhasePlan, Plan, SolvePlan
+from kerastune_recipes.reporting.wording import balance
+from kerastune_recipes.spec.heads import HEADS
 
 _WIDTH = 110
-# Each solved head in words, and what its strength is.
-HEADS = {
-    "logistic_regression": ("logistic regression", "L2 strength"),
-    "linear_svm": ("linear SVM", "L2 strength"),
-    "naive_bayes": ("Gaussian naive Bayes", "variance smoothing"),
-    "lda": ("linear discriminant analysis", "shrinkage"),
-    "source_classifier": ("logistic regression from the source classifier on", "L2 strength"),
-}
 _CONVENTIONS = {
     "identity": "pixels 0..255 as they are; the network rescales them itself",
     "caffe": "BGR, ImageNet mean subtracted (caffe)",
@@ -242,23 +237,12 @@ def _loss(fit: FitPlan) -> str:
     return ", ".join([fit.loss.name.replace("_", " "), *(f"{key} {value:g}" for key, value in arguments.items())])
 
 
-def balance(done: str, imbalance: float) -> str:
-    """Say what a phase does about classes of unequal size.
-
-    Args:
-        done: "weights" or "sampling".
-        imbalance: How many times larger the largest class is than the smallest.
-    """
-    words = {"weights": "weighted", "sampling": "drawn equally often"}
-    return f"unbalanced, {imbalance:.3g} to 1: {words[done]}"
-
-
 def _kept_views(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> str:
     what = "the image" if not fit.augmentation else f"{fit.views} augmented view{'s' if fit.views != 1 else ''}"
     stages = {tap.layer: tap.name for tap in backbone.taps}
     until = listed(stages.get(layer, layer) for layer in cost.fixed_until) or "the backbone"
     place = " on disk" if cost.stored > memory.limit_bytes() else ""
-    return f"{what}, computed once to the end of {until}: {sizes.written(cost.stored)}{place}"
+    return f"{what}, computed once to the end of {until}: {units.format_bytes(cost.stored)}{place}"
 
 
 def _layer(name: str, arguments: dict) -> str:

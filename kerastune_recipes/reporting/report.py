@@ -14,16 +14,19 @@ import keras
 import numpy as np
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.backbones.facts import BackboneFacts, HardwareFacts
+from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.data.dataset import Dataset
 from kerastune_recipes.data.views import Flip
+from kerastune_recipes.devices.facts import HardwareFacts
 from kerastune_recipes.errors import OutputError, listed
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation import predict as evaluation
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting import html
-from kerastune_recipes.reporting.plan_text import HEADS, balance, describe
-from kerastune_recipes.run.checkpoint import Outcome
+from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.reporting.plan_text import describe
+from kerastune_recipes.reporting.wording import balance
+from kerastune_recipes.spec.heads import HEADS
 
 _PACKAGES = ("kerastune-recipes", "keras", "tensorflow", "scikit-learn", "numpy")
 _HISTORY = ("phase", "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")

@@ -6,57 +6,21 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 import keras
 import numpy as np
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes.data.dataset import Dataset, mark_of
 from kerastune_recipes.devices.workers import Team, Told
 from kerastune_recipes.errors import OutputError
 from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.reporting.outcome import Outcome
 
 FOLDER = "journal"
 _MARK = "fingerprint"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one phase did.
-
-    Args:
-        name: The phase.
-        kind: "solve" or "fit".
-        seconds: Wall time.
-        steps: Optimizer updates.
-        trainable_parameters: Weights that it changed.
-        frozen_parameters: All others.
-        validation: Metrics on the validation images, see `metrics.summary`.
-        choices: What it chose by itself, such as the strength of regularisation.
-        rows: Its history, one row for each epoch.
-    """
-
-    name: str
-    kind: str
-    seconds: float
-    steps: int
-    trainable_parameters: int
-    frozen_parameters: int
-    validation: dict[str, Any]
-    choices: dict[str, Any]
-    rows: tuple[dict[str, float], ...]
-
-    def to_data(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        return asdict(self)
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Self:
-        """Return what `to_data` gave."""
-        return cls(**{**data, "rows": tuple(data["rows"])})
 
 
 @dataclass(frozen=True)
@@ -197,18 +161,3 @@ def shared(team: Team, look: Callable[[], Journal]) -> Iterator[Journal]:
 
 def _mark(plan: Plan, dataset: Dataset, seed: int) -> str:
     return hashlib.sha256(f"{seed}\n{yaml_files.dump(plan.to_data())}{mark_of(dataset)}".encode()).hexdigest()
-
-
-def mark_of(dataset: Dataset) -> str:
-    """Return a digest of what data hold, by which other data are told from them: names, labels and sizes."""
-    digest = hashlib.sha256()
-    for split in (dataset.train, dataset.validation, dataset.test):
-        if split is not None:
-            digest.update("\n".join(map(str, split.names)).encode())
-            digest.update(split.labels.tobytes())
-            digest.update(split.sizes.tobytes())
-            digest.update(b"" if split.groups is None else split.groups.tobytes())
-    if dataset.unlabeled is not None:
-        digest.update("\n".join(dataset.unlabeled.names).encode())
-        digest.update(dataset.unlabeled.sizes.tobytes())
-    return digest.hexdigest()

@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import keras
 import numpy as np
 
 from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.backbones.pretrained_classifier import Source
+from kerastune_recipes.data.split_images import TRAIN, UNLABELED, VALIDATION, Images
 from kerastune_recipes.data.views import views
 from kerastune_recipes.devices import hardware
 from kerastune_recipes.devices.workers import ALONE, Team
-from kerastune_recipes.features.bank import TRAIN, UNLABELED, VALIDATION, Extractor, Frozen, Images
+from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.features.bank import Extractor, Frozen
 from kerastune_recipes.features.cache import Store
 from kerastune_recipes.features.fingerprint import fingerprint
+from kerastune_recipes.heads import solve as solve_module
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import Member, Network
 from kerastune_recipes.planning.forecast import feature_counts
 from kerastune_recipes.planning.plan import Plan
@@ -113,3 +118,21 @@ def _about(member: Member) -> str:
     """Say in words what a backbone's features are of."""
     plan = member.plan
     return f"{plan.name}, weights {plan.weights}, {plan.image_size} px, {', '.join(member.taps)}"
+
+
+def scores(bench: Bench, probabilities: np.ndarray) -> dict[str, Any]:
+    """Judge a phase; what is only refitted has been judged before."""
+    return dict(metrics.summary(probabilities, bench.images[bench.judged].labels)) if len(probabilities) else {}
+
+
+def predict(bench: Bench, split: str) -> np.ndarray:
+    """Return the probabilities float32 (n, k) that the model as it is gives the images of a split."""
+    pixels = bench.images[split].pixels
+    with bench.display.bar(f"predicting {split} images", len(pixels)) as tick:
+        return forward.predict(bench.network.core, pixels, tick, bench.team)
+
+
+def by_features(bench: Bench, split: str) -> np.ndarray:
+    """Return the same by the head alone, on the features of the network as it is."""
+    kernel, bias = bench.network.head.get_weights()
+    return solve_module.probabilities(bench.frozen().features(split).plain, kernel, bias)

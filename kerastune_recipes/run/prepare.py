@@ -9,24 +9,28 @@ import keras
 from kerastune_recipes import __version__
 from kerastune_recipes.arrays import feature_matrix, memory
 from kerastune_recipes.backbones import build as networks
-from kerastune_recipes.backbones import keras_hub, table
-from kerastune_recipes.backbones.facts import BackboneFacts, DatasetFacts, HardwareFacts
+from kerastune_recipes.backbones import inspect, keras_hub, table
+from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.backbones.pretrained_classifier import Source, load_source, source_facts
-from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes.data import decoding
+from kerastune_recipes.data.dataset import Dataset, mark_of
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.sources.open import open_dataset
+from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, Images
 from kerastune_recipes.data.views import views
-from kerastune_recipes.devices import hardware, replicated
+from kerastune_recipes.devices import hardware, replicated, strategies
+from kerastune_recipes.devices.facts import HardwareFacts
 from kerastune_recipes.devices.workers import ALONE, Team
-from kerastune_recipes.errors import RecipeError, RequestError, listed
-from kerastune_recipes.planning import plan as plans
-from kerastune_recipes.planning import rules
+from kerastune_recipes.errors import DataError, RecipeError, RequestError, listed
+from kerastune_recipes.planning import check as check_module
+from kerastune_recipes.planning import resolve, rules
 from kerastune_recipes.planning.forecast import feature_count
 from kerastune_recipes.planning.plan import BackbonePlan, Plan
-from kerastune_recipes.run.checkpoint import mark_of
-from kerastune_recipes.run.run_folder import digest
-from kerastune_recipes.sizes import written
+from kerastune_recipes.progress import Display
+from kerastune_recipes.records import digest
 from kerastune_recipes.spec.recipe_spec import GIVEN, BackboneSpec, RecipeSpec
 from kerastune_recipes.training import augmentation
+from kerastune_recipes.units import format_bytes
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,9 @@ def prepare(
         facts = replace(facts, source=source_facts(facts.name, facts.weights))
     if isinstance(content, Plan):
         plan = content
-        plans.check(plan, data, facts)
+        check_module.check(plan, data, facts)
     else:
-        plan = plans.resolve(name, content, data, facts, at_hand)
+        plan = resolve.resolve(name, content, data, facts, at_hand)
     _check_augmentation(plan)
     _check_memory(plan, data, facts)
     source = load_source(facts.name) if reuses and not dry else None
@@ -139,8 +143,8 @@ def _check_memory(plan: Plan, data: DatasetFacts, facts: BackboneFacts) -> None:
     shape = (len(views(plan.features.views, plan.features.flip)), images, feature_count(plan, facts))
     if whole and not feature_matrix.fits(shape):
         raise RequestError(
-            f"the features of {images} images take {written(feature_matrix.solved_bytes(shape))} where "
-            f"{written(memory.matrix_limit_bytes())} may be taken, and {listed(whole)} must have them in memory at "
+            f"the features of {images} images take {format_bytes(feature_matrix.solved_bytes(shape))} where "
+            f"{format_bytes(memory.matrix_limit_bytes())} may be taken, and {listed(whole)} must have them in memory at "
             f"once; leave that out, take fewer features with features.taps: last, or set {memory.VARIABLE} to more."
         )
 
@@ -150,7 +154,7 @@ def _elsewhere(facts: BackboneFacts) -> tuple[BackboneFacts, ...]:
     entry = table.find(facts.name)
     sizes = {size for size in (*rules.SIZES_SHOWN, entry.default_size) if size >= entry.minimum_size}
     return tuple(
-        networks.inspect(
+        inspect.inspect(
             networks.build(entry.name, "none", size, dry=True), entry.name, "none", facts.convention, size, entry.stages
         )
         for size in sorted(sizes - {facts.image_size})
@@ -196,16 +200,57 @@ def _network(
             size = own.input_shape[1] or rules.UNKNOWN_SIZE
         convention = "identity" if asked.convention == "auto" else asked.convention
         network = networks.build(replicated.made_here(own), asked.weights, size)
-        return network, networks.inspect(network, asked.name, asked.weights, convention, size)
+        return network, inspect.inspect(network, asked.name, asked.weights, convention, size)
     if asked.name.startswith(table.HUB):
         preset = keras_hub.load(asked.name, asked.weights, asked.convention, dry)
         if size == "auto":
             size = preset.only_size or rules.image_size(preset.default_size or rules.UNKNOWN_SIZE, 1, data)
         network = networks.build(preset.network, preset.weights, size)
-        return network, networks.inspect(network, asked.name, preset.weights, preset.convention, size)
+        return network, inspect.inspect(network, asked.name, preset.weights, preset.convention, size)
     entry = table.find(asked.name)
     if size == "auto":
         size = rules.image_size(entry.default_size, entry.minimum_size, data)
     convention = entry.convention if asked.convention == "auto" else asked.convention
     network = networks.build(entry.name, asked.weights, size, dry)
-    return network, networks.inspect(network, entry.name, asked.weights, convention, size, entry.stages)
+    return network, inspect.inspect(network, entry.name, asked.weights, convention, size, entry.stages)
+
+
+def check(plan: Plan, strategy: Any | None) -> None:
+    """Check a plan against the devices it is to run on.
+
+    Raises:
+        RequestError: A batch cannot be shared by the replicas.
+    """
+    replicas = strategies.replicas(strategy)
+    problems = [
+        f"phases.{phase.name}.fit.batch_size: a global batch of {phase.fit.batch_size} cannot be shared by "
+        f"{replicas} replicas; give at least {replicas}."
+        for phase in plan.phases
+        if phase.fit and phase.fit.batch_size < replicas
+    ]
+    if problems:
+        raise RequestError(*problems)
+
+
+def decoded(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
+    """Decode every split once, at the size the network sees, where a phase fits; a head alone needs no pixels kept."""
+    found = {TRAIN: Images(dataset.train)}
+    if not plan.folds:
+        found[VALIDATION] = Images(dataset.validation)
+    if dataset.test is not None:
+        found[TEST] = Images(dataset.test)
+    if dataset.unlabeled is not None and plan.takes_unlabeled:
+        found[UNLABELED] = Images(dataset.unlabeled)
+    if not plan.fits:
+        return found
+    problems: list[str] = []
+    for split, images in found.items():
+        try:
+            with display.bar(f"reading {split} images", len(images.samples)) as tick:
+                pixels = decoding.load(images.samples, plan.backbone.image_size, progress=tick)
+            found[split] = replace(images, pixels=pixels)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*problems)
+    return found

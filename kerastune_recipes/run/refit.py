@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from kerastune_recipes.features.bank import TRAIN
+from kerastune_recipes.data.split_images import TRAIN
 from kerastune_recipes.heads import pretrained_prior, solve
 from kerastune_recipes.planning.plan import PhasePlan, SolvePlan
-from kerastune_recipes.run import phases
-from kerastune_recipes.run.checkpoint import Journal, Outcome
+from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.run import fit_phase, phases, solve_phase
+from kerastune_recipes.run.checkpoint import Journal
 from kerastune_recipes.run.context import Bench
 
 
@@ -36,7 +37,7 @@ def head(bench: Bench, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome
         assert phase.fit is not None  # a phase is one or the other
         # By all images alike, though the features of those that were trained on are better than others' will be: the
         # held-out ones are too few to find strength and temperature (docs/experiments.md).
-        solved = phases.solve_again(bench, phase.fit)
+        solved = fit_phase.solve_again(bench, phase.fit)
         refitted = replace(
             judged,
             seconds=judged.seconds + time.perf_counter() - began,
@@ -52,12 +53,12 @@ def _solved(bench: Bench, name: str, plan: SolvePlan, judged: Outcome) -> Outcom
     """
     at_strength = plan.model_copy(update={"strengths": (judged.choices["strength"],)})
     if solve.needs_folds(plan):
-        return phases.solve(bench, name, at_strength)[0]
+        return solve_phase.solve(bench, name, at_strength)[0]
     temperature = judged.choices["temperature"]
     kernel, bias = bench.network.head.get_weights()
     nearby = pretrained_prior.Start(kernel * temperature, bias * temperature)
-    refitted, _ = phases.solve(bench, name, at_strength.model_copy(update={"folds": 0}), nearby)
-    phases.cool(bench, temperature)
+    refitted, _ = solve_phase.solve(bench, name, at_strength.model_copy(update={"folds": 0}), nearby)
+    fit_phase.cool(bench, temperature)
     return replace(refitted, choices=refitted.choices | {"temperature": temperature})
 
 
@@ -80,7 +81,7 @@ def everything(
         WorkError: Training diverged.
     """
     _tell(bench, outcomes[chosen].name)
-    settled = {outcome.name: phases.kept_of(outcome) for outcome in outcomes if outcome.kind == "fit"}
+    settled = {outcome.name: fit_phase.kept_of(outcome) for outcome in outcomes if outcome.kind == "fit"}
     done = phases.run(bench, bench.plan.phases[: chosen + 1], book.part("refit"), begin, settled)
     refitted = [_merged(before, each.outcome) for before, each in zip(outcomes, done, strict=False)]
     return [*refitted, *outcomes[chosen + 1 :]]

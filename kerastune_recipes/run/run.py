@@ -3,33 +3,30 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.arrays import lazy
-from kerastune_recipes.backbones.facts import Precision
-from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes.data import decoding
+from kerastune_recipes.data.split_images import TEST, TRAIN
 from kerastune_recipes.devices import data_parallel, strategies
+from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.devices.workers import ALONE, Team
-from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.features import cache as stores
-from kerastune_recipes.features import extraction
-from kerastune_recipes.features.bank import TEST, TRAIN, UNLABELED, VALIDATION, Frozen, Images
+from kerastune_recipes.features.bank import Frozen
 from kerastune_recipes.features.fingerprint import fingerprint
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
-from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.reporting.report import Cost, Report, Split
-from kerastune_recipes.run import phases, refit, selection
+from kerastune_recipes.run import context, selection
 from kerastune_recipes.run.checkpoint import Journal
 from kerastune_recipes.run.context import Bench
-from kerastune_recipes.run.prepare import Prepared
-from kerastune_recipes.run.selection import Judged
+from kerastune_recipes.run.prepare import Prepared, decoded
+from kerastune_recipes.run.selection import by_hold_out
 from kerastune_recipes.training import optimizers
 
 
@@ -83,7 +80,11 @@ def run(
         )
         team.agree(lambda: _marks(bench))
         pristine = bench.frozen()
-        judged = selection.run(bench, book, begin) if plan.folds and plan.fits else _run(bench, dataset, book, begin)
+        judged = (
+            selection.by_folds(bench, book, begin)
+            if plan.folds and plan.fits
+            else by_hold_out(bench, dataset, book, begin)
+        )
         test = _test(bench)
         one_pass = _one_forward_pass(bench, pristine)
         if team.size == 1:
@@ -111,72 +112,12 @@ def run(
     )
 
 
-def check(plan: Plan, strategy: Any | None) -> None:
-    """Check a plan against the devices it is to run on.
-
-    Raises:
-        RequestError: A batch cannot be shared by the replicas.
-    """
-    replicas = strategies.replicas(strategy)
-    problems = [
-        f"phases.{phase.name}.fit.batch_size: a global batch of {phase.fit.batch_size} cannot be shared by "
-        f"{replicas} replicas; give at least {replicas}."
-        for phase in plan.phases
-        if phase.fit and phase.fit.batch_size < replicas
-    ]
-    if problems:
-        raise RequestError(*problems)
-
-
-def decoded(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
-    """Decode every split once, at the size the network sees, where a phase fits; a head alone needs no pixels kept."""
-    found = {TRAIN: Images(dataset.train)}
-    if not plan.folds:
-        found[VALIDATION] = Images(dataset.validation)
-    if dataset.test is not None:
-        found[TEST] = Images(dataset.test)
-    if dataset.unlabeled is not None and plan.takes_unlabeled:
-        found[UNLABELED] = Images(dataset.unlabeled)
-    if not plan.fits:
-        return found
-    problems: list[str] = []
-    for split, images in found.items():
-        try:
-            with display.bar(f"reading {split} images", len(images.samples)) as tick:
-                pixels = lazy.load(images.samples, plan.backbone.image_size, progress=tick)
-            found[split] = replace(images, pixels=pixels)
-        except DataError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(*problems)
-    return found
-
-
-def _run(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None]) -> Judged:
-    """Run all phases, and leave the network with the weights of the one that is kept, refitted where that is wanted."""
-    plan, model = bench.plan, bench.network.model
-    untouched = model.get_weights() if plan.refit == "all" else []
-    done = phases.run(bench, plan.phases, book, begin)
-    outcomes = [each.outcome for each in done]
-    chosen = phases.chosen(outcomes, plan.keep)
-    model.set_weights(done[chosen].weights)
-    refitted = dataset.held_out and (
-        plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(plan.phases[chosen]))
-    )
-    if refitted and plan.refit == "heads":
-        outcomes = refit.head(bench.on_all(), outcomes, chosen)
-    elif refitted:
-        model.set_weights(untouched)
-        outcomes = refit.everything(bench.on_all(), outcomes, chosen, book, begin)
-    return Judged(outcomes, chosen, done[chosen].probabilities, refitted or plan.folds is not None)
-
-
 def _test(bench: Bench) -> Split | None:
     """Predict the test images, where there are any: by the head alone where their features are all there is."""
     if TEST not in bench.images:
         return None
     labels = bench.images[TEST].labels
-    return Split(phases.predict(bench, TEST) if bench.plan.fits else phases.by_features(bench, TEST), labels)
+    return Split(context.predict(bench, TEST) if bench.plan.fits else context.by_features(bench, TEST), labels)
 
 
 def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
@@ -191,9 +132,9 @@ def _one_forward_pass(bench: Bench, frozen: Frozen) -> float:
         return known * count
     pixels = bench.images[TRAIN].pixels
     if pixels is None:
-        sample = bench.images[TRAIN].samples.select(np.arange(min(extraction.SAMPLE, len(bench.images[TRAIN].samples))))
-        pixels = lazy.load(sample, bench.plan.backbone.image_size)
-    seconds = extraction.seconds_one_forward_pass(bench.network.extractor, pixels, count)
+        sample = bench.images[TRAIN].samples.select(np.arange(min(forward.SAMPLE, len(bench.images[TRAIN].samples))))
+        pixels = decoding.load(sample, bench.plan.backbone.image_size)
+    seconds = forward.seconds_one_forward_pass(bench.network.extractor, pixels, count)
     frozen.measured(seconds / count)
     return seconds
 

@@ -7,12 +7,15 @@ from statistics import fmean, geometric_mean
 import numpy as np
 
 from kerastune_recipes.data import splits
+from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes.data.split_images import TRAIN
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.features.bank import TRAIN
-from kerastune_recipes.run import phases, refit
-from kerastune_recipes.run.checkpoint import Journal, Outcome
+from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.run import fit_phase, phases, refit
+from kerastune_recipes.run.checkpoint import Journal
 from kerastune_recipes.run.context import Bench
 from kerastune_recipes.run.phases import Done
+from kerastune_recipes.training import gate
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Judged:
     refitted: bool
 
 
-def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
+def by_folds(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
     """Run all phases once for each fold, on the others, and the best of them once more on all images.
 
     Args:
@@ -58,7 +61,7 @@ def run(bench: Bench, book: Journal, begin: Callable[[], None]) -> Judged:
         _judged(each, probabilities, images.labels)
         for each, probabilities in zip(zip(*found, strict=True), out_of_fold, strict=True)
     ]
-    chosen = phases.chosen(outcomes, plan.keep)
+    chosen = choose_phase(outcomes, plan.keep)
     bench.network.model.set_weights(untouched)
     outcomes = refit.everything(bench, outcomes, chosen, book, begin)
     return Judged(outcomes, chosen, out_of_fold[chosen], refitted=True)
@@ -87,10 +90,43 @@ def _together(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
     """Return what a phase computed in all folds; or what most of them made of it, and their mean, where it fits."""
     if outcomes[0].kind != "fit":
         return {"features_computed": sum(outcome.choices["features_computed"] for outcome in outcomes)}
-    kept = [phases.kept_of(outcome) for outcome in outcomes]
+    kept = [fit_phase.kept_of(outcome) for outcome in outcomes]
     again = sum(each.way.solved_again for each in kept) * 2 > len(kept)
     return {
         "interpolation": 1.0 if again else fmean(each.way.share for each in kept),
         "head_solved_again": again,
         "temperature": geometric_mean(each.temperature for each in kept),
     }
+
+
+def choose_phase(outcomes: Sequence[Outcome], keep: str) -> int:
+    """Return which phase's model is kept.
+
+    Args:
+        outcomes: Of all phases.
+        keep: "best_on_validation" or "last".
+    """
+    if keep == "last":
+        return len(outcomes) - 1
+    # The model that a phase leaves when it is undone is that of the phase before, which can be refitted as what it is.
+    left = [one for one, outcome in enumerate(outcomes) if outcome.choices.get("interpolation") != gate.BEFORE.share]
+    return min(left, key=lambda one: outcomes[one].validation["log_loss"])
+
+
+def by_hold_out(bench: Bench, dataset: Dataset, book: Journal, begin: Callable[[], None]) -> Judged:
+    """Run all phases, and leave the network with the weights of the one that is kept, refitted where that is wanted."""
+    plan, model = bench.plan, bench.network.model
+    untouched = model.get_weights() if plan.refit == "all" else []
+    done = phases.run(bench, plan.phases, book, begin)
+    outcomes = [each.outcome for each in done]
+    chosen = choose_phase(outcomes, plan.keep)
+    model.set_weights(done[chosen].weights)
+    refitted = dataset.held_out and (
+        plan.refit == "all" or (plan.refit == "heads" and refit.has_solved_head(plan.phases[chosen]))
+    )
+    if refitted and plan.refit == "heads":
+        outcomes = refit.head(bench.on_all(), outcomes, chosen)
+    elif refitted:
+        model.set_weights(untouched)
+        outcomes = refit.everything(bench.on_all(), outcomes, chosen, book, begin)
+    return Judged(outcomes, chosen, done[chosen].probabilities, refitted or plan.folds is not None)

@@ -8,7 +8,8 @@ from typing import Any
 
 from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import RecipeError, did_you_mean
-from kerastune_recipes.spec.recipe_spec import RecipeSpec, override
+from kerastune_recipes.spec.overrides import override
+from kerastune_recipes.spec.recipe_spec import RecipeSpec
 
 SHIPPED = "kerastune_recipes.shipped"
 
@@ -46,7 +47,7 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> RecipeSpec:
 
     Args:
         name: One of `names()`.
-        overrides: Dotted keys and their values, see `kerastune_recipes.spec.recipe_spec.override`.
+        overrides: Dotted keys and their values, see `kerastune_recipes.spec.overrides.override`.
 
     Raises:
         RecipeError: The name is unknown or an override does not fit.

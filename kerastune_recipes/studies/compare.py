@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import yaml_files
+from kerastune_recipes import records, yaml_files
+from kerastune_recipes.data import dataset as dataset_module
 from kerastune_recipes.data.dataset import Dataset
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.devices import strategies
@@ -20,7 +21,8 @@ from kerastune_recipes.features import cache as store
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.recipe import Recipe
-from kerastune_recipes.run import checkpoint, run_folder
+from kerastune_recipes.run import checkpoint
+from kerastune_recipes.studies import study_folder
 from kerastune_recipes.studies.comparison import By, Comparison, Failure, Judged
 
 # In the folder of a run, what it is judged by; written last, so that a run without it is not finished.
@@ -98,10 +100,10 @@ def compare(
     dataset = work.open(seed=0)
     request = _request(work.recipes, dataset, options)
     if work.folder:
-        run_folder.check_same(work.folder, "comparison", request)
+        study_folder.check_same(work.folder, "comparison", request)
     work.plan()
     if work.folder:
-        run_folder.write_request(work.folder, request)
+        study_folder.write_request(work.folder, request)
     with store.shared(cache):
         for seed in range(seeds):
             work.round(seed, seeds)
@@ -204,9 +206,9 @@ def _from_scratch(recipes: Sequence[Recipe]) -> list[Recipe]:
 def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes a comparison this one; more seeds go on with it."""
     return {
-        "recipes": {label: run_folder.digest(recipe.content) for label, recipe in recipes.items()},
-        "images": checkpoint.mark_of(dataset),
-        "options": run_folder.plain(options),
+        "recipes": {label: records.digest(recipe.content) for label, recipe in recipes.items()},
+        "images": dataset_module.mark_of(dataset),
+        "options": study_folder.plain(options),
     }
 
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from kerastune_recipes.errors import DataError, OutputError
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.plan import Plan
-from kerastune_recipes.reporting import html, plots
-from kerastune_recipes.studies import significance
+from kerastune_recipes.reporting import plots
+from kerastune_recipes.studies import page, significance
 
 # What a comparison writes into its folder, beside the folders of the runs.
 FILES = ("comparison.json", "comparison.html", "comparison.svg")
@@ -263,7 +263,7 @@ class Comparison:
 
     def to_html(self, path: str | Path) -> None:
         """Write the comparison as one self-contained HTML file."""
-        Path(path).write_text(html.render_comparison(self.record), encoding="utf-8")
+        Path(path).write_text(page.render_comparison(self.record), encoding="utf-8")
 
     def save(self, folder: str | Path) -> None:
         """Write comparison.json, comparison.html and comparison.svg.

@@ -11,9 +11,10 @@ from typing import Any
 
 from kerastune_recipes import units
 from kerastune_recipes.backbones import table
-from kerastune_recipes.backbones.facts import DatasetFacts
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.errors import BackboneError
-from kerastune_recipes.planning.plan import FitPlan, Plan, steps_per_epoch
+from kerastune_recipes.planning.costs import steps_per_epoch
+from kerastune_recipes.planning.plan import FitPlan, Plan
 from kerastune_recipes.spec.recipe_spec import FitSpec, RecipeSpec
 
 Value = int | float | str
@@ -149,7 +150,7 @@ def _fit(where: str, spec: FitSpec, plan: FitPlan, data: DatasetFacts) -> Iterat
 
 def _epochs(duration: str, batch: int, by_rule: float, data: DatasetFacts) -> float:
     per_epoch = steps_per_epoch(data.train_images, batch)
-    return units.parse(duration).steps(per_epoch, whole=round(by_rule * per_epoch)) / per_epoch
+    return units.parse_duration(duration).steps(per_epoch, whole=round(by_rule * per_epoch)) / per_epoch
 
 
 def _choice(key: str, default: Value, values: Any) -> Dimension:

@@ -166,3 +166,6 @@ class LabelledViews(_Shuffled):
     def example(self) -> tuple[Any, ...]:
         """Return a batch of one image."""
         return self.of(np.arange(1))
+
+
+Batches = LabelledBatches | LabelledViews

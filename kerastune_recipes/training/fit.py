@@ -1,7 +1,6 @@
 """A `fit` phase: freeze, compile with a fresh optimizer, fit, all the Keras way."""
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +10,25 @@ import keras
 import numpy as np
 
 from kerastune_recipes.arrays.files import Rows
-from kerastune_recipes.backbones.facts import BackboneFacts, Precision
+from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.devices import data_parallel, replicated
+from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.devices.workers import ALONE, Team
 from kerastune_recipes.model import frozen_part
-from kerastune_recipes.model.freeze import batch_norms, freeze, still_dropout
+from kerastune_recipes.model.batch_norm import batch_norms
+from kerastune_recipes.model.freeze import freeze, still_dropout
 from kerastune_recipes.model.network import Network
 from kerastune_recipes.model.reinitialize import reinitialize
 from kerastune_recipes.planning import layer_patterns
-from kerastune_recipes.planning.plan import FitPlan, steps_per_epoch
-from kerastune_recipes.training import augmentation, losses, lr_range_test, optimizers
-from kerastune_recipes.training.batches import LabelledBatches, LabelledViews
+from kerastune_recipes.planning.costs import steps_per_epoch
+from kerastune_recipes.planning.plan import FitPlan
+from kerastune_recipes.training import augmentation, frozen_views, losses, lr_range_test, optimizers
+from kerastune_recipes.training.batches import Batches, LabelledBatches, LabelledViews
+from kerastune_recipes.training.callbacks import EpochOrder, HistoryRecorder, StopAtStep
 from kerastune_recipes.training.lr_range_test import RangeTest
 from kerastune_recipes.training.optimizers import Course
 
 Labelled = tuple[Rows, np.ndarray]
-Batches = LabelledBatches | LabelledViews
 
 
 @dataclass(frozen=True)
@@ -131,13 +133,13 @@ def fit(
                 verbose=0,
                 # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
                 shuffle=False,
-                callbacks=[*callbacks, _Course(batches), _StopAt(steps)],
+                callbacks=[*callbacks, EpochOrder(batches), StopAtStep(steps)],
             )
 
         range_test = lr_range_test.find(model, plan, train_by) if plan.find_rate else None
         if range_test:
             plan = plan.model_copy(update={"learning_rate": range_test.learning_rate})
-        recorder = _Recorder(optimizers.schedule(plan), backup)
+        recorder = HistoryRecorder(optimizers.schedule(plan), backup)
         # The checkpoint is restored first, so that the others see how far the phase had come.
         train_by(optimizers.schedule, plan.steps, [*_backup(backup), recorder, *callbacks], watched)
     return Fitted(
@@ -190,8 +192,8 @@ def _behind(
 
     return (
         halves.rest,
-        frozen_part.compute(halves.fixed, train, views, advance, team=team),
-        frozen_part.compute(halves.fixed, held, 1, advance, team=team) if held else None,
+        frozen_views.compute(halves.fixed, train, views, advance, team=team),
+        frozen_views.compute(halves.fixed, held, 1, advance, team=team) if held else None,
     )
 
 
@@ -202,66 +204,3 @@ def _count(weights: Sequence) -> int:
 def _backup(folder: Path | None) -> list[keras.callbacks.Callback]:
     # One folder a phase: BackupAndRestore knows nothing of freezing, and would restore one phase into another.
     return [] if folder is None else [keras.callbacks.BackupAndRestore(str(folder))]
-
-
-def _steps_done(model: keras.Model) -> int:
-    """Return the optimizer's count, which is not 0 in a phase that goes on from a checkpoint."""
-    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
-
-
-class _Course(keras.callbacks.Callback):
-    """Gives each epoch its own batches also in a phase that goes on from a checkpoint."""
-
-    def __init__(self, batches: Batches):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.batches.start(epoch)
-
-
-class _Recorder(keras.callbacks.Callback):
-    """Keeps one row for each epoch, with the learning rate that its last step had.
-
-    With a folder the rows are kept there too, for a phase that is interrupted and goes on.
-    """
-
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, folder: Path | None):
-        super().__init__()
-        self.schedule = schedule
-        self.file = folder / "rows.json" if folder else None
-        self.rows: list[dict[str, float]] = []
-        self.step = 0
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        self.step = _steps_done(self.model)
-        if self.step and self.file and self.file.is_file():
-            self.rows = [row for row in json.loads(self.file.read_text()) if row["step"] <= self.step]
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.step += 1
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        rate = float(self.schedule(max(0, self.step - 1)))
-        self.rows.append({"epoch": epoch + 1, "step": self.step, **(logs or {}), "learning_rate": rate})
-        if self.file:
-            self.file.write_text(json.dumps(self.rows))
-        if not np.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
-class _StopAt(keras.callbacks.Callback):
-    """Ends the phase at its last step, also where that lies within an epoch."""
-
-    def __init__(self, steps: int):
-        super().__init__()
-        self.steps = steps
-        self.done = 0
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        self.done = _steps_done(self.model)
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.done += 1
-        if self.done >= self.steps:
-            self.model.stop_training = True

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import keras
 
-from kerastune_recipes.backbones.facts import Precision
+from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.planning.plan import FitPlan
 from kerastune_recipes.training.losses import NOT_DECAYED
 

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from kerastune_recipes.arrays import memory
-from kerastune_recipes.arrays.files import FileArray
-from kerastune_recipes.arrays.lazy import Joined, allocate, load
+from kerastune_recipes.arrays.files import FileArray, allocate
+from kerastune_recipes.arrays.lazy import Joined
 from kerastune_recipes.arrays.memory import Budget
 from kerastune_recipes.data.dataset import Samples
+from kerastune_recipes.data.decoding import load
 from kerastune_recipes.errors import DataError, WorkError
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.backbones import alexnet
-from kerastune_recipes.backbones.build import build, inspect, output_of, preprocess
+from kerastune_recipes.backbones.build import build, preprocess
 from kerastune_recipes.backbones.facts import Scaling
+from kerastune_recipes.backbones.inspect import inspect, output_of
 from kerastune_recipes.backbones.table import BACKBONES, Stage, find
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError

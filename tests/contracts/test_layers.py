@@ -1,60 +1,18 @@
-"""Imports point down only: the package's modules are layers, and this holds them to it."""
+"""Imports go one way, as CONTRIBUTING lists the folders; what plans and parses knows no Keras; importing is light."""
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import kerastune_recipes
-
-PACKAGE = Path(kerastune_recipes.__file__).parent
-
-# From the bottom up; a module may import modules of its own layer and below. `data`, `model` and `demo` are folders.
-LAYERS = [
-    {"errors", "durations", "launch", "sizes"},
-    {"schema", "yaml_files", "spec", "facts", "backbones", "augmentations", "views"},
-    {"catalog", "rules", "source_classes", "trainable", "costs", "plan", "forecast", "search_space"},
-    {
-        "data",
-        "model",
-        "demo",
-        "store",
-        "features",
-        "solvers",
-        "losses",
-        "optimizers",
-        "rate_finder",
-        "training",
-        "distribution",
-        "hardware",
-        "metrics",
-        "gate",
-        "statistics",
-    },
-    {
-        "describe",
-        "progress",
-        "journal",
-        "frozen",
-        "bench",
-        "phases",
-        "folds",
-        "refit",
-        "plots",
-        "html",
-        "output",
-        "evaluation",
-        "report",
-        "preparation",
-        "runner",
-        "comparison",
-        "search",
-    },
-    {"recipe", "comparing", "tuning", "cli", "__init__", "__main__"},
-]
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "kerastune_recipes"
+# The names of the public face may be imported from the package by its command line alone.
+PUBLIC = {"__init__", "__main__"}
 HEAVY = {
     "keras",
     "tensorflow",
@@ -67,59 +25,117 @@ HEAVY = {
     "jax",
     "torch",
 }
-LIGHT_LAYERS = 3
+
+
+def listed() -> list[str]:
+    """Return the folders and top-level modules, from the ground up, as CONTRIBUTING has them."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = re.search(r"^```text\nkerastune_recipes/\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [line.split()[0].rstrip("/") for line in block[1].splitlines()]
+
+
+ORDER = listed()
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent == PACKAGE)
+    return sorted(PACKAGE.rglob("*.py"))
 
 
-def unit(path: Path) -> str:
-    """Return the module's name at the top of the package; a folder is one unit."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def dotted(path: Path) -> str:
+    """Return the module's name below the package: "heads.solve"; a folder's own is "heads"."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def layer(name: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if name in names)
+NAMES = {dotted(path) for path in modules()}
 
 
-def imported(path: Path, everywhere: bool = True) -> set[str]:
-    """Return what a file imports, dotted; with `everywhere` false, at its top level only."""
-    tree = ast.parse(path.read_text())
+def unit(name: str) -> str:
+    """Return the folder, or the module at the top of the package, that a module belongs to."""
+    return name.split(".")[0]
+
+
+def statements(path: Path, everywhere: bool = True) -> list[ast.Import | ast.ImportFrom]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = ast.walk(tree) if everywhere else iter(tree.body)
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def roots(path: Path, everywhere: bool = True) -> set[str]:
+    """Return the packages that a file imports; with `everywhere` false, at its top level only."""
     found = set()
-    for node in nodes:
+    for node in statements(path, everywhere):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif node.module:
+            found.add(node.module.split(".")[0])
     return found
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path):
-    own = layer(unit(path))
-    for name in imported(path):
-        if not name.startswith("kerastune_recipes."):
-            continue
-        target = name.split(".")[1]
-        if target.startswith("_") or not any(target in names for names in LAYERS):
-            continue  # a name of the package itself, such as kerastune_recipes.Recipe
-        assert layer(target) <= own, f"{unit(path)} (layer {own}) imports {target} (layer {layer(target)})"
+def ours(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports, wherever it does."""
+    found = set()
+    for node in statements(path):
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [f"{node.module}.{alias.name}" for alias in node.names]
+        )
+        for name in names:
+            if name.split(".")[0] == PACKAGE.name:
+                parts = name.split(".")[1:]
+                while parts and ".".join(parts) not in NAMES:
+                    parts.pop()
+                found.add(".".join(parts) or "__init__")
+    return found - {dotted(path)}
+
+
+def test_the_list_names_every_folder_and_module():
+    assert {unit(name) for name in NAMES} - PUBLIC == set(ORDER)
+    assert len(ORDER) == len(set(ORDER))
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_imports_go_one_way(path):
+    own = unit(dotted(path))
+    if own in PUBLIC:
+        return
+    # `__init__` at the top is the package itself, of which anyone may read the version.
+    wrong = {name for name in ours(path) - {"__init__"} if ORDER.index(unit(name)) > ORDER.index(own)}
+    assert not wrong, f"{dotted(path)} imports {', '.join(sorted(wrong))}, which stands below it in CONTRIBUTING.md"
+
+
+def test_no_two_modules_import_each_other_even_by_way_of_others():
+    graph = {dotted(path): ours(path) - {"__init__"} for path in modules() if unit(dotted(path)) not in PUBLIC}
+    while graph:
+        free = {name for name, imports in graph.items() if not imports & set(graph)}
+        assert free, f"these modules import each other in a circle, or stand behind one: {', '.join(sorted(graph))}"
+        graph = {name: imports for name, imports in graph.items() if name not in free}
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in modules() if layer(unit(path)) < LIGHT_LAYERS], ids=lambda path: path.name
+    "path",
+    [
+        path
+        for path in modules()
+        if unit(dotted(path)) in {"errors", "units", "yaml_files", "records", "progress", "spec", "planning"}
+        or path.stem == "facts"
+        or dotted(path) == "backbones.table"
+    ],
+    ids=dotted,
 )
-def test_the_lower_layers_know_no_keras(path):
-    assert not {name.split(".")[0] for name in imported(path)} & HEAVY
+def test_what_parses_and_plans_knows_no_keras(path):
+    assert not roots(path) & HEAVY
 
 
-def test_every_module_has_its_layer():
-    assert {unit(path) for path in modules()} == set().union(*LAYERS)
-
-
-@pytest.mark.parametrize("statement", ["import kerastune_recipes", "import kerastune_recipes.cli"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import kerastune_recipes",
+        "import kerastune_recipes.cli",
+        "import kerastune_recipes.planning.resolve, kerastune_recipes.planning.forecast, kerastune_recipes.spec.catalog",
+    ],
+)
 def test_importing_is_light(statement):
     """TensorFlow takes seconds to import; it is imported when work starts."""
     loaded = subprocess.run(
@@ -131,16 +147,15 @@ def test_importing_is_light(statement):
     assert not HEAVY & set(loaded)
 
 
-def test_backends_are_imported_only_within_functions():
-    for path in modules():
-        names = {name.split(".")[0] for name in imported(path, everywhere=False)}
-        assert not {"tensorflow", "tensorflow_datasets", "keras_cv", "jax", "torch"} & names, path
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_backends_are_imported_only_within_functions(path):
+    assert not {"tensorflow", "tensorflow_datasets", "keras_cv", "jax", "torch"} & roots(path, everywhere=False)
 
 
 def test_every_folder_is_installed():
     """An editable install finds what setup.cfg forgets; a real one does not."""
-    listed = configparser.ConfigParser()
-    listed.read(PACKAGE.parent / "setup.cfg")
-    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py")}
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    folders = {path.parent.relative_to(ROOT) for path in PACKAGE.rglob("*.py")}
     named = {".".join(folder.parts) for folder in folders} | {"kerastune_recipes.shipped"}
-    assert set(listed["options"]["packages"].split()) == named
+    assert set(config["options"]["packages"].split()) == named

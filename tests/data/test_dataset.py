@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerastune_recipes.backbones.facts import DatasetFacts
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.errors import DataError
 
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import keras
 import pytest
 
-from kerastune_recipes.backbones.facts import HardwareFacts
 from kerastune_recipes.devices import hardware
+from kerastune_recipes.devices.facts import HardwareFacts
 
 
 def test_this_machine_has_a_backend_and_a_device():

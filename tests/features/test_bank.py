@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.data.sources.arrays import read_arrays
+from kerastune_recipes.data.split_images import TRAIN, VALIDATION, Images
 from kerastune_recipes.data.views import WHOLE, View
 from kerastune_recipes.features import cache as stores
-from kerastune_recipes.features.bank import TRAIN, VALIDATION, Extractor, Frozen, Images, Wanted
+from kerastune_recipes.features.bank import Extractor, Frozen, Wanted
 from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.progress import Display

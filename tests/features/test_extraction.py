@@ -13,6 +13,7 @@ from kerastune_recipes.errors import DataError
 from kerastune_recipes.features import cache as stores
 from kerastune_recipes.features import extraction
 from kerastune_recipes.features.fingerprint import fingerprint
+from kerastune_recipes.model import forward as forward_module
 
 
 def samples_of(pixels):
@@ -146,13 +147,13 @@ def test_another_network_finds_nothing(assembled, pictures, tmp_path, monkeypatc
 
 def test_a_pass_costs_in_proportion_to_the_images(network, pictures):
     pixels, _ = pictures(40)
-    assert extraction.seconds_one_forward_pass(network.extractor, pixels, 40) > 0
+    assert forward_module.seconds_one_forward_pass(network.extractor, pixels, 40) > 0
 
 
 def test_predicting_keeps_nothing(network, pictures):
     pixels, _ = pictures(40)
     told = []
-    probabilities = extraction.predict(network.core, pixels, told.append)
+    probabilities = forward_module.predict(network.core, pixels, told.append)
     np.testing.assert_allclose(probabilities[:2], network.core.predict_on_batch(pixels[:2]), atol=1e-5)
     assert told == [32, 40]
 

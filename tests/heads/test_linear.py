@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastune_recipes.heads.head import Effort, Head
-from kerastune_recipes.heads.linear import Term, cross_entropy, descend, squared_hinge
+from kerastune_recipes.heads.linear import Effort, Head, Term, cross_entropy, descend, logits, squared_hinge
 
 FAR = Effort(tol=1e-7, max_iter=10_000)
 
@@ -65,3 +64,11 @@ def test_what_is_known_already_need_not_be_learnt(term):
     known = Term(term.features, term.right, term.shares, term.features @ best.weights + best.bias.astype(np.float32))
     way = descend(cross_entropy, lambda: [known], nothing(), 0.1, FAR)
     assert np.abs(way.weights).max() < 1e-3
+
+
+def test_a_head_may_look_at_squares_too():
+    features = np.array([[1.0, 2.0], [3.0, 4.0]])
+    linear = Head(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.5, -0.5]))
+    squares = Head(np.vstack([linear.weights, 10 * linear.weights]), linear.bias)
+    np.testing.assert_array_equal(logits(linear, features), [[1.5, 1.5], [3.5, 3.5]])
+    np.testing.assert_array_equal(logits(squares, features), [[11.5, 41.5], [93.5, 163.5]])

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune_recipes.backbones import build as networks
+from kerastune_recipes.backbones import inspect
 from kerastune_recipes.model.freeze import freeze, still_dropout
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import layer_patterns
@@ -45,7 +45,7 @@ def composite_network() -> keras.Model:
 def own(assembled, request):
     plan, _, _ = assembled()
     network = request.param()
-    facts = networks.inspect(network, "own", "given", "identity", 16)
+    facts = inspect.inspect(network, "own", "given", "identity", 16)
     backbone = {"name": "own", "weights": "given", "image_size": 16, "convention": "identity"}
     data = plan.to_data() | {"backbone": backbone, "features": {"taps": list(facts.stages[-1:]), "views": 1}}
     return facts, assemble(type(plan).from_data(data, "test"), facts, network)

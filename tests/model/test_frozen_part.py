@@ -7,6 +7,7 @@ from kerastune_recipes.errors import WorkError
 from kerastune_recipes.model import frozen_part
 from kerastune_recipes.model.freeze import freeze, still_dropout
 from kerastune_recipes.planning import layer_patterns
+from kerastune_recipes.training import frozen_views
 from kerastune_recipes.training.batches import LabelledBatches
 
 LAST_STAGE = [("head", 1.0), ("backbone/last_stage", 1.0), ("backbone", "frozen")]
@@ -91,7 +92,7 @@ def test_views_of_each_image_stand_under_its_number(summing):
         return images.astype(np.float32) + 100 * ((brighter.calls - 1) // 3), labels / brighter.calls
 
     brighter.calls = 0
-    views = frozen_part.compute(summing, numbered(5, seed=0, augment=brighter), views=2)
+    views = frozen_views.compute(summing, numbered(5, seed=0, augment=brighter), views=2)
     assert views.values.shape == (2, 5, 8 * 8 * 3 + 3)
     assert views.values.dtype == np.float32
     # Three batches make a view: the second is brighter by 100.
@@ -106,7 +107,7 @@ def test_epochs_take_turns_with_the_views(summing):
         return images.astype(np.float32) + 100 * ((brighter.calls - 1) // 3), labels
 
     brighter.calls = 0
-    views = frozen_part.compute(summing, numbered(5, seed=0, augment=brighter), views=2)
+    views = frozen_views.compute(summing, numbered(5, seed=0, augment=brighter), views=2)
     seen = []
     for epoch in range(3):
         views.start(epoch)
@@ -117,24 +118,24 @@ def test_epochs_take_turns_with_the_views(summing):
 
 
 def test_tensors_get_their_shapes_back(summing):
-    (image, mean), _ = frozen_part.compute(summing, numbered(5), views=1)[1]
+    (image, mean), _ = frozen_views.compute(summing, numbered(5), views=1)[1]
     assert (image.shape, mean.shape) == ((2, 8, 8, 3), (2, 3))
     assert (image == np.array([2, 3])[:, None, None, None]).all()
 
 
 def test_over_budget_they_lie_in_a_file(summing):
-    views = frozen_part.compute(summing, numbered(5), views=1, budget_bytes=5 * 195 * 4 - 1)
+    views = frozen_views.compute(summing, numbered(5), views=1, budget_bytes=5 * 195 * 4 - 1)
     assert isinstance(views.values, FileArray)
-    np.testing.assert_array_equal(views.values[:], frozen_part.compute(summing, numbered(5), views=1).values)
+    np.testing.assert_array_equal(views.values[:], frozen_views.compute(summing, numbered(5), views=1).values)
 
 
 def test_a_full_disk_is_told(summing, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 0}))
     with pytest.raises(WorkError, match='4 views of 5 images .* give fewer views or write "fresh"'):
-        frozen_part.compute(summing, numbered(5), views=4, budget_bytes=0)
+        frozen_views.compute(summing, numbered(5), views=4, budget_bytes=0)
 
 
 def test_progress_is_told_of_each_batch(summing):
     ticks = []
-    frozen_part.compute(summing, numbered(5), views=2, progress=lambda: ticks.append(1))
+    frozen_views.compute(summing, numbered(5), views=2, progress=lambda: ticks.append(1))
     assert len(ticks) == 6

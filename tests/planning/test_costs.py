@@ -10,24 +10,24 @@ STEM, STAGE1, STAGE2 = (100 + 32) * 256, (200 + 64) * 64, (300 + 128) * 16
 
 
 def test_the_boundary_lies_before_the_first_layer_that_moves(backbone_facts):
-    end = costs.boundary(backbone_facts, {"stage2_conv"}, ALL, flat=False)
+    end = costs.find_boundary(backbone_facts, {"stage2_conv"}, ALL, flat=False)
     assert end.layers == ("stage1_bn",)
     assert end.values == 8 * 8 * 16 + 8 + 16
     assert end.share == pytest.approx(STAGE2 / (STEM + STAGE1 + STAGE2))
 
 
 def test_a_head_that_sees_every_position_needs_every_position(backbone_facts):
-    end = costs.boundary(backbone_facts, {"stage2_conv"}, ALL, flat=True)
+    end = costs.find_boundary(backbone_facts, {"stage2_conv"}, ALL, flat=True)
     assert end.values == 8 * 8 * 16 + 16 * 16 * 8 + 8 * 8 * 16
 
 
 def test_with_nothing_moving_the_features_are_all_there_is(backbone_facts):
-    end = costs.boundary(backbone_facts, (), ALL, flat=False)
+    end = costs.find_boundary(backbone_facts, (), ALL, flat=False)
     assert (end.layers, end.values, end.share) == ((), 8 + 16 + 32, 0)
 
 
 def test_with_the_first_layer_moving_nothing_is_fixed(backbone_facts):
-    assert costs.boundary(backbone_facts, {"stem_conv"}, ALL, flat=False).share == 1
+    assert costs.find_boundary(backbone_facts, {"stem_conv"}, ALL, flat=False).share == 1
 
 
 @pytest.mark.parametrize(("name", "size"), [("ResNet50", 64), ("NASNetMobile", 64), ("DemoNet", 32)])
@@ -39,7 +39,7 @@ def test_the_boundary_of_the_facts_is_that_of_the_network(name, size, assembled)
     _, facts, network = assembled(name, size, taps="all")
     groups = layer_patterns.groups([("head", 1.0), ("backbone/last_stage", 1.0), ("backbone", "frozen")], facts, "")
     freeze(network, groups, "frozen")
-    end = costs.boundary(facts, layer_patterns.moving(groups, "frozen"), facts.stages, flat=False)
+    end = costs.find_boundary(facts, layer_patterns.moving(groups, "frozen"), facts.stages, flat=False)
     real = frozen_part.split(network).fixed.outputs
     assert end.values == sum(math.prod(tensor.shape[1:]) for tensor in real)
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from kerastune_recipes.planning.forecast import feature_count, forecast, head_by_size
-from kerastune_recipes.planning.plan import resolve
+from kerastune_recipes.planning.resolve import resolve
 from kerastune_recipes.spec import catalog
 
 # Share of the multiply-adds that lie in the last stage: its weights at 4x4 positions, the others at 16x16 and 8x8.

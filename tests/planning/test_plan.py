@@ -3,10 +3,12 @@ from dataclasses import replace
 import pytest
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.backbones.facts import ONE_CPU, HardwareFacts, SourceFacts
+from kerastune_recipes.backbones.facts import SourceFacts
+from kerastune_recipes.devices.facts import ONE_CPU, HardwareFacts
 from kerastune_recipes.errors import DataError, RecipeError
-from kerastune_recipes.planning import plan as plans
-from kerastune_recipes.planning.plan import Plan, resolve
+from kerastune_recipes.planning import check
+from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.planning.resolve import resolve
 from kerastune_recipes.planning.rules import FOCAL_GAMMA, HUBER_DELTA, STRENGTHS
 from kerastune_recipes.spec import catalog
 
@@ -99,7 +101,7 @@ def test_pattern_must_fit_the_part_in_use(data_facts, backbone_facts):
 def test_a_plan_belongs_to_its_classes(data_facts, backbone_facts):
     plan = changed(data_facts, backbone_facts)
     with pytest.raises(DataError, match="made for the classes ants, bees; the data has cats, dogs"):
-        plans.check(plan, replace(data_facts, class_names=("cats", "dogs")), backbone_facts)
+        check.check(plan, replace(data_facts, class_names=("cats", "dogs")), backbone_facts)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_an_edited_plan_is_checked(edit, message, data_facts, backbone_facts):
     data = changed(data_facts, backbone_facts).to_data()
     data["phases"][0]["solve"] |= edit
     with pytest.raises(RecipeError, match=message):
-        plans.check(Plan.from_data(data, "plan.yaml"), data_facts, backbone_facts)
+        check.check(Plan.from_data(data, "plan.yaml"), data_facts, backbone_facts)
 
 
 LETTERS = SourceFacts(classes=4, names=("ant", "bee", "wasp", "fly"))
@@ -170,7 +172,7 @@ def test_edited_source_classes_are_checked(edit, message, data_facts, backbone_f
     data = reused(data_facts, backbone_facts).to_data()
     data["phases"][0]["solve"] |= edit
     with pytest.raises(RecipeError, match=message):
-        plans.check(Plan.from_data(data, "plan.yaml"), data_facts, replace(backbone_facts, source=LETTERS))
+        check.check(Plan.from_data(data, "plan.yaml"), data_facts, replace(backbone_facts, source=LETTERS))
 
 
 def test_views_are_chosen_where_they_pay(data_facts, backbone_facts):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from kerastune_recipes.backbones.facts import ONE_CPU, HardwareFacts
+from kerastune_recipes.devices.facts import ONE_CPU, HardwareFacts
 from kerastune_recipes.planning import rules
 
 

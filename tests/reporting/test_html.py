@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.reporting import html
+from kerastune_recipes.studies import page as page_module
 
 SCORES = {"accuracy": 0.875, "balanced_accuracy": 0.86, "log_loss": 0.41, "ece": 0.032}
 EVIL = "<script>alert('bees & co')</script>"
@@ -196,7 +197,7 @@ COMPARISON = {
 
 
 def test_a_comparison_is_a_page_of_its_own():
-    page = Reader(html.render_comparison(COMPARISON))
+    page = Reader(page_module.render_comparison(COMPARISON))
     assert "script" not in page.elements
     assert page.elements.count("svg") == 1
     assert "2 recipes on photos Judged by 40 test images." in page.text

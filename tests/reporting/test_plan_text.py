@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from kerastune_recipes.backbones.facts import Scaling, SourceFacts
-from kerastune_recipes.planning.plan import resolve
+from kerastune_recipes.planning.resolve import resolve
 from kerastune_recipes.reporting.plan_text import describe
 from kerastune_recipes.spec import catalog
 

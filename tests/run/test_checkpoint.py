@@ -5,7 +5,7 @@ import pytest
 
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import OutputError
-from kerastune_recipes.planning.plan import resolve
+from kerastune_recipes.planning.resolve import resolve
 from kerastune_recipes.run import checkpoint
 from kerastune_recipes.spec import catalog
 

@@ -6,7 +6,7 @@ import pytest
 from stripes import stripes
 
 from kerastune_recipes import Plan, Recipe
-from kerastune_recipes.run import phases
+from kerastune_recipes.run import selection
 from kerastune_recipes.training import gate
 
 DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
@@ -95,7 +95,7 @@ def test_a_head_solved_again_behind_training_is_refitted_too():
 def test_behind_a_phase_that_trained_the_head_is_solved_on_all_images(way, monkeypatch):
     judge = gate.judge
     monkeypatch.setattr(gate, "judge", lambda candidates, labels: judge({way: candidates[way]}, labels))
-    monkeypatch.setattr(phases, "chosen", lambda outcomes, keep: len(outcomes) - 1)
+    monkeypatch.setattr(selection, "chosen", lambda outcomes, keep: len(outcomes) - 1)
     trained, refitted = (
         run(stripes(), **{**FITTED, "keep": "best_on_validation"}, refit=refit) for refit in ("none", "heads")
     )

@@ -6,8 +6,10 @@ import pytest
 
 from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import OutputError
+from kerastune_recipes.evaluation import saved_model
 from kerastune_recipes.run import run_folder
 from kerastune_recipes.spec import catalog
+from kerastune_recipes.studies import study_folder
 
 RECIPE = catalog.load("small_similar")
 
@@ -46,24 +48,24 @@ def test_beginning_removes_what_an_older_run_wrote_and_nothing_else(tmp_path):
 def test_work_of_several_runs_goes_on_in_a_folder_with_the_same_request(tmp_path):
     request = {"recipes": {"one": "digest"}, "images": "digest"}
     for _ in range(2):
-        run_folder.check_same(tmp_path / "out", "comparison", request)
-        run_folder.write_request(tmp_path / "out", request)
+        study_folder.check_same(tmp_path / "out", "comparison", request)
+        study_folder.write_request(tmp_path / "out", request)
     with pytest.raises(OutputError, match="out: the comparison in this folder was made with other images; give the"):
-        run_folder.check_same(tmp_path / "out", "comparison", {**request, "images": "other"})
+        study_folder.check_same(tmp_path / "out", "comparison", {**request, "images": "other"})
 
 
 def test_work_of_several_runs_takes_no_folder_of_something_else(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(OutputError, match="this folder exists, is not empty and holds no search; name another"):
-        run_folder.check_same(tmp_path, "search", {})
+        study_folder.check_same(tmp_path, "search", {})
     with pytest.raises(OutputError, match=r"notes\.txt: this is a file; name a folder"):
-        run_folder.check_same(tmp_path / "notes.txt", "search", {})
+        study_folder.check_same(tmp_path / "notes.txt", "search", {})
     with pytest.raises(OutputError, match="the folder cannot be written"):
-        run_folder.write_request(tmp_path / "notes.txt" / "out", {})
+        study_folder.write_request(tmp_path / "notes.txt" / "out", {})
 
 
 def test_a_finished_run_is_read_back(finished):
-    saved = run_folder.load(finished)
+    saved = saved_model.load(finished)
     assert saved.class_names == ("ants", "bees")
     assert saved.model.predict_on_batch(np.zeros((1, 4, 5, 3))).shape == (1, 2)
 
@@ -71,11 +73,11 @@ def test_a_finished_run_is_read_back(finished):
 def test_labels_that_do_not_fit_the_model(finished):
     (finished / "labels.txt").write_text("ants\nbees\nwasps\n")
     with pytest.raises(OutputError, match=r"labels\.txt: there are 3 labels, and the model beside it has 2 classes"):
-        run_folder.load(finished)
+        saved_model.load(finished)
 
 
 def test_a_damaged_model(finished):
     content = (finished / "model.keras").read_bytes()
     (finished / "model.keras").write_bytes(content[: len(content) // 2])
     with pytest.raises(OutputError, match=r"model\.keras: this model cannot be loaded: .*\.$"):
-        run_folder.load(finished)
+        saved_model.load(finished)

@@ -4,7 +4,8 @@ import pytest
 
 from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import RecipeError
-from kerastune_recipes.spec.recipe_spec import RecipeSpec, override
+from kerastune_recipes.spec.overrides import override
+from kerastune_recipes.spec.recipe_spec import RecipeSpec
 
 GOOD = """
 summary: Two phases.

@@ -10,7 +10,7 @@ from stripes import stripes
 
 from kerastune_recipes import Recipe, compare
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
-from kerastune_recipes.run import phases
+from kerastune_recipes.run import fit_phase
 from kerastune_recipes.spec import catalog
 from kerastune_recipes.studies import compare as comparing
 
@@ -203,16 +203,16 @@ def test_an_interrupted_comparison_goes_on(recipes, ds, ran, tmp_path, monkeypat
     fitting = {"phases": [{"name": "fine_tuning", "fit": {"trainable": [["head", 1.0], ["backbone", 1.0]]}}]}
     fitting["phases"][0]["fit"]["duration"] = "1 epochs"
     both = [recipes[0], Recipe.from_name("large_similar", **(DEMO | {"features.taps": "last"} | fitting))]
-    genuine = phases._fit
+    genuine = fit_phase.fit
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(phases, "_fit", interrupt)
+    monkeypatch.setattr(fit_phase, "fit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
     assert (tmp_path / "out" / "large_similar" / "seed_0" / "journal").is_dir()
-    monkeypatch.setattr(phases, "_fit", genuine)
+    monkeypatch.setattr(fit_phase, "fit", genuine)
     ran.clear()
     comparison = compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
     assert [name for name, _, _ in ran] == ["large_similar"]

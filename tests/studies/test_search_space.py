@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from kerastune_recipes.planning.plan import resolve
-from kerastune_recipes.spec.recipe_spec import RecipeSpec, override
+from kerastune_recipes.planning.resolve import resolve
+from kerastune_recipes.spec.overrides import override
+from kerastune_recipes.spec.recipe_spec import RecipeSpec
 from kerastune_recipes.studies import search_space
 
 

@@ -13,8 +13,8 @@ from stripes import stripes
 from kerastune_recipes import Recipe, yaml_files
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
-from kerastune_recipes.run import phases
-from kerastune_recipes.studies import tune
+from kerastune_recipes.run import fit_phase
+from kerastune_recipes.studies import tuned as tuned_module
 from kerastune_recipes.studies.search_space import Trial
 
 pytest.importorskip("keras_tuner", reason="KerasTuner is not installed")
@@ -144,7 +144,7 @@ def test_an_interrupted_trial_goes_on(search, recipe, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(phases, "_fit", interrupt)
+        patched.setattr(fit_phase, "fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             recipe.tune(stripes(), trials=4, out=out, verbose=False)
     assert (out / "trials" / "004" / "journal" / "phase_1.json").is_file()
@@ -171,7 +171,7 @@ def test_the_table_says_what_each_trial_changed(recipe):
         Trial(2, {RATE: 0.01, BATCH: 32}, 0.4, 0.85, 9.0),
         Trial(3, {RATE: 0.03, BATCH: 64}, None, None, None, "The loss became NaN."),
     )
-    told = str(tune.Tuned(recipe, trials, ("phases.feature_extraction.solve.regularization",), "photos"))
+    told = str(tuned_module.Tuned(recipe, trials, ("phases.feature_extraction.solve.regularization",), "photos"))
     lines = [" ".join(line.split()) for line in told.splitlines()]
     assert lines[2] == "1 0.5000 80.0% 10.0 nothing"
     assert lines[3] == "* 2 0.4000 85.0% 9.0 fine_tuning.learning_rate 0.01"

@@ -3,8 +3,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from kerastune_recipes.arrays import lazy, memory
+from kerastune_recipes.arrays import memory
 from kerastune_recipes.arrays.memory import Budget
+from kerastune_recipes.data import decoding
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import DataError
 
@@ -87,8 +88,8 @@ def test_images_over_budget_lie_in_a_file(limit, large, monkeypatch):
     for index, name in list(enumerate(dataset.train.names))[::20]:
         np.testing.assert_array_equal(dataset.train.read(index), draw(int(name.removeprefix("image "))))
     # Threads that decode read in parallel.
-    pixels = lazy.load(dataset.train, size=32, workers=4, budget_bytes=0)
-    np.testing.assert_array_equal(pixels[:], lazy.load(dataset.train, size=32, workers=1, budget_bytes=2**30))
+    pixels = decoding.load(dataset.train, size=32, workers=4, budget_bytes=0)
+    np.testing.assert_array_equal(pixels[:], decoding.load(dataset.train, size=32, workers=1, budget_bytes=2**30))
 
 
 def test_what_is_wrong_far_behind_is_told_although_nothing_is_held(monkeypatch):
