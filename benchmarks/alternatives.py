@@ -27,7 +27,7 @@ from fine_tuning import LIKE_IMAGENET, divided
 from scipy.special import softmax
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.backbones.pretrained_classifier import load_source
+from kerastune_recipes.backbones.pretrained_classifier import load_classifier
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.heads import solve as solve_module
@@ -41,11 +41,11 @@ EPOCHS, BATCH, WARMUP = 10, 32, 0.1
 
 
 @dataclass(frozen=True)
-class Way:
+class Candidate:
     """How one loop differs from the plain one.
 
     Args:
-        cotuning: Weight of the loss of the source classifier (You et al. 2020; 2.3 in their code); 0 for none.
+        cotuning: Weight of the loss of the pretrained classifier (You et al. 2020; 2.3 in their code); 0 for none.
         mixing: A layer that mixes images, behind light augmentation.
         mixed: Share of the epochs in which it does.
         small: Share of the image size in the first half of the epochs (Howard's progressive resizing).
@@ -58,14 +58,14 @@ class Way:
 
 
 WAYS = {
-    "plain": Way(),
-    "cotuning": Way(cotuning=2.3),
-    "weak_cotuning": Way(cotuning=0.5),
-    "faint_cotuning": Way(cotuning=0.1),
-    "cutmix": Way(mixing="CutMix"),
-    "cutmix_70%": Way(mixing="CutMix", mixed=0.7),
-    "mixup_70%": Way(mixing="MixUp", mixed=0.7),
-    "growing_images": Way(small=0.75),
+    "plain": Candidate(),
+    "cotuning": Candidate(cotuning=2.3),
+    "weak_cotuning": Candidate(cotuning=0.5),
+    "faint_cotuning": Candidate(cotuning=0.1),
+    "cutmix": Candidate(mixing="CutMix"),
+    "cutmix_70%": Candidate(mixing="CutMix", mixed=0.7),
+    "mixup_70%": Candidate(mixing="MixUp", mixed=0.7),
+    "growing_images": Candidate(small=0.75),
 }
 # They need the classifier that the network was pretrained with.
 NEED_SOURCE = ("cotuning", "weak_cotuning", "faint_cotuning")
@@ -80,7 +80,7 @@ class Images:
 
 
 class WithSource(keras.utils.PyDataset):
-    """Batches with what the source classifier makes of an image of its class as second labels (b, c)."""
+    """Batches with what the pretrained classifier makes of an image of its class as second labels (b, c)."""
 
     def __init__(self, batches: LabelledBatches, by_class: np.ndarray):
         super().__init__()
@@ -115,7 +115,7 @@ def augment(data: Path, size: int, seed: int, *more: str) -> augmentation.Augmen
     return augmentation.build(layers, size, seed)
 
 
-def courses(data: Path, images: Images, way: Way, size: int, seed: int) -> list[tuple[int, int, LabelledBatches]]:
+def courses(data: Path, images: Images, way: Candidate, size: int, seed: int) -> list[tuple[int, int, LabelledBatches]]:
     """Return the parts of a training one after the other: image size, epochs, batches."""
     classes = int(images.labels.max()) + 1
     small = round(size * way.small)
@@ -180,8 +180,8 @@ def _features(model: keras.Model) -> tuple[Any, Any]:
 
 
 def _two_headed(model: keras.Model, backbone: str, images: Images) -> tuple[keras.Model, np.ndarray]:
-    """Return the model with the source classifier beside its head, and what that makes of each class (k, c)."""
-    source = load_source(backbone)
+    """Return the model with the pretrained classifier beside its head, and what that makes of each class (k, c)."""
+    source = load_classifier(backbone)
     head = keras.layers.Dense(len(source.bias), activation="softmax", name="source")
     output = head(_features(model)[1])
     head.set_weights([source.kernel, source.bias])

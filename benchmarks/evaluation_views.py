@@ -36,7 +36,7 @@ def row(data: Path, backbone: str) -> str:
     saved = Saved(report.model, report.class_names)
     cells = []
     for count, flip in WAYS:
-        scores = predict.evaluate(saved, data / "test", views=count, flip=flip)
+        scores = predict.evaluate(saved, data / "test", tta=count, flip=flip)
         cells.append(f"{scores['accuracy']:.1%}, {scores['log_loss']:.3f}")
     return f"| {data.name} | {' | '.join(cells)} |"
 

@@ -55,7 +55,7 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
     prepared = prepare(recipe.name, recipe.content, str(data), seed=seed)
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images, size = prepared.dataset.train, prepared.plan.backbone.image_size
-    with cache.opened() as kept:
+    with cache.open_cache() as kept:
         space = kept.space(fingerprint(network.members[0], prepared.plan.head.pooling), f"{backbone}, {size} px")
         rows = extraction.extract(network.extractor, images, size, space, VIEWS).rows
     single = forward.predict(network.extractor, decoding.load(images, size))[None]

@@ -30,7 +30,7 @@ COUNTS: tuple[int | None, ...] = (1, 2, 4, 8, None)
 LAST_STAGE = {"phases.fine_tuning.fit.trainable": [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]}
 
 
-def decoded(prepared: Prepared) -> tuple[training.Labelled, training.Labelled]:
+def decoded(prepared: Prepared) -> tuple[training.LabelledImages, training.LabelledImages]:
     """Return training and validation images with their labels."""
     size = prepared.plan.backbone.image_size
     train, held = prepared.dataset.train, prepared.dataset.validation
@@ -38,7 +38,7 @@ def decoded(prepared: Prepared) -> tuple[training.Labelled, training.Labelled]:
 
 
 def fitted(
-    prepared: Prepared, network: Network, images: tuple[training.Labelled, training.Labelled], views: int | None
+    prepared: Prepared, network: Network, images: tuple[training.LabelledImages, training.LabelledImages], views: int | None
 ) -> tuple[float, float]:
     """Fine-tune, and return the seconds it took: by the wall, and of all processor cores together."""
     plan = prepared.plan
@@ -46,7 +46,7 @@ def fitted(
     fit = plan.phases[-1].fit.model_copy(update={"views": views})
     facts = prepared.facts.up_to(plan.features.taps)
     began = time.perf_counter(), time.process_time()
-    training.fit(network, facts, "fine_tuning", fit, *images, seed=0)
+    training.fit(network, facts, "fine_tuning", fit, *images, training.FitOptions(seed=0))
     return time.perf_counter() - began[0], time.process_time() - began[1]
 
 

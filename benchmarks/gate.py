@@ -25,14 +25,14 @@ from scipy.special import softmax
 from kerastune_recipes import Recipe
 from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.features import cache as stores
+from kerastune_recipes.features import cache
 from kerastune_recipes.heads import solve
 from kerastune_recipes.heads.calibration import Judge
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning.plan import Plan, SolvePlan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.run import context, solve_phase
-from kerastune_recipes.run.context import Bench
+from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.run.prepare import decoded, prepare
 from kerastune_recipes.training import fit as training
 
@@ -47,7 +47,7 @@ RULES = {
     "less than 1 nat lost": lambda gains: gains.sum() > -1,
     "one standard error and 2 nats": lambda gains: gains.mean() > standard_error(gains) and gains.sum() > 2,
 }
-Kept = dict[str, np.ndarray]
+Decision = dict[str, np.ndarray]
 
 
 def standard_error(gains: np.ndarray) -> float:
@@ -61,15 +61,15 @@ def stated(data: Path, backbone: str, size: int) -> Recipe:
     return Recipe.from_name(name, **{"backbone.name": backbone, "backbone.image_size": size})
 
 
-def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
+def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Decision:
     """Train a phase, and return labels and features of all images before and behind it, by split."""
     recipe = stated(data, backbone, size)
     images = divided(data, each, seed).replace({"split": {"validation": "test"}})
     prepared = prepare(recipe.name, recipe.content, images, seed=seed)
     plan, display = prepared.plan, Display(visible=False)
-    with stores.opened(False) as store:
+    with cache.open_cache(False) as store:
         network = assemble(plan, prepared.facts, *prepared.networks)
-        bench = Bench(
+        bench = RunContext(
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
             network=network,
@@ -79,7 +79,7 @@ def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
             display=display,
             callbacks=(),
         )
-        found: Kept = {f"labels {split}": images.labels for split, images in bench.images.items()}
+        found: Decision = {f"labels {split}": images.labels for split, images in bench.images.items()}
         _, found["probabilities before"] = solve_phase.solve(bench, plan.phases[0].name, solving(plan))
 
         def look(stage: str) -> None:
@@ -88,10 +88,10 @@ def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Kept:
 
         look("before")
         seen = bench.images[TRAIN]
-        bench.weights_moved()
         fit = plan.phases[1].fit
         assert fit is not None  # so are both recipes
-        training.fit(network, bench.facts, "fine_tuning", fit, (seen.pixels, seen.labels), None, seed=seed)
+        options = training.FitOptions(seed)
+        training.fit(network, bench.facts, "fine_tuning", fit, (seen.pixels, seen.labels), None, options)
         look("after")
         for split in (VALIDATION, TEST):
             found[f"probabilities after {split}"] = context.by_features(bench, split)
@@ -106,7 +106,7 @@ def losses(probabilities: np.ndarray, labels: np.ndarray, fitted: bool) -> tuple
     return judge.losses(logits / temperature), temperature
 
 
-def outcomes(kept: Kept, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
+def outcomes(kept: Decision, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
     """Return what the gate sees gained on each held-out image, and what would come of it on the judges.
 
     Args:
@@ -136,12 +136,12 @@ def outcomes(kept: Kept, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
 
     again = solve.solve(plan, kept[f"after {TRAIN}"][None], seen, seed=0)
     by_held = [kept[f"probabilities after {VALIDATION}"], again.probabilities(kept[f"after {VALIDATION}"])]
-    (as_trained, cool), (solved_again, cold) = (losses(each, held, fitted=True) for each in by_held)
+    (as_trained, apply_temperature), (solved_again, cold) = (losses(each, held, fitted=True) for each in by_held)
     before, _ = losses(kept["probabilities before"], held, fitted=False)
     best = min(as_trained, solved_again, key=np.mean)
     rows = {
         "solved head, on all": on_all("before"),
-        "as trained": told(_cooled(kept[f"probabilities after {TEST}"], cool)),
+        "as trained": told(_cooled(kept[f"probabilities after {TEST}"], apply_temperature)),
         "head solved again": told(_cooled(again.probabilities(kept[f"after {TEST}"]), cold)),
         "head solved again on all": on_all("after"),
     }

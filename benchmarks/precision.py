@@ -50,7 +50,7 @@ def work(backbone: str, precision: Precision, images: np.ndarray) -> dict[str, C
     network = assemble(plan, prepared.facts, *prepared.networks)
     fit = plan.phases[-1].fit
     assert fit is not None  # the recipe ends in fine-tuning
-    groups = layer_patterns.groups(fit.trainable, prepared.facts.up_to(plan.features.taps), "trainable")
+    groups = layer_patterns.group_layers(fit.trainable, prepared.facts.up_to(plan.features.taps), "trainable")
     network.core.compile(
         optimizer=optimizers.build(fit, freeze(network, groups, fit.batch_norm), precision),
         loss=losses.build(fit),

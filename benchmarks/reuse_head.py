@@ -38,7 +38,7 @@ VEHICLES = {
     "ship": [403, 510, 554, 628, 724, 780],
     "truck": [555, 569, 675, 867],
 }
-# The data, the size in pixels, the source classes.
+# The data, the size in pixels, the pretrained classes.
 CASES: dict[str, tuple[str, int, dict[str, list[int]]]] = {
     "hymenoptera, 160 px": ("hymenoptera", 160, {"ants": [310], "bees": [309]}),
     "hymenoptera, 224 px": ("hymenoptera", 224, {"ants": [310], "bees": [309]}),
@@ -49,14 +49,14 @@ CASES: dict[str, tuple[str, int, dict[str, list[int]]]] = {
 WAYS = {
     "last": "last stage, logistic regression",
     "all": "all stages, logistic regression (`small_similar`, solved)",
-    "start": "the source classifier as it is, calibrated",
+    "start": "the pretrained classifier as it is, calibrated",
     "reuse": "`reuse_head`, solved",
     "all_fit": "`small_similar`, fine-tuned",
     "reuse_fit": "`reuse_head`, fine-tuned",
 }
 
 
-def recipe(way: str, size: int, source_classes: dict[str, list[int]]) -> Recipe:
+def recipe(way: str, size: int, pretrained_classes: dict[str, list[int]]) -> Recipe:
     """Return the recipe of a way; without its fine-tuning where it is solved only."""
     name = "reuse_head" if way.startswith(("start", "reuse")) else "small_similar"
     changes: dict[str, Any] = {"backbone.name": BACKBONE, "backbone.image_size": size}
@@ -65,7 +65,7 @@ def recipe(way: str, size: int, source_classes: dict[str, list[int]]) -> Recipe:
     if way == "last":
         changes["features.taps"] = "last"
     if name == "reuse_head":
-        changes["phases.feature_extraction.solve.source_classes"] = source_classes
+        changes["phases.feature_extraction.solve.pretrained_classes"] = pretrained_classes
     if way == "start":
         changes["phases.feature_extraction.solve.regularization"] = 1e9
     return Recipe.from_name(name, **changes)
@@ -89,9 +89,9 @@ def measure(data: Path, case: str, labels: str, way: str, seed: int, out: Path) 
     """Return the figures of one run; those that were measured before are read."""
     kept = out / f"{'_'.join([*case.replace(',', '').split(), labels, way, str(seed)])}.json"
     if not kept.is_file():
-        name, size, source_classes = CASES[case]
+        name, size, pretrained_classes = CASES[case]
         ds = images(data / name, labels, seed)
-        report = recipe(way, size, source_classes).run(ds, seed=seed, verbose=False)
+        report = recipe(way, size, pretrained_classes).run(ds, seed=seed, verbose=False)
         kept.write_text(json.dumps(report.record))
     return json.loads(kept.read_text())
 

@@ -35,8 +35,8 @@ STEPS: list[tuple[Any, str, str]] = [
     (run, "assemble", "assembling the model"),
     (extraction, "digests", "digests of the images"),
     (extraction._Timed, "__next__", "decoding and resizing"),
-    (cache.Space, "find", "finding features in the store"),
-    (cache.Space, "add", "keeping features in the store"),
+    (cache.NetworkCache, "find", "finding features in the store"),
+    (cache.NetworkCache, "add", "keeping features in the store"),
     (solvers, "solve", "solving the head"),
     (extraction, "extract", "forward pass, tracing included"),
 ]

@@ -39,6 +39,7 @@ __all__ = [
     "Tuned",
     "WorkError",
     "compare",
+    "tune",
 ]
 
 # Keras comes with these, and takes seconds to import: they are fetched when first asked for.
@@ -47,8 +48,9 @@ _LATE = {
     "Comparison": "kerastune_recipes.studies.comparison",
     "Plan": "kerastune_recipes.planning.plan",
     "Report": "kerastune_recipes.reporting.report",
-    "Tuned": "kerastune_recipes.studies.tune",
+    "Tuned": "kerastune_recipes.studies.tuned",
     "compare": "kerastune_recipes.studies.compare",
+    "tune": "kerastune_recipes.studies.tune",
 }
 
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kerastune: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"kerastune: interrupted.{_how_to_go_on(options)}", file=sys.stderr)
+        print(f"kerastune: interrupted.{_how_to_resume(options)}", file=sys.stderr)
         return 1
 
 
@@ -57,16 +57,16 @@ def _start_keras() -> None:
         os.close(nowhere)
 
 
-def _how_to_go_on(options: argparse.Namespace) -> str:
+def _how_to_resume(options: argparse.Namespace) -> str:
     if options.command in (_compare, _tune) and options.out and options.out.is_dir():
-        return f" The same command goes on from {options.out}."
+        return f" The same command resumes from {options.out}."
     if options.command is not _run:
         return ""
-    from kerastune_recipes.run import checkpoint
+    from kerastune_recipes.run import run_folder
 
-    if options.out and (options.out / checkpoint.FOLDER).is_dir():
-        return f" The same command with --resume goes on from {options.out}."
-    return "" if options.no_cache else " The same command goes on from the features computed so far."
+    if options.out and run_folder.is_interrupted(options.out):
+        return f" The same command with --resume resumes from {options.out}."
+    return "" if options.no_cache else " The same command resumes from the features computed so far."
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
@@ -229,21 +229,15 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    return _named(options.recipe, _overrides(options.overrides))
+    return Recipe.load(options.recipe, **_overrides(options.overrides))
 
 
-def _named(word: str, overrides: dict[str, Any]) -> Recipe:
-    if word.endswith((".yaml", ".yml")):
-        return Recipe.from_file(word, **overrides)
-    return Recipe.from_name(word, **overrides)
-
-
-def _all_named(words: Sequence[str], overrides: dict[str, Any]) -> list[Recipe]:
+def _load_all(words: Sequence[str], overrides: dict[str, Any]) -> list[Recipe]:
     found: list[Recipe] = []
     problems: list[str] = []
     for word in words:
         try:
-            found.append(_named(word, overrides))
+            found.append(Recipe.load(word, **overrides))
         except RequestError as error:
             problems += error.problems
     if problems:
@@ -301,7 +295,7 @@ def _validate(options: argparse.Namespace) -> None:
     problems: list[str] = []
     for name in options.recipe:
         try:
-            _named(name, {})
+            Recipe.load(name)
             print(f"{name}: valid")
         except RequestError as error:
             problems += error.problems
@@ -418,24 +412,24 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _cache(options: argparse.Namespace) -> None:
-    from kerastune_recipes.features import cache as store
+    from kerastune_recipes.features import cache
 
-    found = store.at_rest()
+    found = cache.at_rest()
     if options.action == "clear":
         found.clear()
     kept = found.info()
     total = sum(info.size for info in kept)
     if options.json:
         networks = [{"network": info.about, "rows": info.rows, "bytes": info.size} for info in kept]
-        print(json.dumps({"folder": str(found.folder), "limit": store.limit(), "bytes": total, "networks": networks}))
+        print(json.dumps({"folder": str(found.folder), "limit": cache.limit(), "bytes": total, "networks": networks}))
         return
-    print(f"{found.folder}: {units.format_bytes(total)} of at most {units.format_bytes(store.limit())}")
+    print(f"{found.folder}: {units.format_bytes(total)} of at most {units.format_bytes(cache.limit())}")
     for info in kept:
         print(f"  {info.about}: {info.rows} rows, {units.format_bytes(info.size)}")
 
 
 def _compare(options: argparse.Namespace) -> None:
-    recipes = _all_named(options.recipe, _overrides(options.overrides))
+    recipes = _load_all(options.recipe, _overrides(options.overrides))
     _start_keras()
     from kerastune_recipes.studies.compare import compare
 
@@ -463,7 +457,11 @@ def _compare(options: argparse.Namespace) -> None:
 def _tune(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     _start_keras()
-    tuned = recipe.tune(
+    from kerastune_recipes.studies.tune import tune
+    from kerastune_recipes.studies.tuned import RECIPE
+
+    tuned = tune(
+        recipe,
         options.data,
         trials=options.trials,
         seed=options.seed,
@@ -476,8 +474,5 @@ def _tune(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(tuned.record))
         return
-    from kerastune_recipes.studies import tuned as tuned_module
-
     print(tuned)
-    found = options.out / tuned_module.RECIPE
-    print(f"written to {options.out}; what was found: kerastune run {found} --data {options.data}")
+    print(f"written to {options.out}; run what was found: kerastune run {options.out / RECIPE} --data {options.data}")

@@ -1,25 +1,22 @@
 """The public face: a recipe by name or file, planned for data, run on it."""
 
-import functools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import RecipeError
-from kerastune_recipes.planning import plan as plans
-from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.planning.plan import Plan, is_plan
 from kerastune_recipes.spec import catalog
 from kerastune_recipes.spec.recipe_spec import GIVEN, RecipeSpec
 
 if TYPE_CHECKING:
     import keras
 
+    from kerastune_recipes.data.sources.parts import GroupBy
     from kerastune_recipes.reporting.report import Report
     from kerastune_recipes.run.prepare import Prepared
-    from kerastune_recipes.studies.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -27,9 +24,9 @@ class Recipe:
     """A recipe, ready to be planned and run.
 
     Args:
-        name: What it is called.
-        content: What it says: a recipe, or a plan that was saved.
-        network: A network of the user's own that stands for the backbone, or None.
+        name: Its name.
+        content: What the file states: a recipe, or a plan that was saved.
+        network: A network of the user's own in place of the backbone, or None.
     """
 
     name: str
@@ -41,7 +38,7 @@ class Recipe:
         """Take a shipped recipe.
 
         Args:
-            name: One of those that `kerastune ls` lists.
+            name: A name that `kerastune ls` lists.
             **overrides: Dotted keys: `**{"backbone.name": "VGG16"}`. `backbone="VGG16"` is short for it, and
                 `backbone=model` puts in a keras.Model of your own.
 
@@ -64,10 +61,30 @@ class Recipe:
             **overrides: As for `from_name`.
 
         Raises:
-            RecipeError: The file cannot be read, or says what cannot be understood; all of it at once.
+            RecipeError: The file cannot be read or understood; all its errors are named at once.
         """
         path = Path(path)
         return cls._from_data(path.stem, yaml_files.read(path), str(path), overrides)
+
+    @classmethod
+    def load(cls, recipe: "str | Path | Recipe", **overrides: Any) -> "Recipe":
+        """Take a recipe by its name, by the path of its file, or as it is.
+
+        Args:
+            recipe: Name of a shipped recipe, path of a file (a text that ends in .yaml or .yml is one), or a recipe.
+            **overrides: As for `from_name`; a recipe that is given as it is takes none.
+
+        Raises:
+            RecipeError: As for `from_name` and `from_file`.
+
+        Example:
+            >>> Recipe.load("small_similar").name
+            'small_similar'
+        """
+        if isinstance(recipe, Recipe):
+            return recipe
+        is_file = isinstance(recipe, Path) or recipe.endswith((".yaml", ".yml"))
+        return cls.from_file(recipe, **overrides) if is_file else cls.from_name(str(recipe), **overrides)
 
     @classmethod
     def _from_data(cls, name: str, data: Any, where: str, overrides: dict[str, Any]) -> Self:
@@ -77,28 +94,25 @@ class Recipe:
             overrides = {key: value for key, value in overrides.items() if key != "backbone"} | own
         else:
             network = None
-        if plans.is_plan(data):
+        if is_plan(data):
             if overrides and network is None:
                 raise RecipeError(f"{where}: a plan takes no overrides; edit the file.")
             return cls(data.get("recipe", name), Plan.from_data(data, where), network)
         return cls(name, catalog.parse(data, where, overrides), network)
 
-    def _judged_by(self, folds: int | None) -> RecipeSpec | Plan:
-        """Return what the recipe says, judged by so many folds; None leaves that to it."""
-        if folds is None:
-            return self.content
-        if isinstance(self.content, Plan):
-            raise RecipeError(f"{self.name}: a plan says itself how it is judged; write folds: {folds} in its file.")
-        return RecipeSpec.from_data({**self.content.to_data(), "folds": folds}, self.name)
-
     def plan(
-        self, ds: Any, seed: int = 0, folds: int | None = None, group_by: Any = None, unlabeled: Any = None
+        self,
+        ds: Any,
+        seed: int = 0,
+        folds: int | None = None,
+        group_by: "GroupBy" = None,
+        unlabeled: Any = None,
     ) -> Plan:
-        """Say what `run` would do, without training and without a forward pass.
+        """Return what `run` would do, without training and without a forward pass.
 
         Args:
             ds: The images, in any form that `run` takes.
-            seed: Of the hold-out.
+            seed: Random seed of the hold-out.
             folds: As for `run`.
             group_by: As for `run`.
             unlabeled: As for `run`.
@@ -112,34 +126,22 @@ class Recipe:
             >>> Recipe.from_name("small_similar").plan("demo:digits").features.views
             1
         """
-        return self._prepared(ds, seed, folds, group_by, unlabeled, dry=True).plan
+        return self._dry_run(ds, seed=seed, folds=folds, group_by=group_by, unlabeled=unlabeled).plan
 
     def describe(
-        self, ds: Any, seed: int = 0, folds: int | None = None, group_by: Any = None, unlabeled: Any = None
+        self,
+        ds: Any,
+        seed: int = 0,
+        folds: int | None = None,
+        group_by: "GroupBy" = None,
+        unlabeled: Any = None,
     ) -> str:
-        """Return in words what `run` would do; for the arguments see `plan`.
+        """Return the plan in words; for the arguments see `plan`.
 
         Example:
             >>> print(Recipe.from_name("small_similar").describe("demo:digits"))
         """
-        from kerastune_recipes.reporting.plan_text import describe
-
-        prepared = self._prepared(ds, seed, folds, group_by, unlabeled, dry=True)
-        return describe(prepared.plan, prepared.dataset.facts(), prepared.facts)
-
-    def _prepared(self, ds: Any, seed: int, folds: int | None, group_by: Any, unlabeled: Any, **how: Any) -> "Prepared":
-        from kerastune_recipes.run.prepare import prepare
-
-        return prepare(
-            self.name,
-            self._judged_by(folds),
-            ds,
-            seed=seed,
-            own=self.network,
-            group_by=group_by,
-            unlabeled=unlabeled,
-            **how,
-        )
+        return self._dry_run(ds, seed=seed, folds=folds, group_by=group_by, unlabeled=unlabeled).plan_text
 
     def run(
         self,
@@ -153,7 +155,7 @@ class Recipe:
         verbose: bool = True,
         cache: bool = True,
         folds: int | None = None,
-        group_by: Any = None,
+        group_by: "GroupBy" = None,
         unlabeled: Any = None,
     ) -> "Report":
         """Train a model.
@@ -164,25 +166,25 @@ class Recipe:
                 a dictionary of these by split, or "demo:digits". Without validation images a stratified fifth of the
                 training images is held out.
             out: Folder to write the run to, or None.
-            strategy: "auto", "none", "mirrored", "multi_worker", "tpu" or a tf.distribute.Strategy. Auto takes what is
-                there: several workers, several GPUs, or one device. Under JAX "auto", "none" or a
+            strategy: "auto", "none", "mirrored", "multi_worker", "tpu" or a tf.distribute.Strategy. "auto" takes what
+                is available: several workers, several GPUs, or one device. Under JAX "auto", "none" or a
                 keras.distribution.DataParallel.
-            seed: Of everything random.
-            resume: Go on with the interrupted run in `out`.
-            callbacks: Keras callbacks for the phases that fit.
-            overwrite: Replace the run that is in `out`.
+            seed: Random seed of everything.
+            resume: Resume the interrupted run in `out`.
+            callbacks: Keras callbacks for the fit phases.
+            overwrite: Replace the run in `out`.
             verbose: Show progress.
-            cache: Take features and solved heads from the cache on disk where it has them, and keep there what is
-                computed. `KERASTUNE_CACHE` says where it lies, `KERASTUNE_CACHE_LIMIT` how large it may grow.
-            folds: Judge the phases by cross-validation of so many folds, stratified, instead of by a hold-out, and
-                refit the one that is kept on all images. Validation images that are given join the others.
-            group_by: What tells which images belong together and are never divided between training and validation:
-                for a folder the level of the folders inside the class folders, 1 for ants/patient7/1.jpg; for a CSV
-                or DataFrame a column, for TFDS a feature; for arrays or a tf.data.Dataset an array with the group of
-                each image; for a dictionary any of these, or a dictionary of them by split.
+            cache: Take features and solved heads from the cache on disk, and keep there what is computed.
+                `KERASTUNE_CACHE` is its folder, `KERASTUNE_CACHE_LIMIT` its largest size.
+            folds: Number of stratified cross-validation folds that judge the phases in place of a hold-out; the chosen
+                phase is refitted on all images. Validation images that are given join the others.
+            group_by: Which images belong together and are never divided between training and validation: for a folder
+                the level of the folders inside the class folders, 1 for ants/patient7/1.jpg; for a CSV or DataFrame a
+                column, for TFDS a feature; for arrays or a tf.data.Dataset an array with the group of each image; for a
+                dictionary any of these, or a dictionary of them by split.
             unlabeled: Images without labels, for recipes that learn from them: a folder with images at any depth, a
                 CSV or DataFrame of path, a list of paths, an array or list of images, or a tf.data.Dataset of images.
-                They may lie in unlabeled/ beside train/, too, or under "unlabeled" in a dictionary.
+                unlabeled/ beside train/, or "unlabeled" in a dictionary, is used too.
 
         Returns:
             The report, with the model in it.
@@ -195,96 +197,28 @@ class Recipe:
             >>> demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
             >>> report = Recipe.from_name("small_similar", **demo).run("demo:digits")
         """
-        from kerastune_recipes.devices import strategies
-        from kerastune_recipes.progress import Display
-        from kerastune_recipes.run import checkpoint, run_folder
-        from kerastune_recipes.run import prepare as prepare_module
-        from kerastune_recipes.run import run as runner
+        from kerastune_recipes.run.options import RunOptions
+        from kerastune_recipes.run.run import run
 
-        content = self._judged_by(folds)  # what is wrong with it is told before any worker is waited for
-        strategy = strategies.choose(strategy, tell=Display(verbose).line)
-        team = strategies.team_of(strategy)
-        # Only the chief writes.
-        out = out if team.chief else None
-        with team.bound():
-            folder = team.together(lambda: run_folder.prepare(out, resume=resume and team.chief, overwrite=overwrite))
-            with strategies.scope(strategy):
-                prepared = self._prepared(ds, seed, folds, group_by, unlabeled, team=team)
-            prepare_module.check(prepared.plan, strategy)
+        options = RunOptions(
+            seed=seed,
+            out=out,
+            strategy=strategy,
+            resume=resume,
+            overwrite=overwrite,
+            callbacks=callbacks,
+            verbose=verbose,
+            cache=cache,
+            folds=folds,
+            group_by=group_by,
+            unlabeled=unlabeled,
+        )
+        return run(self.name, self.content, ds, options, self.network)
 
-            def find() -> checkpoint.Journal:
-                return checkpoint.find(folder, prepared.plan, prepared.dataset, seed, resume)
+    def _dry_run(self, ds: Any, **options: Any) -> "Prepared":
+        from kerastune_recipes.run.options import RunOptions
+        from kerastune_recipes.run.prepare import prepare, with_folds
 
-            with checkpoint.shared(team, find) as book:
-
-                @functools.cache
-                def begin() -> None:
-                    book.begin()
-                    if folder:
-                        run_folder.write_recipe(folder, content)
-
-                report = runner.run(
-                    prepared,
-                    book,
-                    begin,
-                    strategy=strategy,
-                    seed=seed,
-                    cache=cache,
-                    display=Display(verbose and team.chief),
-                    callbacks=callbacks,
-                    team=team,
-                )
-            team.together(lambda: report.save(folder) if folder else None)
-        return report
-
-    @contextmanager
-    def weights_kept(self) -> Iterator[None]:
-        """Put back, when the block ends, the weights of a network of the user's own, which a run trains in place."""
-        weights = None if self.network is None else self.network.get_weights()
-        try:
-            yield
-        finally:
-            if self.network is not None:
-                self.network.set_weights(weights)
-
-    def tune(
-        self,
-        ds: Any,
-        trials: int = 10,
-        seed: int = 0,
-        out: str | Path | None = None,
-        strategy: Any = None,
-        cache: bool = True,
-        verbose: bool = True,
-        group_by: str | None = None,
-        unlabeled: Any = None,
-    ) -> "Tuned":
-        """Search what this recipe leaves to `auto`, and nothing else, over its whole schedule.
-
-        Each trial runs all phases and is judged by the log loss of the model it keeps on the validation images. The
-        first is what the rules choose, so what is found is never worse than that, on these images. Test images are not
-        even predicted. Features are shared between the trials. Needs KerasTuner: kerastune-recipes[tune].
-
-        Args:
-            ds: The images, in any form that `run` takes.
-            trials: How many, at least 2.
-            seed: Of the hold-out, of what is proposed, and of everything random in each trial.
-            out: Folder for the recipe that is found, a table of the trials and their runs, or None. A search in it goes
-                on where it was interrupted, or with more trials.
-            strategy: As for `run`.
-            cache: As for `run`; in any case the trials share what is frozen.
-            verbose: Show progress.
-            group_by: As for `run`.
-            unlabeled: As for `run`.
-
-        Raises:
-            RequestError: There is nothing to search, or something else about the request is wrong.
-
-        Example:
-            >>> tuned = Recipe.from_name("small_similar").tune("photos/", trials=10)
-            >>> report = tuned.recipe.run("photos/")
-        """
-        from kerastune_recipes.studies.tune import tune
-
-        further = {"strategy": strategy, "cache": cache, "verbose": verbose}
-        return tune(self, ds, trials, seed, out, group_by=group_by, unlabeled=unlabeled, **further)
+        given = RunOptions(**options)
+        content = with_folds(self.name, self.content, given.folds)
+        return prepare(self.name, content, ds, given, network=self.network, dry=True)

@@ -82,13 +82,13 @@ def assembled():
 
         entry = table.find(name)
         pretrained = networks.build(name, "none", size)
-        facts = inspect.inspect(pretrained, name, "none", entry.convention, size, entry.stages)
+        facts = inspect.inspect(pretrained, name, "none", entry.preprocessing, size, entry.stages)
         data = {
             "plan": 1,
             "recipe": "test",
             "summary": "A test.",
             "class_names": list(classes),
-            "backbone": {"name": name, "weights": "none", "image_size": size, "convention": entry.convention},
+            "backbone": {"name": name, "weights": "none", "image_size": size, "preprocessing": entry.preprocessing},
             "features": {"taps": list(rules.taps(taps, facts)), "views": 1},
             "head": head,
             "phases": [{"name": "only", "solve": {"head": "logistic_regression", "strengths": [1.0], "folds": 0}}],

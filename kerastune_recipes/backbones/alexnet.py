@@ -55,7 +55,7 @@ def AlexNet(
     """Build AlexNet with the conventions of keras.applications, in the form that torchvision ships.
 
     It is the one-tower network of Krizhevsky, "One weird trick for parallelizing convolutional neural networks"
-    (2014), with dropout in front of the first two dense layers. Its input is an image in the "torch" convention,
+    (2014), with dropout in front of the first two dense layers. Its input is an image in the "torch" preprocessing,
     `keras.applications.imagenet_utils.preprocess_input(x, mode="torch")`.
 
     Behind the convolutions the map is pooled to 6 x 6, adaptively as in torch, for the dense layers. At 224 pixels that

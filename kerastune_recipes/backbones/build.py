@@ -15,8 +15,8 @@ import keras
 
 from kerastune_recipes.backbones import alexnet
 from kerastune_recipes.backbones.facts import (
-    Convention,
-    NamedConvention,
+    NamedPreprocessing,
+    Preprocessing,
     Scaling,
     channels,
 )
@@ -36,7 +36,7 @@ _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_DEVIATION = (0.229, 0.224, 0.225)
 
 # The conventions that leave the channels in their order.
-SCALINGS: Mapping[NamedConvention, Scaling] = {
+SCALINGS: Mapping[NamedPreprocessing, Scaling] = {
     "identity": Scaling(scale=1.0),
     "symmetric": Scaling(scale=1 / 127.5, offset=-1.0),
     "torch": Scaling(
@@ -100,12 +100,12 @@ def build(network: str | keras.Model, weights: str, image_size: int, dry: bool =
     return built
 
 
-def preprocess(pixels: keras.KerasTensor, convention: Convention, suffix: str = "") -> keras.KerasTensor:
+def preprocess(pixels: keras.KerasTensor, preprocessing: Preprocessing, suffix: str = "") -> keras.KerasTensor:
     """Turn raw pixels into the input that a backbone expects, by plain layers that load without this package.
 
     Args:
         pixels: RGB, 0..255, (batch, height, width, 3), as a symbolic tensor of a model being built.
-        convention: "identity" leaves them; "symmetric" scales to [-1, 1]; "torch" to ImageNet's mean and deviation;
+        preprocessing: "identity" leaves them; "symmetric" scales to [-1, 1]; "torch" to ImageNet's mean and deviation;
             "caffe" swaps to BGR and subtracts ImageNet's mean; a `Scaling` says its numbers itself.
         suffix: Set behind the name of the layer, where a model has several.
 
@@ -116,11 +116,11 @@ def preprocess(pixels: keras.KerasTensor, convention: Convention, suffix: str = 
         >>> image = keras.Input((32, 32, 3))
         >>> keras.Model(image, preprocess(image, "symmetric"))
     """
-    if convention == "identity":
+    if preprocessing == "identity":
         return pixels
-    if convention == "caffe":
+    if preprocessing == "caffe":
         return _rescaling(1.0, tuple(-mean for mean in _CAFFE_MEAN), suffix)(keras.ops.flip(pixels, axis=-1))
-    scaling = convention if isinstance(convention, Scaling) else SCALINGS[convention]
+    scaling = preprocessing if isinstance(preprocessing, Scaling) else SCALINGS[preprocessing]
     return _rescaling(scaling.scale, scaling.offset, suffix)(pixels)
 
 

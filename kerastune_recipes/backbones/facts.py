@@ -13,7 +13,7 @@ _Factor = Annotated[_Number, Field(gt=0)]
 
 
 class Scaling(Record):
-    """A convention that has no name: pixels, RGB, 0..255, times `scale`, plus `offset`.
+    """A preprocessing that has no name: pixels, RGB, 0..255, times `scale`, plus `offset`.
 
     Args:
         scale: One factor, or one for each of red, green and blue.
@@ -24,8 +24,8 @@ class Scaling(Record):
     offset: _Number | tuple[_Number, _Number, _Number] = 0.0
 
 
-NamedConvention = Literal["identity", "caffe", "torch", "symmetric"]
-Convention = NamedConvention | Scaling
+NamedPreprocessing = Literal["identity", "caffe", "torch", "symmetric"]
+Preprocessing = NamedPreprocessing | Scaling
 
 
 def channels(numbers: Iterable[float]) -> float | tuple[float, float, float]:
@@ -71,7 +71,7 @@ class TapFacts:
 
 
 @dataclass(frozen=True)
-class SourceFacts:
+class PretrainedClassifierFacts:
     """The classifier that a backbone was pretrained with, as far as a head can be made of it.
 
     Args:
@@ -100,7 +100,7 @@ class BackboneFacts:
     Args:
         name: Name in the table of backbones, or of the user's own model.
         weights: Where its weights come from, such as "imagenet" or "none".
-        convention: How raw pixels become its input.
+        preprocessing: How raw pixels become its input.
         image_size: Height and width of its input, pixels (square).
         stages: Stage names, input side first.
         layers: Every layer that holds weights or changes state, input side first.
@@ -108,12 +108,12 @@ class BackboneFacts:
         outputs: Every layer whose output is a map of activations, input side first.
         companions: Further backbones whose features stand beside its own.
         elsewhere: The same network at other image sizes, where the size of the head depends on it.
-        source: The classifier it was pretrained with, where a recipe uses it.
+        pretrained_classifier: The classifier it was pretrained with, where a recipe uses it.
     """
 
     name: str
     weights: str
-    convention: Convention
+    preprocessing: Preprocessing
     image_size: int
     stages: tuple[str, ...]
     layers: tuple[LayerFacts, ...]
@@ -121,7 +121,9 @@ class BackboneFacts:
     outputs: tuple[TapFacts, ...]
     companions: tuple["BackboneFacts", ...] = ()
     elsewhere: tuple["BackboneFacts", ...] = ()
-    source: SourceFacts = SourceFacts("nothing is known of the classifier that the backbone was pretrained with.")
+    pretrained_classifier: PretrainedClassifierFacts = PretrainedClassifierFacts(
+        "nothing is known of the classifier that the backbone was pretrained with."
+    )
 
     def tap(self, name: str) -> TapFacts | None:
         """Return the tap of that stage or layer name, or None where there is none."""

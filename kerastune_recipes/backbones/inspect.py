@@ -8,8 +8,8 @@ import keras
 
 from kerastune_recipes.backbones.facts import (
     BackboneFacts,
-    Convention,
     LayerFacts,
+    Preprocessing,
     TapFacts,
 )
 from kerastune_recipes.backbones.table import Stage
@@ -32,7 +32,7 @@ def inspect(
     network: keras.Model,
     name: str,
     weights: str,
-    convention: Convention,
+    preprocessing: Preprocessing,
     image_size: int,
     stages: Sequence[Stage] | None = None,
 ) -> BackboneFacts:
@@ -42,7 +42,7 @@ def inspect(
         network: What `build` returned; its weights are not looked at.
         name: How to call it.
         weights: Where its weights come from, or will come from.
-        convention: How raw pixels become its input.
+        preprocessing: How raw pixels become its input.
         image_size: Height and width of its input, pixels.
         stages: `backbones.find(name).stages`. None for a user's own model: a stage then ends where the resolution
             next drops, and they are called stage1, stage2 ...
@@ -71,7 +71,7 @@ def inspect(
     return BackboneFacts(
         name=name,
         weights=weights,
-        convention=convention,
+        preprocessing=preprocessing,
         image_size=image_size,
         stages=tuple(stage.name for stage in stages),
         layers=tuple(_layer_facts(layer, stage_of[layer.name]) for layer in network.layers if layer.weights),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.backbones.build import SCALINGS, name_as_in_a_fresh_process, patiently
-from kerastune_recipes.backbones.facts import Convention, Scaling, channels
+from kerastune_recipes.backbones.facts import Preprocessing, Scaling, channels
 from kerastune_recipes.backbones.table import HUB, HUB_WEIGHTS
 from kerastune_recipes.errors import BackboneError, did_you_mean, reason
 
@@ -20,33 +20,33 @@ class Preset:
     Args:
         network: Its backbone; whether it is one of images is left to `model.backbone.build`.
         weights: "preset" or "none".
-        convention: How raw pixels become its input.
+        preprocessing: How raw pixels become its input.
         only_size: Height and width of its input where it takes one size only, pixels.
         default_size: What it was trained at, pixels, where it says so.
     """
 
     network: keras.Model
     weights: str
-    convention: Convention
+    preprocessing: Preprocessing
     only_size: int | None
     default_size: int | None
 
 
-def load(name: str, weights: str, convention: Convention | Literal["auto"], dry: bool = False) -> Preset:
+def load(name: str, weights: str, preprocessing: Preprocessing | Literal["auto"], dry: bool = False) -> Preset:
     """Load the backbone of a preset with `keras_hub.models.Backbone.from_preset`.
 
     Args:
         name: "hub:" and a name such as "resnet_18_imagenet", a handle such as "hf://user/preset", or the folder of a
             preset that was saved.
         weights: "preset" or "imagenet" for its own, "none" for random ones.
-        convention: "auto" for what the preset's ImageConverter does to pixels, apart from resizing.
+        preprocessing: "auto" for what the preset's ImageConverter does to pixels, apart from resizing.
         dry: Leave the weights random.
 
     Raises:
         BackboneError: KerasHub is not installed, there is no such preset, it cannot be had, or is none of images.
 
     Example:
-        >>> load("hub:resnet_18_imagenet", "preset", "auto").convention
+        >>> load("hub:resnet_18_imagenet", "preset", "auto").preprocessing
         'torch'
     """
     if weights not in HUB_WEIGHTS:
@@ -74,20 +74,20 @@ def load(name: str, weights: str, convention: Convention | Literal["auto"], dry:
         ) from error
     except Exception as error:  # a preset of another kind fails in many ways
         raise BackboneError(f"{name} cannot be loaded as a backbone of images ({reason(error)}).") from error
-    if convention == "auto":
+    if preprocessing == "auto":
         if converter is None:
             raise BackboneError(
                 f"{name} does not say how raw pixels become its input, for it has no image converter; set "
-                "backbone.convention."
+                "backbone.preprocessing."
             )
-        convention = _convention(converter)
+        preprocessing = _convention(converter)
     # Without the folders of a path: Keras allows no slash in a name.
     network.name = Path(preset).name
     name_as_in_a_fresh_process(network)
     return Preset(
         network=network,
         weights=weights,
-        convention=convention,
+        preprocessing=preprocessing,
         only_size=_only_size(network),
         default_size=max(converter.image_size) if converter is not None and converter.image_size else None,
     )
@@ -112,8 +112,8 @@ def _converter(keras_hub: Any, preset: str) -> Any:
         return None
 
 
-def _convention(converter: Any) -> Convention:
-    """Return the convention of an ImageConverter; one that has a name is called by it."""
+def _convention(converter: Any) -> Preprocessing:
+    """Return the preprocessing of an ImageConverter; one that has a name is called by it."""
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     for name, scaling in SCALINGS.items():

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.backbones.build import keras_home, patiently
-from kerastune_recipes.backbones.facts import SourceFacts
+from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
 from kerastune_recipes.backbones.table import BACKBONES, Backbone
 from kerastune_recipes.demo.network import CLASSIFIER_FILE
 from kerastune_recipes.errors import BackboneError, reason
@@ -35,7 +35,7 @@ class Source:
     bias: np.ndarray
 
 
-def source_facts(name: str, weights: str) -> SourceFacts:
+def classifier_facts(name: str, weights: str) -> PretrainedClassifierFacts:
     """Return what is known of the classifier that a backbone was pretrained with, without reading its weights.
 
     The names of ImageNet's classes are Keras's own, downloaded by Keras where they are not there yet.
@@ -45,33 +45,35 @@ def source_facts(name: str, weights: str) -> SourceFacts:
         weights: Where its weights come from, such as "imagenet".
 
     Example:
-        >>> source_facts("DemoNet", "demo").names[0]
+        >>> classifier_facts("DemoNet", "demo").names[0]
         'A'
     """
     backbone = BACKBONES.get(name)
     if backbone is None or weights != backbone.pretrained:
         known = f"write weights: {backbone.pretrained}, or take" if backbone else "take"
-        return SourceFacts(f'no classifier comes with {name} and its weights "{weights}"; {known} another head.')
+        return PretrainedClassifierFacts(
+            f'no classifier comes with {name} and its weights "{weights}"; {known} another head.'
+        )
     if not backbone.classifier:
-        return SourceFacts(
+        return PretrainedClassifierFacts(
             f"the classifier that {name} was pretrained with is not a single layer on the average of its last stage; "
             f"take a backbone where it is, such as ResNet50, EfficientNetV2B0 or MobileNetV2, or another head."
         )
     if weights == "demo":
         names = tuple(_demo()["names"].tolist())
-        return SourceFacts(classes=len(names), names=names)
+        return PretrainedClassifierFacts(classes=len(names), names=names)
     try:
         ids, names = _imagenet_classes()
     except BackboneError as error:
-        return SourceFacts(classes=IMAGENET_CLASSES, nameless=str(error))
-    return SourceFacts(classes=IMAGENET_CLASSES, names=names, ids=ids)
+        return PretrainedClassifierFacts(classes=IMAGENET_CLASSES, nameless=str(error))
+    return PretrainedClassifierFacts(classes=IMAGENET_CLASSES, names=names, ids=ids)
 
 
-def load_source(name: str) -> Source:
+def load_classifier(name: str) -> Source:
     """Read the weights of the classifier that a backbone was pretrained with.
 
     Args:
-        name: A backbone whose `source_facts` lack nothing.
+        name: A backbone whose `classifier_facts` lack nothing.
 
     Raises:
         BackboneError: They cannot be had.
@@ -135,7 +137,7 @@ def _imagenet_classifier(backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
         read,
         download,
         what=f"The ImageNet weights of {backbone.name} with its classifier",
-        instead="take another head than source_classifier",
+        instead="take another head than pretrained_classifier",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kerastune_recipes.backbones.facts import Convention
+from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.errors import BackboneError, did_you_mean
 
 # What `weights` may say besides the path of a weights file.
@@ -54,7 +54,7 @@ class Backbone:
     Args:
         name: As in keras.applications, with the width behind it where there are several: "MobileNet_0.25".
         family: Networks built alike, such as "resnet".
-        convention: How raw pixels become its input, as in `facts.BackboneFacts`.
+        preprocessing: How raw pixels become its input, as in `facts.BackboneFacts`.
         default_size: Height and width its ImageNet weights were trained at, pixels.
         minimum_size: The smallest height and width it accepts, pixels.
         stages: Input side first; the last ends in the network's output.
@@ -69,7 +69,7 @@ class Backbone:
 
     name: str
     family: str
-    convention: Convention
+    preprocessing: Preprocessing
     default_size: int
     minimum_size: int
     stages: tuple[Stage, ...]

@@ -260,7 +260,7 @@ def _pair(size: np.ndarray) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def mark_of(dataset: Dataset) -> str:
+def dataset_digest(dataset: Dataset) -> str:
     """Return a digest of what data hold, by which other data are told from them: names, labels and sizes."""
     digest = hashlib.sha256()
     for split in (dataset.train, dataset.validation, dataset.test):

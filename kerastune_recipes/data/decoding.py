@@ -94,7 +94,7 @@ def load(
         samples: The images.
         size: Height and width of the result, pixels; images are stretched to that square.
         workers: Threads that decode; by default as many as there are cores.
-        progress: Told how many images are done.
+        progress: Message how many images are done.
         budget_bytes: As for `allocate`.
 
     Returns:

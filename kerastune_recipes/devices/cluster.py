@@ -27,7 +27,7 @@ class Cluster:
     """The workers, and which of them this process is.
 
     Args:
-        addresses: "host:port" of each; the first is the chief, who alone writes.
+        addresses: "host:port" of each; the first is the main worker, who alone writes.
         index: This one's place among them.
         source: What said so: "TF_CONFIG" or "SLURM".
     """
@@ -130,7 +130,7 @@ def wait(cluster: Cluster, seconds: float | None = None, tell: Callable[[str], N
     Args:
         cluster: The workers. The port of this one is held open meanwhile, so that the others see it.
         seconds: At most; by default the environment variable KERASTUNE_WAIT, or ten minutes.
-        tell: Told whom it waits for, once it takes a while.
+        tell: Message whom it waits for, once it takes a while.
 
     Raises:
         RequestError: The port is in use, or a worker has not come in time; all of them are named.

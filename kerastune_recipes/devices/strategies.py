@@ -9,7 +9,7 @@ import keras
 from kerastune_recipes.devices import cluster as clusters
 from kerastune_recipes.devices import data_parallel
 from kerastune_recipes.devices.cluster import Cluster
-from kerastune_recipes.devices.workers import ALONE, Team
+from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.errors import RequestError, did_you_mean, reason
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
@@ -27,7 +27,7 @@ def choose(strategy: Any, tell: Callable[[str], None] = lambda text: None) -> An
             two GPUs or more; under JAX data-parallel where there are two devices or more), "none", "mirrored" (the GPUs
             of this machine), "multi_worker", "tpu", None (as "auto"), or a tf.distribute.Strategy; under JAX a
             keras.distribution.DataParallel.
-        tell: Told for whom it waits, where workers do not come at once.
+        tell: Message for whom it waits, where workers do not come at once.
 
     Raises:
         RequestError: The name is unknown, what it stands for is not there, or tf.distribute is asked for under another
@@ -127,25 +127,25 @@ def _tpu() -> Any:
         raise RequestError(f'strategy: "tpu": no TPU can be reached from here: {reason(error)}.') from error
 
 
-def team_of(strategy: Any | None) -> Team:
+def workers_of(strategy: Any | None) -> Workers:
     """Return the workers that a strategy binds; one alone where it is no strategy of several.
 
     Args:
         strategy: What `choose` returned.
     """
     if strategy is None or not hasattr(strategy, "cluster_resolver"):
-        return ALONE
+        return SINGLE
     resolver = strategy.cluster_resolver
     workers = resolver.cluster_spec().as_dict() if resolver else {}
     addresses = (*workers.get("chief", ()), *workers.get("worker", ()))
     if len(addresses) < 2 or "TPU" in type(strategy).__name__:
-        return ALONE
+        return SINGLE
     index = resolver.task_id + (len(workers.get("chief", ())) if resolver.task_type == "worker" else 0)
-    return Team(Cluster(tuple(addresses), index), strategy)
+    return Workers(Cluster(tuple(addresses), index), strategy)
 
 
 def reports(strategy: str) -> bool:
-    """Say whether this process is the one that tells the user of a run: any but a worker that is not the chief.
+    """Say whether this process is the one that tells the user of a run: any but a worker that is not the main worker.
 
     Args:
         strategy: The name that was asked for.
@@ -164,7 +164,7 @@ def check_alone(strategy: Any, what: str) -> None:
     Raises:
         RequestError: The strategy means several workers.
     """
-    cluster = clusters.find() if strategy in (None, "auto", "multi_worker") else team_of(strategy).cluster
+    cluster = clusters.find() if strategy in (None, "auto", "multi_worker") else workers_of(strategy).cluster
     if strategy == "multi_worker" or (cluster and len(cluster.addresses) > 1):
         raise RequestError(
             f"strategy: several workers do one run, not {what}; do it on one machine, with TF_CONFIG unset and "

@@ -1,6 +1,6 @@
 """The workers of one run, talking to each other: all run the same program, and each does its share.
 
-Whatever is decided by chance, by a clock or by what lies on a disk is decided by the chief and told to the others, so
+Whatever is decided by chance, by a clock or by what lies on a disk is decided by the main worker and told to the others, so
 that all of them go the same way. What they tell each other goes through tf.distribute, as the gradients do.
 """
 
@@ -20,21 +20,21 @@ from kerastune_recipes.devices.cluster import Cluster
 from kerastune_recipes.errors import KerastuneError, RequestError, WorkError, listed
 
 # What workers tell each other: arrays by name, and what JSON can hold.
-Told = tuple[Mapping[str, np.ndarray], Any]
+Message = tuple[Mapping[str, np.ndarray], Any]
 _WORD = 4
 _JSON = "json"
 
 
 @dataclass(frozen=True)
-class Team:
-    """The workers of one run; one process alone is a team too.
+class Workers:
+    """The workers of one run; one process alone is a workers too.
 
     Args:
         cluster: Who they are; None where there is one only.
         strategy: The tf.distribute.MultiWorkerMirroredStrategy that binds them.
 
     Example:
-        >>> Team().told(lambda: ({}, "a word"))
+        >>> Workers().broadcast(lambda: ({}, "a word"))
         ({}, 'a word')
     """
 
@@ -48,19 +48,19 @@ class Team:
 
     @property
     def index(self) -> int:
-        """This worker's number; the chief's is 0."""
+        """This worker's number; the main worker's is 0."""
         return self.cluster.index if self.cluster else 0
 
     @property
-    def chief(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this worker decides and writes."""
         return self.index == 0
 
-    def share(self, items: np.ndarray, index: int | None = None) -> np.ndarray:
+    def shard(self, items: np.ndarray, index: int | None = None) -> np.ndarray:
         """Return a worker's part of some items, by default this one's: as many in a row as the others have, or one."""
         return np.array_split(items, self.size)[self.index if index is None else index]
 
-    def gathered(self, work: Callable[[], Told]) -> list[Told]:
+    def all_gather(self, work: Callable[[], Message]) -> list[Message]:
         """Do something on every worker, and give each what all of them found, by worker.
 
         Raises:
@@ -77,15 +77,15 @@ class Team:
         self._raise_what_was_raised([value for _, value in found])
         return [(arrays, value["value"]) for arrays, value in found]
 
-    def told(self, work: Callable[[], Told]) -> Told:
-        """Do something on the chief, and give what it found to every worker.
+    def broadcast(self, work: Callable[[], Message]) -> Message:
+        """Do something on the main worker, and give what it found to every worker.
 
         Raises:
             KerastuneError: As for `gathered`.
         """
-        return self.gathered(lambda: work() if self.chief else ({}, None))[0]
+        return self.all_gather(lambda: work() if self.is_main else ({}, None))[0]
 
-    def together(self, work: Callable[[], Any]) -> Any:
+    def barrier(self, work: Callable[[], Any]) -> Any:
         """Do something on every worker, and return what this one found once all have done it.
 
         The work must not need the others: it may fail on one of them.
@@ -95,14 +95,14 @@ class Team:
         """
         found = []
 
-        def do() -> Told:
+        def do() -> Message:
             found.append(work())
             return {}, None
 
-        self.gathered(do)
+        self.all_gather(do)
         return found[0]
 
-    def agree(self, marks: Callable[[], Mapping[str, str]]) -> None:
+    def check_same(self, marks: Callable[[], Mapping[str, str]]) -> None:
         """See that all workers have the same; one alone is not asked.
 
         Args:
@@ -113,7 +113,7 @@ class Team:
         """
         if self.size == 1:
             return
-        first, *others = [value for _, value in self.gathered(lambda: ({}, dict(marks())))]
+        first, *others = [value for _, value in self.all_gather(lambda: ({}, dict(marks())))]
         problems = []
         for index, each in enumerate(others, 1):
             differing = [what for what in first if each[what] != first[what]]
@@ -126,7 +126,7 @@ class Team:
             raise RequestError(*problems)
 
     @contextmanager
-    def bound(self) -> Iterator[None]:
+    def report_lost_worker(self) -> Iterator[None]:
         """Say it in a sentence when a worker is lost while the context lasts.
 
         Raises:
@@ -196,7 +196,7 @@ def _gathering(strategy: Any) -> Any:
     return tf.function(lambda values: strategy.gather(values, axis=0), reduce_retracing=True)
 
 
-ALONE = Team()
+SINGLE = Workers()
 
 
 def _packed(arrays: Mapping[str, np.ndarray], value: Any) -> bytes:
@@ -204,7 +204,7 @@ def _packed(arrays: Mapping[str, np.ndarray], value: Any) -> bytes:
     return save({_JSON: text, **{f".{name}": np.ascontiguousarray(array) for name, array in arrays.items()}})
 
 
-def _unpacked(content: bytes) -> Told:
+def _unpacked(content: bytes) -> Message:
     # Behind the arrays may be the bytes that fill the last word.
     length = 8 + int.from_bytes(content[:8], "little")
     ends = [each["data_offsets"][1] for key, each in json.loads(content[8:length]).items() if key != "__metadata__"]

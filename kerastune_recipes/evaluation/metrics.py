@@ -1,4 +1,4 @@
-"""How good predicted probabilities are, as numbers a report can hold.
+"""Metrics of predicted probabilities: accuracy, balanced accuracy, log loss, calibration error, intervals.
 
 Everywhere `probabilities` is (images, classes), rows summing to 1, and `labels` is (images,), class numbers from 0.
 """
@@ -10,10 +10,10 @@ import numpy as np
 
 # Guo et al. 2017, "On Calibration of Modern Neural Networks".
 CALIBRATION_BINS = 15
-# As Keras's cross-entropy: a probability of exactly 0 for the right class costs 16.1, not infinity.
+# Probabilities are clipped as in Keras's cross-entropy: 0 for the right class costs 16.1, not infinity.
 _SMALLEST = 1e-7
 # The two-sided 95 % point of the normal distribution.
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 
 
 class Summary(TypedDict):
@@ -35,23 +35,23 @@ class CalibrationBin(NamedTuple):
 
 
 def summary(probabilities: np.ndarray, labels: np.ndarray) -> Summary:
-    """Return every metric of this module, as plain numbers.
+    """Return all metrics of predictions, as plain numbers.
 
     Args:
         probabilities: (images, classes), float.
         labels: (images,), integer.
 
     Raises:
-        ValueError: There is no image, or the shapes or labels do not fit each other.
+        ValueError: There is no image, the shapes differ, or a label is out of range.
 
     Example:
         >>> summary(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))["accuracy"]
         0.5
     """
-    right = _right(probabilities, labels)
+    correct = _correct(probabilities, labels)
     return {
-        "accuracy": float(right.mean()),
-        "accuracy_ci95": list(wilson_interval(int(right.sum()), len(right))),
+        "accuracy": float(correct.mean()),
+        "accuracy_ci95": list(wilson_interval(int(correct.sum()), len(correct))),
         "balanced_accuracy": balanced_accuracy(probabilities, labels),
         "log_loss": log_loss(probabilities, labels),
         "ece": ece(probabilities, labels),
@@ -59,46 +59,46 @@ def summary(probabilities: np.ndarray, labels: np.ndarray) -> Summary:
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images whose most probable class is the right one; of equals the first counts."""
-    return float(_right(probabilities, labels).mean())
+    """Return the share of images whose most probable class is the right one; ties go to the first class."""
+    return float(_correct(probabilities, labels).mean())
 
 
 def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean over the classes that occur of the share of each that is recognised."""
+    """Return the mean recall over the classes that occur."""
     return float(np.nanmean(recalls(confusion_matrix(probabilities, labels))))
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of -log(probability of the right class), in nats."""
     probabilities, labels = _checked(probabilities, labels)
-    of_the_right = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(of_the_right, _SMALLEST, 1)).mean())
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(of_label, _SMALLEST, 1)).mean())
 
 
 def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart, in the mean over the images."""
+    """Return the expected calibration error: the mean gap between confidence and accuracy, weighted by images."""
     bins = calibration_bins(probabilities, labels)
     return sum(each.images * abs(each.confidence - each.accuracy) for each in bins) / len(labels)
 
 
 def calibration_bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[CalibrationBin, ...]:
-    """Sort images by their highest probability into equal-width bins, closed above, and leave out the empty ones."""
-    right, confidence = _right(probabilities, labels), np.asarray(probabilities, np.float64).max(axis=1)
-    which = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1)
-    members = (which == number for number in range(CALIBRATION_BINS))
+    """Bin images by their highest probability: equal widths, closed above, empty bins left out."""
+    correct, confidence = _correct(probabilities, labels), np.asarray(probabilities, np.float64).max(axis=1)
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1)
+    members = (bins == number for number in range(CALIBRATION_BINS))
     return tuple(
-        CalibrationBin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        CalibrationBin(int(inside.sum()), float(confidence[inside].mean()), float(correct[inside].mean()))
         for inside in members
         if inside.any()
     )
 
 
 def wilson_interval(correct: float, images: float) -> tuple[float, float]:
-    """Return the 95 % interval of an accuracy (Wilson 1927), which stays within 0..1 and serves small sets too.
+    """Return the 95 % interval of an accuracy (Wilson 1927), which stays within 0..1 and works for small sets too.
 
     Args:
-        correct: Images recognised, 0..images; in the mean of several models they need not be whole.
-        images: Images judged, at least 1.
+        correct: Number of images recognised, 0..images; the mean over several models may be fractional.
+        images: Number of images, at least 1.
 
     Raises:
         ValueError: The counts are impossible.
@@ -108,8 +108,8 @@ def wilson_interval(correct: float, images: float) -> tuple[float, float]:
         [0.2366, 0.7634]
     """
     if not 0 <= correct <= images or images < 1:
-        raise ValueError(f"of at least one image between none and all are recognised; received {correct} of {images}")
-    share, weight = correct / images, _Z95**2 / images
+        raise ValueError(f"expected 0 to n correct images of n, n at least 1; received {correct} of {images}")
+    share, weight = correct / images, Z95**2 / images
     middle = (share + weight / 2) / (1 + weight)
     reach = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
     return max(0.0, middle - reach), min(1.0, middle + reach)
@@ -124,12 +124,12 @@ def confusion_matrix(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
 
 
 def recalls(matrix: np.ndarray) -> np.ndarray:
-    """Return the share of each class that is recognised, NaN for a class without images: (classes,), float64."""
+    """Return the recall of each class, NaN for a class without images: (classes,), float64."""
     images = matrix.sum(axis=1)
     return np.divide(matrix.diagonal(), images, out=np.full(len(matrix), np.nan), where=images > 0)
 
 
-def _right(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     probabilities, labels = _checked(probabilities, labels)
     return probabilities.argmax(axis=1) == labels
 
@@ -138,12 +138,12 @@ def _checked(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or len(labels) == 0:
         raise ValueError(
-            "probabilities are (images, classes) and labels (images,), of at least one image; "
+            "expected probabilities (images, classes) and labels (images,) of at least one image; "
             f"received {probabilities.shape} and {labels.shape}"
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         raise ValueError(
-            f"labels are class numbers in 0..{probabilities.shape[1] - 1}; "
+            f"expected labels that are class numbers in 0..{probabilities.shape[1] - 1}; "
             f"received {labels.dtype} in {labels.min()}..{labels.max()}"
         )
     return probabilities, labels

@@ -1,4 +1,4 @@
-"""Predicting with a trained model, and measuring it on labelled images."""
+"""Predict with a trained model, and evaluate it on labelled images; both with test-time augmentation if asked."""
 
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes.data import images as pictures
+from kerastune_recipes.data.images import decode, resize, to_rgb
 from kerastune_recipes.data.sources.open import open_for_evaluation
-from kerastune_recipes.data.views import Flip, View, box
-from kerastune_recipes.data.views import views as named
+from kerastune_recipes.data.sources.parts import GroupBy
+from kerastune_recipes.data.views import Flip, View, box, views
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation.saved_model import Saved
@@ -20,74 +20,106 @@ from kerastune_recipes.model.forward import BATCH
 from kerastune_recipes.model.network import RESIZE
 
 
-def predict(model: keras.Model, images: Any, views: int = 1, flip: Flip = "none") -> np.ndarray:
-    """Predict class probabilities, where wanted as the mean over several views of each image.
+def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") -> np.ndarray:
+    """Predict class probabilities, with test-time augmentation if asked.
 
     Args:
-        model: Raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
+        model: A model that maps raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
         images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of any
             sizes.
-        views: Of each image, at least 1: the image itself, then random crops, always the same ones for an image. Each
-            takes a forward pass (test-time augmentation; Krizhevsky et al. 2012).
-        flip: "horizontal" has the mirror image as second view, and every other crop mirrored; for images that keep
-            their class then.
+        tta: Number of views of each image whose probabilities are averaged, at least 1: the image itself, then random
+            crops, the same ones for an image in every call. Each view takes a forward pass (test-time augmentation;
+            Krizhevsky et al. 2012).
+        flip: "horizontal" makes the mirror image the second view and mirrors every other crop; for images that keep
+            their class when mirrored.
 
     Returns:
         float32 (n, classes), also for a single image.
 
     Raises:
-        DataError: Images that cannot be read, all of them.
-        RequestError: `views` is no whole number of 1 or more, or `flip` is neither of the two.
+        DataError: Images cannot be read; all of them are named.
+        RequestError: `tta` or `flip` is not possible.
+
+    Example:
+        >>> predict(model, ["1.jpg", "2.jpg"], tta=4, flip="horizontal").shape
+        (2, 10)
     """
-    shown = _views(views, flip)
+    chosen = _views(tta, flip)
     if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
         images = [images]
     images = list(images)
     if not images:
         raise DataError("there are no images to predict; give at least one.")
-    return _probabilities(model, lambda index: _pixels(images[index]), len(images), shown)
+    return _probabilities(model, lambda index: _pixels(images[index]), len(images), chosen)
 
 
-def _views(views: int, flip: Flip) -> tuple[View, ...]:
+def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip: Flip = "none") -> dict[str, Any]:
+    """Evaluate a trained model on labelled images.
+
+    Args:
+        saved: The model and its classes.
+        ds: Labelled images in any form that `Recipe.run` takes; the test split where there is one, else all of them.
+        group_by: As for `Recipe.run`; a folder with folders inside its class folders needs it.
+        tta: As for `predict`.
+        flip: As for `predict`.
+
+    Returns:
+        "images", their number, and the metrics of `metrics.summary`.
+
+    Raises:
+        DataError: The images cannot be used, or have classes the model does not know.
+        RequestError: As for `predict`.
+
+    Example:
+        >>> evaluate(saved_model.load("runs/first"), "more_photos/")["accuracy"]
+        0.93
+    """
+    chosen = _views(tta, flip)
+    samples = open_for_evaluation(ds, saved.class_names, group_by)
+    probabilities = _probabilities(saved.model, samples.read, len(samples), chosen)
+    return {"images": len(samples), **metrics.summary(probabilities, samples.labels)}
+
+
+def _views(tta: int, flip: Flip) -> tuple[View, ...]:
     problems = []
-    if not isinstance(views, int) or views < 1:
-        problems.append(f"views: expected a whole number, 1 or more, received {views!r}; 1 is the image alone.")
+    if not isinstance(tta, int) or tta < 1:
+        problems.append(f"tta: expected a whole number, 1 or more; received {tta!r}. 1 is no test-time augmentation.")
     if flip not in ("none", "horizontal"):
-        problems.append(f"flip: expected none or horizontal, received {flip!r}.")
+        problems.append(f"flip: expected none or horizontal; received {flip!r}.")
     if problems:
         raise RequestError(*problems)
-    return named(views, flip)
+    return views(tta, flip)
 
 
 def _probabilities(
-    model: keras.Model, read: Callable[[int], np.ndarray], count: int, views: Sequence[View]
+    model: keras.Model, read: Callable[[int], np.ndarray], count: int, chosen: Sequence[View]
 ) -> np.ndarray:
-    """Resize each view of each image by the model's own layer, and pass them through the rest of it in batches.
+    """Average the probabilities over the views of each image; the model's own layer resizes them one by one.
 
-    A graph is traced for each size of input it meets, which takes seconds; so the rest meets one size only.
+    TensorFlow traces a graph for each input size, which takes seconds; the rest of the model gets batches of one size.
     """
-    resize = model.get_layer(RESIZE)
-    core = keras.Model(resize.output, model.output)
-    images = (shown for image in _readable(read, count) for shown in _seen(image, views, resize.height))
-    batches = iter(lambda: list(islice(images, BATCH)), [])
-    rows = np.concatenate([np.asarray(core.predict_on_batch(_resized(resize, batch))) for batch in batches])
-    return rows.reshape(count, len(views), -1).mean(axis=1)
+    resizing = model.get_layer(RESIZE)
+    core = keras.Model(resizing.output, model.output)
+    shown = (view for image in _readable(read, count) for view in _shown(image, chosen, resizing.height))
+    batches = iter(lambda: list(islice(shown, BATCH)), [])
+    rows = np.concatenate([np.asarray(core.predict_on_batch(_resized(resizing, batch))) for batch in batches])
+    return rows.reshape(count, len(chosen), -1).mean(axis=1)
 
 
-def _seen(image: np.ndarray, views: Sequence[View], size: int) -> Iterator[np.ndarray]:
-    """Give the views of an image: itself as it is, crops of it at the size that the network sees."""
-    digest = blake2b(image.tobytes()).digest() if any(view.crop for view in views) else b""
-    for view in views:
-        shown = pictures.resize(image, size, box(view, digest)) if view.crop else image
+def _shown(image: np.ndarray, chosen: Sequence[View], size: int) -> Iterator[np.ndarray]:
+    """Yield the views of an image: the image in its own size, crops in the size of the network's input."""
+    digest = blake2b(image.tobytes()).digest() if any(view.crop for view in chosen) else b""
+    for view in chosen:
+        shown = resize(image, size, box(view, digest)) if view.crop else image
         yield shown[:, ::-1] if view.mirrored else shown
 
 
-def _resized(resize: keras.layers.Layer, batch: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([keras.ops.convert_to_numpy(resize(image[None].astype(np.float32))) for image in batch])
+def _resized(resizing: keras.layers.Layer, batch: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([keras.ops.convert_to_numpy(resizing(image[None].astype(np.float32))) for image in batch])
 
 
 def _readable(read: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """Yield each image; once one cannot be read, only its like are looked for."""
+    """Yield each image; after the first that cannot be read, only look for others that cannot be."""
     problems: list[str] = []
     for index in range(count):
         try:
@@ -102,27 +134,4 @@ def _readable(read: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndar
 
 
 def _pixels(image: Any) -> np.ndarray:
-    return pictures.decode(Path(image)) if isinstance(image, str | Path) else pictures.to_rgb(image)
-
-
-def evaluate(saved: Saved, ds: Any, group_by: Any = None, views: int = 1, flip: Flip = "none") -> dict[str, Any]:
-    """Measure a trained model.
-
-    Args:
-        saved: The model and its classes.
-        ds: Labelled images in any form a run takes; the test split where there is one, otherwise all of them.
-        group_by: As for a run: where the images of a folder lie.
-        views: As for `predict`.
-        flip: As for `predict`.
-
-    Returns:
-        `images`, and what `metrics.summary` gives.
-
-    Raises:
-        DataError: The images cannot be used, or have classes the model does not know.
-        RequestError: As for `predict`.
-    """
-    shown = _views(views, flip)
-    samples = open_for_evaluation(ds, saved.class_names, group_by)
-    probabilities = _probabilities(saved.model, samples.read, len(samples), shown)
-    return {"images": len(samples), **metrics.summary(probabilities, samples.labels)}
+    return decode(Path(image)) if isinstance(image, str | Path) else to_rgb(image)

@@ -42,7 +42,7 @@ _STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class SpaceInfo:
+class NetworkCacheInfo:
     """What is kept for one network.
 
     Args:
@@ -66,7 +66,7 @@ def location() -> Path:
 
 
 @contextlib.contextmanager
-def shared(keep: bool = True) -> Iterator[None]:
+def share_cache(keep: bool = True) -> Iterator[None]:
     """Let all runs within the block share one store, with `opened()`.
 
     Args:
@@ -96,7 +96,7 @@ def limit() -> int:
 
 
 @contextlib.contextmanager
-def opened(keep: bool = True) -> Iterator["Store"]:
+def open_cache(keep: bool = True) -> Iterator["Cache"]:
     """Open the store for one run; what is over the limit then goes, least recently used first.
 
     Args:
@@ -105,19 +105,19 @@ def opened(keep: bool = True) -> Iterator["Store"]:
     bound = limit()
     folder = _usable(location()) if keep else None
     if folder is not None:
-        store = Store(folder)
+        store = Cache(folder)
         try:
             yield store
         finally:
             store.shrink(bound)
         return
     with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as passing:
-        yield Store(Path(passing))
+        yield Cache(Path(passing))
 
 
-def at_rest() -> "Store":
+def at_rest() -> "Cache":
     """Return the store as it lies, to be shown or cleared; there may be nothing in it."""
-    return Store(location())
+    return Cache(location())
 
 
 def _usable(folder: Path) -> Path | None:
@@ -148,7 +148,7 @@ def _warn(problem: str) -> None:
 
 
 @dataclass
-class Store:
+class Cache:
     """Frozen work in one folder.
 
     Args:
@@ -159,22 +159,22 @@ class Store:
     folder: Path
     full: bool = False
 
-    def space(self, digest: str, about: str) -> "Space":
+    def network(self, digest: str, about: str) -> "NetworkCache":
         """Return what is kept for one network, which may be nothing yet.
 
         Args:
             digest: Of all that decides what the network makes of an image.
             about: The network in words.
         """
-        return Space(self, self.folder / digest, about)
+        return NetworkCache(self, self.folder / digest, about)
 
-    def info(self) -> list[SpaceInfo]:
+    def info(self) -> list[NetworkCacheInfo]:
         """Say what is kept, by network."""
         found = []
         for folder in self._spaces():
             files = [file for file in folder.rglob(f"*{_SUFFIX}") if file.is_file()]
             about = _read_json(folder / _ABOUT).get("about", folder.name)
-            found.append(SpaceInfo(about, sum(map(_rows, files)), sum(file.stat().st_size for file in files)))
+            found.append(NetworkCacheInfo(about, sum(map(_rows, files)), sum(file.stat().st_size for file in files)))
         return found
 
     def clear(self) -> None:
@@ -231,7 +231,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Space:
+class NetworkCache:
     """What is kept for one network.
 
     Args:
@@ -240,7 +240,7 @@ class Space:
         about: The network in words.
     """
 
-    store: Store
+    store: Cache
     folder: Path
     about: str
 
@@ -277,7 +277,7 @@ class Space:
         joined = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, DIGEST_BYTES)
         self.store.write(self.folder / f"{uuid.uuid4().hex}{_SUFFIX}", {"keys": joined, "rows": rows}, {})
 
-    def recall(self, name: str) -> tuple[dict[str, np.ndarray], Any] | None:
+    def load_head(self, name: str) -> tuple[dict[str, np.ndarray], Any] | None:
         """Return what `remember` was told under a name, or None."""
         file = self.folder / "solved" / f"{name}{_SUFFIX}"
         read = _read(file) if file.is_file() else None
@@ -287,7 +287,7 @@ class Space:
         arrays, texts = read
         return arrays, json.loads(texts["value"])
 
-    def remember(self, name: str, arrays: Mapping[str, np.ndarray], value: Any) -> None:
+    def save_head(self, name: str, arrays: Mapping[str, np.ndarray], value: Any) -> None:
         """Keep arrays and a plain value under a name."""
         self.store.write(self.folder / "solved" / f"{name}{_SUFFIX}", arrays, {"value": json.dumps(value)})
 

@@ -16,8 +16,8 @@ from kerastune_recipes.arrays.files import Rows
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.views import WHOLE, View
-from kerastune_recipes.devices.workers import ALONE, Team
-from kerastune_recipes.features.cache import DIGEST_BYTES, Space
+from kerastune_recipes.devices.workers import SINGLE, Workers
+from kerastune_recipes.features.cache import DIGEST_BYTES, NetworkCache
 from kerastune_recipes.model.forward import BATCH, forward, timed
 from kerastune_recipes.progress import Tick
 
@@ -71,18 +71,18 @@ def extract(
     extractor: keras.Model,
     samples: Pictures,
     size: int,
-    space: Space,
+    space: NetworkCache,
     views: Sequence[View] = (WHOLE,),
     keys: Sequence[bytes] | None = None,
     pixels: Any | None = None,
     ahead: int = 0,
     tick: Tick | None = None,
-    team: Team = ALONE,
+    workers: Workers = SINGLE,
 ) -> Extracted:
     """Return the features of images: from the store where it has them, through the network where not.
 
     What is computed goes to the store every few seconds, so that an interrupted pass goes on from there. Several
-    workers each compute a part of what the chief's store has not, and all of them are given all rows.
+    workers each compute a part of what the main worker's store has not, and all of them are given all rows.
 
     Args:
         extractor: Resized images (b, s, s, 3) to features (b, d).
@@ -93,15 +93,15 @@ def extract(
         keys: What `digests` gave, if it was asked before.
         pixels: uint8 (n, s, s, 3), the images as they were decoded before; then only crops are read again.
         ahead: See `decoding.stream`.
-        tick: Told how many rows are done.
-        team: Who shares the work; `samples` are the same for all.
+        tick: Message how many rows are done.
+        workers: Who shares the work; `samples` are the same for all.
 
     Raises:
         DataError: Images that cannot be decoded, all of them.
     """
     keys = digests(samples, views) if keys is None else keys
     rows = Filled(len(samples), len(views))
-    _find(rows, space, keys, team)
+    _find(rows, space, keys, workers)
     todo = np.flatnonzero(rows.missing)
     work = _Pass(extractor)
 
@@ -111,18 +111,18 @@ def extract(
         work.over(images, places, _Keeper(space, keys, rows), lambda given: tick(done + given) if tick else None)
 
     def compute_share(part: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
-        compute(team.share(part))
-        return {"rows": rows.take(team.share(part))}, None
+        compute(workers.shard(part))
+        return {"rows": rows.take(workers.shard(part))}, None
 
-    if team.size == 1:
+    if workers.size == 1:
         compute(todo)
     else:
-        for part in np.split(todo, range(_TOLD_AT_ONCE * team.size, len(todo), _TOLD_AT_ONCE * team.size)):
-            for index, (found, _) in enumerate(team.gathered(partial(compute_share, part))):
-                places = team.share(part, index)
-                if index != team.index and len(places):
+        for part in np.split(todo, range(_TOLD_AT_ONCE * workers.size, len(todo), _TOLD_AT_ONCE * workers.size)):
+            for index, (found, _) in enumerate(workers.all_gather(partial(compute_share, part))):
+                places = workers.shard(part, index)
+                if index != workers.index and len(places):
                     rows.put(places, found["rows"])
-                    if team.chief:
+                    if workers.is_main:
                         space.add([keys[place] for place in places], found["rows"])
     if tick:
         tick(len(keys))
@@ -134,18 +134,18 @@ def extract(
     )
 
 
-def _find(rows: "Filled", space: Space, keys: Sequence[bytes], team: Team) -> None:
-    """Fill in what the store has; with several workers the chief's store, so that they agree on what is missing."""
-    if team.chief:
+def _find(rows: "Filled", space: NetworkCache, keys: Sequence[bytes], workers: Workers) -> None:
+    """Fill in what the store has; with several workers the main worker's store, so that they agree on what is missing."""
+    if workers.is_main:
         for places, found in space.find(keys):
             rows.put(places, found)
-    if team.size > 1:
-        _, count = team.told(lambda: ({}, int((~rows.missing).sum())))
+    if workers.size > 1:
+        _, count = workers.broadcast(lambda: ({}, int((~rows.missing).sum())))
         there = np.flatnonzero(~rows.missing)
-        for begin in range(0, count, _TOLD_AT_ONCE * team.size):
-            part = there[begin : begin + _TOLD_AT_ONCE * team.size]
-            told, _ = team.told(partial(_told, rows, part))
-            if not team.chief:
+        for begin in range(0, count, _TOLD_AT_ONCE * workers.size):
+            part = there[begin : begin + _TOLD_AT_ONCE * workers.size]
+            told, _ = workers.broadcast(partial(_told, rows, part))
+            if not workers.is_main:
                 rows.put(told["places"], told["rows"])
 
 
@@ -231,7 +231,7 @@ class _Timed(Iterator[np.ndarray]):
 class _Keeper:
     """Collects computed rows and hands them on, to the store and to the result, which thus hold the same."""
 
-    def __init__(self, space: Space, keys: Sequence[bytes], rows: Filled):
+    def __init__(self, space: NetworkCache, keys: Sequence[bytes], rows: Filled):
         self.space, self.keys, self.rows = space, keys, rows
         self.given = 0
         self._places: list[np.ndarray] = []

@@ -28,7 +28,7 @@ def fingerprint(member: Member, pooling: str) -> str:
     found = hashlib.blake2b(digest_size=16)
     stated = {
         "image_size": member.plan.image_size,
-        "convention": member.plan.convention,
+        "convention": member.plan.preprocessing,
         "taps": list(member.taps),
         "pooling": pooling,
         "layers": _layers(member.backbone),

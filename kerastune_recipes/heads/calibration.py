@@ -1,4 +1,4 @@
-"""Probabilities that match held-out frequencies: a temperature, and an offset for each class where a head needs it."""
+"""Calibration on held-out images: a temperature, and an offset for each class where a classifier needs it."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,24 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-# What the numbers rest on is in benchmarks/heads.md.
+# The measurements behind these numbers are in benchmarks/heads.md.
 
-# Besides the held-out images there is this much of one that may be of any class, so that the temperature is finite also
-# where every image was told right.
-DOUBT = 0.3
-# Temperatures are sought this far from the deviation of the logits, as logarithms, and this finely.
-RANGE, FINENESS = 7.0, 1e-3
-# Precision of the offsets around zero, against the summed loss.
+# Weight, in images, of an extra held-out image with a uniform label. It keeps the temperature finite where every
+# held-out image is classified correctly.
+UNIFORM_LABEL_WEIGHT = 0.3
+# The logarithm of the temperature is searched within this distance of that of the logits' deviation, to this precision.
+LOG_TEMPERATURE_RANGE, LOG_TEMPERATURE_PRECISION = 7.0, 1e-3
+# Precision of the Gaussian prior on the offsets, centred at zero, against the summed loss.
 OFFSET_PENALTY = 1.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes a head's logits those of probabilities.
+    """Makes the logits of a head match held-out frequencies.
 
     Args:
-        temperature: What they are divided by.
-        offsets: float (k,), what each class is given then.
+        temperature: Divisor of the logits.
+        offsets: float (k,), added to each class after the division.
     """
 
     temperature: float
@@ -35,68 +35,70 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Held-out images, by which heads are calibrated and compared.
+class Calibrator:
+    """Fits calibrations on held-out images, and compares heads on them.
 
     Args:
         labels: int (n,).
-        weights: float (n,), what each image weighs.
-        offsets: True where a temperature alone does not do.
+        weights: float (n,), sample weight of each image.
+        offsets: Fit an offset for each class besides the temperature.
     """
 
     labels: np.ndarray
     weights: np.ndarray
     offsets: bool
 
-    def among(self, chosen: np.ndarray) -> "Judge":
-        """Return a judge by some of the images."""
-        return Judge(self.labels[chosen], self.weights[chosen], self.offsets)
+    def select(self, images: np.ndarray) -> "Calibrator":
+        """Return the calibrator of some of the images."""
+        return Calibrator(self.labels[images], self.weights[images], self.offsets)
 
-    def __call__(self, raw: np.ndarray) -> tuple[Calibration, float]:
+    def fit(self, raw: np.ndarray) -> tuple[Calibration, float]:
         """Return the best calibration of logits (n, k), and the mean log loss with it, nats.
 
-        Temperature scaling after Guo et al. 2017; with offsets it is bias-corrected (Alexandari et al. 2020).
+        Temperature scaling (Guo et al. 2017); bias-corrected with offsets (Alexandari et al. 2020).
         """
-        calibration = self._by_temperature(raw)
+        calibration = self._fit_temperature(raw)
         if self.offsets:
-            calibration = self._with_offsets(raw, calibration.temperature)
+            calibration = self._fit_offsets(raw, calibration.temperature)
         return calibration, self.log_loss(calibration.logits(raw))
 
     def log_loss(self, logits: np.ndarray) -> float:
-        """Return the mean log loss of calibrated logits (n, k), nats."""
+        """Return the weighted mean log loss of calibrated logits (n, k), nats."""
         return float(np.average(self.losses(logits), weights=self.weights))
 
     def losses(self, logits: np.ndarray) -> np.ndarray:
         """Return the log loss (n,) of each image, nats."""
-        return self._right(log_softmax(logits, axis=1))
+        return self._of_labels(log_softmax(logits, axis=1))
 
-    def _right(self, log_probabilities: np.ndarray) -> np.ndarray:
+    def _of_labels(self, log_probabilities: np.ndarray) -> np.ndarray:
+        """Return the negative log probability of each image's own class, (n,)."""
         return -log_probabilities[np.arange(len(self.labels)), self.labels]
 
-    def _by_temperature(self, raw: np.ndarray) -> Calibration:
+    def _fit_temperature(self, raw: np.ndarray) -> Calibration:
         scale = float(raw.std()) or 1.0
-        doubt = DOUBT / (self.weights.sum() + DOUBT)
+        uniform = UNIFORM_LABEL_WEIGHT / (self.weights.sum() + UNIFORM_LABEL_WEIGHT)
 
         def loss(log_temperature: float) -> float:
             log_probabilities = log_softmax(raw / (scale * np.exp(log_temperature)), axis=1)
-            sure = np.average(self._right(log_probabilities), weights=self.weights)
-            return (1 - doubt) * sure - doubt * log_probabilities.mean()
+            labelled = np.average(self._of_labels(log_probabilities), weights=self.weights)
+            return (1 - uniform) * labelled - uniform * log_probabilities.mean()
 
-        found = minimize_scalar(loss, bounds=(-RANGE, RANGE), method="bounded", options={"xatol": FINENESS})
+        bounds = (-LOG_TEMPERATURE_RANGE, LOG_TEMPERATURE_RANGE)
+        found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": LOG_TEMPERATURE_PRECISION})
         return Calibration(scale * float(np.exp(found.x)), np.zeros(raw.shape[1]))
 
-    def _with_offsets(self, raw: np.ndarray, temperature: float) -> Calibration:
-        """Find temperature and offsets together, from the best temperature on."""
-        total, right = self.weights.sum(), np.eye(raw.shape[1])[self.labels]
-        scaled, shares = raw / temperature, self.weights[:, None] / total
+    def _fit_offsets(self, raw: np.ndarray, temperature: float) -> Calibration:
+        """Fit temperature and offsets together, starting from the best temperature."""
+        total, targets = self.weights.sum(), np.eye(raw.shape[1])[self.labels]
+        scaled, weights = raw / temperature, self.weights[:, None] / total
 
-        def loss(found: np.ndarray) -> tuple[float, np.ndarray]:
-            sharper, offsets = np.exp(found[0]), found[1:]
-            log_probabilities = log_softmax(scaled * sharper + offsets, axis=1)
-            error = shares * (np.exp(log_probabilities) - right)
+        def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            factor, offsets = np.exp(parameters[0]), parameters[1:]
+            log_probabilities = log_softmax(scaled * factor + offsets, axis=1)
+            error = weights * (np.exp(log_probabilities) - targets)
             penalty = OFFSET_PENALTY / total * offsets
-            slope = np.concatenate([[sharper * (error * scaled).sum()], error.sum(axis=0) + 2 * penalty])
-            return -(shares * right * log_probabilities).sum() + penalty @ offsets, slope
+            gradient = np.concatenate([[factor * (error * scaled).sum()], error.sum(axis=0) + 2 * penalty])
+            return -(weights * targets * log_probabilities).sum() + penalty @ offsets, gradient
 
         found = minimize(loss, np.zeros(1 + raw.shape[1]), jac=True, method="L-BFGS-B").x
         return Calibration(temperature / float(np.exp(found[0])), found[1:])

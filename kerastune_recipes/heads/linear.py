@@ -1,4 +1,4 @@
-"""Heads trained by gradient: what each is to make small, and L-BFGS, which makes it so."""
+"""Linear heads trained by L-BFGS, and the losses that they minimise."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-# From logits (n, k), classes (n, k) as 0 and 1, and shares (n, 1) of the rows to a loss and its slope (n, k).
+# From logits (n, k), one-hot targets (n, k) and row weights (n, 1) to the loss and its gradient (n, k).
 Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating, np.ndarray]]
 
 
@@ -20,12 +20,12 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """Bounds on the work of L-BFGS.
+class LBFGSOptions:
+    """Stopping rules of L-BFGS.
 
     Args:
-        tol: It ends where no slope of the mean loss is greater.
-        max_iter: It ends after so many steps.
+        tol: Stop when no component of the gradient of the mean loss is larger.
+        max_iter: Maximum number of iterations.
     """
 
     tol: float
@@ -40,75 +40,76 @@ def logits(head: Head, features: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Term:
-    """Some of the rows to learn from.
+class LossTerm:
+    """A block of rows, one term of the loss.
 
     Args:
         features: float32 (m, d).
-        right: float32 (m, k), 1 for the class of a row and 0 for the others.
-        shares: float32 (m, 1), what each row weighs; those of all rows add up to 1.
-        known: float32 (m, k), logits that are added to those of the head, if any.
+        targets: float32 (m, k), one-hot.
+        weights: float32 (m, 1), weight of each row; over all rows they add up to 1.
+        base_logits: float32 (m, k), logits added to those of the head; None for none.
     """
 
     features: np.ndarray
-    right: np.ndarray
-    shares: np.ndarray
-    known: np.ndarray | None = None
+    targets: np.ndarray
+    weights: np.ndarray
+    base_logits: np.ndarray | None = None
 
 
-def descend(
+def fit_lbfgs(
     objective: Objective,
-    terms: Callable[[], Iterable[Term]],
-    begin: Head,
+    terms: Callable[[], Iterable[LossTerm]],
+    start: Head,
     penalty: float,
-    effort: Effort,
+    options: LBFGSOptions,
     *,
-    penalised_bias: bool = False,
+    penalise_bias: bool = False,
 ) -> Head:
-    """Return the head that makes an objective, and half of the penalty times the squared weights, as small as may be.
+    """Return the head that minimises the objective plus penalty / 2 times the squared weights.
 
     Args:
-        objective: What is added up over the rows.
-        terms: Gives all rows, some at a time, and is asked for them once for each step.
-        begin: Where to begin.
-        penalty: On the weights.
-        effort: How far to go.
-        penalised_bias: The penalty is on the bias too.
+        objective: The loss, added up over the rows.
+        terms: Returns all rows, block by block; called once for each evaluation of the loss.
+        start: Head to start from.
+        penalty: L2 penalty on the weights, against the mean loss.
+        options: When to stop.
+        penalise_bias: Penalise the bias too.
     """
-    shape = (len(begin.weights) + 1, len(begin.bias))
-    bound = shape[0] if penalised_bias else -1
+    shape = (len(start.weights) + 1, len(start.bias))
+    penalised = shape[0] if penalise_bias else -1
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        found = flat.astype(np.float32).reshape(shape)
-        value, slope = penalty / 2 * float(np.square(found[:bound]).sum()), np.zeros(shape, np.float32)
-        slope[:bound] = penalty * found[:bound]
+        current = flat.astype(np.float32).reshape(shape)
+        value, gradient = penalty / 2 * float(np.square(current[:penalised]).sum()), np.zeros(shape, np.float32)
+        gradient[:penalised] = penalty * current[:penalised]
         for term in terms():
-            raw = term.features @ found[:-1] + found[-1]
-            part, error = objective(raw if term.known is None else raw + term.known, term.right, term.shares)
+            raw = term.features @ current[:-1] + current[-1]
+            summed = raw if term.base_logits is None else raw + term.base_logits
+            part, error = objective(summed, term.targets, term.weights)
             value += float(part)
-            slope[:-1] += term.features.T @ error
-            slope[-1] += error.sum(axis=0)
-        return value, slope.ravel().astype(float)
+            gradient[:-1] += term.features.T @ error
+            gradient[-1] += error.sum(axis=0)
+        return value, gradient.ravel().astype(float)
 
     found = minimize(
         loss,
-        np.vstack([begin.weights, begin.bias]).ravel(),
+        np.vstack([start.weights, start.bias]).ravel(),
         jac=True,
         method="L-BFGS-B",
-        # The last as scikit-learn has it for logistic regression, whose efforts these are.
-        options={"maxiter": effort.max_iter, "gtol": effort.tol, "ftol": 64 * np.finfo(float).eps},
+        # ftol is that of scikit-learn's LogisticRegression.
+        options={"maxiter": options.max_iter, "gtol": options.tol, "ftol": 64 * np.finfo(float).eps},
     ).x.reshape(shape)
     return Head(found[:-1].astype(np.float32), found[-1])
 
 
-def cross_entropy(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    """Return the cross-entropy of softmax and its slope, see `Objective`."""
+def cross_entropy(raw: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[np.floating, np.ndarray]:
+    """Return the cross-entropy of the softmax and its gradient, see `Objective`."""
     log_probabilities = log_softmax(raw, axis=1)
-    return -(shares * right * log_probabilities).sum(), shares * (np.exp(log_probabilities) - right)
+    return -(weights * targets * log_probabilities).sum(), weights * (np.exp(log_probabilities) - targets)
 
 
-def squared_hinge(raw: np.ndarray, right: np.ndarray, shares: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    """Return the squared hinge loss of each class against all others and its slope, see `Objective`."""
-    sides = 2 * right - 1
-    short = np.maximum(0, 1 - sides * raw)
-    return (shares * np.square(short)).sum(), -2 * shares * sides * short
+def squared_hinge(raw: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[np.floating, np.ndarray]:
+    """Return the squared hinge loss of each class against all others and its gradient, see `Objective`."""
+    signs = 2 * targets - 1
+    violation = np.maximum(0, 1 - signs * raw)
+    return (weights * np.square(violation)).sum(), -2 * weights * signs * violation

@@ -1,7 +1,6 @@
-"""Heads on more features than memory holds: chosen on as many images as it does, then learnt from all."""
+"""Heads on more features than memory holds: chosen on a sample that fits, then learnt from all images."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,73 +10,65 @@ from threadpoolctl import threadpool_limits
 
 from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.heads.calibration import Calibration
-from kerastune_recipes.heads.classifiers import CLASSIFIERS, scaled
-from kerastune_recipes.heads.cross_validation import ROUGH, sampled
+from kerastune_recipes.heads.classifiers import CLASSIFIERS, to_standardised
+from kerastune_recipes.heads.cross_validation import ROUGH, stratified_sample
 from kerastune_recipes.heads.linear import Head
-from kerastune_recipes.heads.pretrained_prior import Start, drawn_to
-from kerastune_recipes.heads.rows import FiledRows, Scale, read
-from kerastune_recipes.heads.solve import Solved, columns_of_taps, folded, solve
+from kerastune_recipes.heads.pretrained_prior import Start, prior_classifier
+from kerastune_recipes.heads.rows import FileRows, LabelledFeatures, Scale, read_blocks
+from kerastune_recipes.heads.solve import Solved, dense_weights, solve, tap_columns
 from kerastune_recipes.planning.plan import SolvePlan
 
 
-def solve_from_file(
-    plan: SolvePlan,
-    views: FileArray,
-    labels: np.ndarray,
-    seed: int,
-    *,
-    most: int,
-    groups: np.ndarray | None = None,
-    widths: Sequence[int] | None = None,
-    start: Start | None = None,
+def solve_out_of_core(
+    plan: SolvePlan, data: LabelledFeatures, seed: int, max_images: int, *, start: Start | None = None
 ) -> Solved:
     """Solve a head on features in a file.
 
-    Strength, calibration and tap are found on a stratified sample that memory holds. At that strength the head learns
-    from all images, after a pass over the file for their scale: LDA and naive Bayes from moments that are added up, in
-    two more at most, the others by L-BFGS from the head of the sample, with a pass for each step, `ROUGH.max_iter` of
-    them at most.
+    Strength, calibration and tap are chosen on a stratified sample that fits into memory. At that strength the head
+    learns from all images, after one pass over the file for their scale: LDA and naive Bayes from sums, in at most two
+    more passes; the others by L-BFGS, starting from the head of the sample, with one pass per evaluation of the loss and
+    at most `ROUGH.max_iter` iterations.
 
     Args:
-        plan: As for `solve`.
-        views: float (v, n, d), features of each view of each image.
-        labels: int (n,), every class present.
-        seed: Of the sample, and as for `solve`.
-        most: Images that memory holds.
-        groups: As for `solve`.
-        widths: As for `solve`.
+        plan: The plan of the head, see `solve`.
+        data: Features and labels; the views are a FileArray.
+        seed: Random seed of the sample, and as for `solve`.
+        max_images: Number of images whose features fit into memory.
         start: As for `solve`.
+
+    Returns:
+        The head; without held-out probabilities unless all images fit.
 
     Raises:
         DataError: As for `solve`.
     """
-    chosen = np.flatnonzero(sampled(_strata(labels, plan.folds), most, seed))
-    solved = solve(
-        plan,
-        np.stack([views[view, chosen] for view in range(len(views))]),
-        labels[chosen],
-        seed,
+    views, labels, groups = data.views, data.labels, data.groups
+    assert isinstance(views, FileArray)
+    chosen = np.flatnonzero(stratified_sample(_strata(labels, plan.folds), max_images, seed))
+    sample = LabelledFeatures(
+        views=np.stack([views[view, chosen] for view in range(len(views))]),
+        labels=labels[chosen],
         groups=None if groups is None else groups[chosen],
-        widths=widths,
-        start=start,
+        widths=data.widths,
     )
+    solved = solve(plan, sample, seed, start=start)
     if len(chosen) == len(labels):
         return solved
     width = views.shape[2]
-    columns = slice(0, width) if solved.tap is None else columns_of_taps(widths, width)[solved.tap]
-    scale = Scale.of(rows for _, rows in read(views))
+    columns = slice(0, width) if solved.tap is None else tap_columns(data.widths, width)[solved.tap]
+    scale = Scale.of(rows for _, rows in read_blocks(views))
     weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
-    rows = FiledRows(views, labels, weights.astype(np.float32), scale, columns)
-    classifier = drawn_to(start, scale) if start and plan.head == "source_classifier" else CLASSIFIERS[plan.head]
-    begin = None if classifier.closed else scaled(_uncalibrated(solved, columns), scale.part(columns))
-    # As in `solve`, threads would only wait for one another where products are thin; covariances gain by them.
-    with threadpool_limits(None if classifier.closed else 1, "blas"), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", LinAlgWarning
-        )  # the strength was judged by held-out loss, whatever its precision
-        head = classifier.learn(rows)(solved.strength, ROUGH, begin)
-    kernel, bias = folded(head, scale, columns, Calibration(solved.temperature, solved.offsets))
-    how = "solved on" if classifier.closed else "trained by gradient on"
+    rows = FileRows(views, labels, weights.astype(np.float32), scale, columns)
+    has_prior = plan.head == "pretrained_classifier"
+    classifier = prior_classifier(start, scale) if start and has_prior else CLASSIFIERS[plan.head]
+    nearby = None if classifier.closed_form else to_standardised(_uncalibrated(solved, columns), scale.select(columns))
+    # As in `solve`, BLAS threads only wait for one another in thin products; covariances profit from them.
+    with threadpool_limits(None if classifier.closed_form else 1, "blas"), warnings.catch_warnings():
+        # The strength was chosen by held-out loss, whatever its precision.
+        warnings.simplefilter("ignore", LinAlgWarning)
+        head = classifier.solver(rows)(solved.strength, ROUGH, nearby)
+    kernel, bias = dense_weights(head, scale, columns, Calibration(solved.temperature, solved.offsets))
+    how = "solved on" if classifier.closed_form else "trained by gradient on"
     return replace(
         solved,
         kernel=kernel,
@@ -88,14 +79,14 @@ def solve_from_file(
 
 
 def _strata(labels: np.ndarray, folds: int) -> np.ndarray:
-    """Divide each class into as many strata as there are folds, int (n,), so that a sample has an image for each."""
+    """Divide each class into as many strata as folds, int (n,), so that the sample has an image of it for each fold."""
     parts, order = max(1, folds), np.argsort(labels, kind="stable")
     counts = np.bincount(labels)
-    within = np.empty(len(labels), int)
-    within[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return labels * parts + within % parts
+    rank = np.empty(len(labels), int)
+    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return labels * parts + rank % parts
 
 
 def _uncalibrated(solved: Solved, columns: slice) -> Head:
-    """Return a head that is linear as it was before its calibration, on the features that it looks at."""
+    """Return a linear head as it was before calibration, on the features that it uses."""
     return Head(solved.kernel[columns] * solved.temperature, (solved.bias - solved.offsets) * solved.temperature)

@@ -1,6 +1,6 @@
-"""Features as the classifiers see them: standardised, in few coordinates where few are enough, in one matrix."""
+"""Feature rows that classifiers learn from: standardised, one matrix, in fewer coordinates where those suffice."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,26 +9,46 @@ from sklearn.preprocessing import StandardScaler
 
 from kerastune_recipes.arrays.feature_matrix import AT_ONCE
 from kerastune_recipes.arrays.files import FileArray
+from kerastune_recipes.arrays.files import Rows as AnyArray
 
 # Rows converted and standardised at a time.
 BLOCK = 512
-# How many deviations the furthest image is from the mean, at most. Provisional: 2 to 5 did alike where it was tried,
-# and better than no bound; the second table of benchmarks/heads.py is to tell by how much.
-FURTHEST = 3.0
+# The largest distance of an image from the mean, in deviations. Provisional: 2 to 5 gave the same accuracy in trials,
+# and better than no bound; the second table of benchmarks/heads.py is to show by how much.
+MAX_DEVIATIONS = 3.0
 
 # Features float32 (m, d) of views, with the labels and weights of their images.
 Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Images to learn from, or to judge by.
+class LabelledFeatures:
+    """Features of labelled images, raw, as a head is solved on them.
 
     Args:
-        features: float32 (n, v, d), standardised, of v views of each image, the image itself first.
+        views: float (v, n, d) of any precision, features of each view of each image, the image itself first; an array,
+            a memory map or a FileArray.
+        labels: int (n,), every class present.
+        groups: int (n,), the group of each image; images of a group stay in one fold. None for no groups.
+        widths: Number of features of each tap (a layer whose output becomes features), adding up to d; of each backbone
+            for co-training. Needed only to choose one tap, or to co-train.
+    """
+
+    views: AnyArray
+    labels: np.ndarray
+    groups: np.ndarray | None = None
+    widths: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images in memory, to learn from or to evaluate on.
+
+    Args:
+        features: float32 (n, v, d), standardised features of v views of each image, the image itself first.
         labels: int (n,).
-        weights: float32 (n,), what each image weighs.
-        width: How many features there are; more than d where `features` are coordinates in the span of the rows.
+        weights: float32 (n,), sample weight of each image.
+        width: Number of features; more than d where `features` are coordinates in the span of the rows.
     """
 
     features: np.ndarray
@@ -36,27 +56,27 @@ class Rows:
     weights: np.ndarray
     width: int
 
-    def part(self, chosen: slice | np.ndarray) -> Self:
-        """Return some of the images; copied unless they are one stretch."""
-        return type(self)(self.features[chosen], self.labels[chosen], self.weights[chosen], self.width)
+    def select(self, images: slice | np.ndarray) -> Self:
+        """Return some of the images; a slice is not copied."""
+        return type(self)(self.features[images], self.labels[images], self.weights[images], self.width)
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.labels.max()) + 1
 
     @property
     def views(self) -> int:
-        """How many views there are of each image."""
+        """Number of views of each image."""
         return self.features.shape[1]
 
     @property
     def columns(self) -> int:
-        """How many features, or coordinates, each row has."""
+        """Number of features, or coordinates, of each row."""
         return self.features.shape[2]
 
     def blocks(self) -> Iterable[Block]:
-        """Give all rows, all of them at once."""
+        """Return all rows as a single block."""
         return [self.flat()]
 
     def flat(self) -> Block:
@@ -68,7 +88,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Scale:
-    """Means and deviations, float (d,), by which features are standardised."""
+    """Means and deviations, float (d,), that standardise features."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -77,20 +97,21 @@ class Scale:
     def of(cls, blocks: Iterable[np.ndarray]) -> Self:
         """Return the scale of features, given as blocks of rows (m, d).
 
-        The deviation of a feature that is nearly always the same does not tell how far it may go, and would make much
-        of little in images to come; so it is what puts the furthest image `FURTHEST` deviations away, if that is more.
+        The standard deviation of a nearly constant feature says little about its range, and dividing by it would blow
+        the feature up in other images. So a deviation is at least the largest distance from the mean, divided by
+        `MAX_DEVIATIONS`.
         """
         scaler, low, high = StandardScaler(), np.inf, -np.inf
         for block in blocks:
             scaler.partial_fit(block)
             low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
         furthest = np.maximum(high - scaler.mean_, scaler.mean_ - low)
-        deviation = np.maximum(np.sqrt(scaler.var_), furthest / FURTHEST)
-        # A feature that never changes but by rounding tells nothing, and must not be blown up.
+        deviation = np.maximum(np.sqrt(scaler.var_), furthest / MAX_DEVIATIONS)
+        # A feature that varies only by rounding carries no information.
         deviation[np.sqrt(scaler.var_) < 1e-6] = 1.0
         return cls(scaler.mean_, deviation)
 
-    def part(self, columns: slice) -> Self:
+    def select(self, columns: slice) -> Self:
         """Return the scale of some of the features."""
         return type(self)(self.mean[columns], self.deviation[columns])
 
@@ -101,66 +122,69 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class FiledRows:
-    """Images to learn from whose features are in a file, and are read anew for each pass.
+class FileRows:
+    """Images to learn from whose features are in a file, read again for each pass.
 
     Args:
-        features: float (v, n, d), as they are.
+        features: float (v, n, d), raw.
         labels: int (n,).
-        weights: float32 (n,), what each image weighs.
-        scale: What features are standardised by.
-        chosen: Which of them are looked at.
+        weights: float32 (n,), sample weight of each image.
+        scale: Scale of all d features.
+        selected: The features in use.
     """
 
     features: FileArray
     labels: np.ndarray
     weights: np.ndarray
     scale: Scale
-    chosen: slice
+    selected: slice
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.labels.max()) + 1
 
     @property
     def views(self) -> int:
-        """How many views there are of each image."""
+        """Number of views of each image."""
         return self.features.shape[0]
 
     @property
     def columns(self) -> int:
-        """How many features each row has."""
-        return len(self.scale.mean[self.chosen])
+        """Number of features of each row."""
+        return len(self.scale.mean[self.selected])
 
     @property
     def width(self) -> int:
-        """The same; they are not coordinates in any span."""
+        """The same; rows in a file are never coordinates in a span."""
         return self.columns
 
     def blocks(self) -> Iterator[Block]:
-        """Give all rows, view by view, some at a time."""
-        scale = self.scale.part(self.chosen)
-        for some, rows in read(self.features, self.chosen):
+        """Yield all rows, standardised, view by view and block by block."""
+        scale = self.scale.select(self.selected)
+        for images, rows in read_blocks(self.features, self.selected):
             scale.apply(rows)
-            yield rows, self.labels[some], self.weights[some]
+            yield rows, self.labels[images], self.weights[images]
 
 
-AnyRows = Rows | FiledRows
+AnyRows = Rows | FileRows
 
 
-def read(features: FileArray, chosen: slice = slice(None)) -> Iterator[tuple[slice, np.ndarray]]:
-    """Give features in a file view by view, some images at a time: which images, and rows float32 (m, d) of them.
+def read_blocks(features: FileArray, selected: slice = slice(None)) -> Iterator[tuple[slice, np.ndarray]]:
+    """Read features from a file, view by view and block by block.
 
     Args:
         features: float (v, n, d).
-        chosen: Which features.
+        selected: The features to read.
+
+    Returns:
+        Pairs: the images of a block, and their rows, float32 (m, d).
     """
     views, images, _ = features.shape
     for view in range(views):
         for begin in range(0, images, AT_ONCE):
-            some = slice(begin, begin + AT_ONCE)
-            yield some, features[view, some][:, chosen].astype(np.float32)
+            block = slice(begin, begin + AT_ONCE)
+            yield block, features[view, block][:, selected].astype(np.float32)
 
 
 def class_means(rows: AnyRows) -> np.ndarray:
@@ -172,22 +196,25 @@ def class_means(rows: AnyRows) -> np.ndarray:
     return sums / (rows.views * np.bincount(rows.labels)[:, None])
 
 
-def standardised(views: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, Scale]:
-    """Return features as float32 (n, v, d) in the given order of images, standardised, and what by.
+def standardise(views: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, Scale]:
+    """Standardise features over all views and images.
 
-    Block by block, so that there is never more than the one matrix in memory besides `views`.
+    Works block by block, so that memory holds only the result besides `views`.
 
     Args:
         views: float (v, n, d), of any precision.
-        order: int (n,).
+        order: int (n,), the order of images in the result.
+
+    Returns:
+        Features float32 (n, v, d), and their scale.
     """
     count, images, width = views.shape
-    place = np.empty(images, int)
-    place[order] = np.arange(images)
+    position = np.empty(images, int)
+    position[order] = np.arange(images)
     features = np.empty((images, count, width), np.float32)
     for view in range(count):
-        for begin in range(0, images, BLOCK):  # read in order, for the sake of memory maps
-            features[place[begin : begin + BLOCK], view] = views[view, begin : begin + BLOCK]
+        for begin in range(0, images, BLOCK):  # memory maps are fastest in order
+            features[position[begin : begin + BLOCK], view] = views[view, begin : begin + BLOCK]
     rows = features.reshape(-1, width)
     scale = Scale.of(blocks(rows))
     for block in blocks(rows):
@@ -196,23 +223,23 @@ def standardised(views: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, Scal
 
 
 def blocks(rows: np.ndarray) -> Iterable[np.ndarray]:
-    """Give rows (n, d) block by block, not copied."""
+    """Yield rows (n, d) block by block, not copied."""
     return (rows[begin : begin + BLOCK] for begin in range(0, len(rows), BLOCK))
 
 
 def row_space(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Return coordinates and an orthonormal basis with `rows = coordinates @ basis.T`, or the rows and None.
 
-    Where the axes do not matter, only the span of the rows does: with fewer rows than features the problem is one of
-    as many unknowns as there are rows. Finding the basis pays from half as many on.
+    Where the axes do not matter, only the span of the rows does: with fewer rows than features, the problem has as many
+    unknowns as rows. Finding the basis is worth its time with at most half as many rows as features.
 
     Args:
         rows: float32 (n, d).
     """
     if 2 * rows.shape[0] > rows.shape[1]:
         return rows, None
-    # From the products of the rows: a third of the time of a QR decomposition. Directions in which the rows have less
-    # than a thousandth of their greatest extent are lost to rounding; any penalty keeps the weights there at nothing.
+    # By the Gram matrix, in a third of the time of a QR decomposition. Rounding loses the directions in which the rows
+    # extend less than a thousandth of their largest extent; under any penalty the weights there are zero.
     squares, axes = np.linalg.eigh(rows @ rows.T)
     kept = squares > 1e-6 * squares[-1]
     extents, axes = np.sqrt(squares[kept]), axes[:, kept]

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerastune_recipes.devices import data_parallel
 from kerastune_recipes.devices.strategies import local_replicas
-from kerastune_recipes.devices.workers import ALONE, Team
+from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.progress import Tick
 
 BATCH = 32
@@ -105,26 +105,26 @@ def seconds_one_forward_pass(extractor: keras.Model, pixels: np.ndarray, count: 
     return float(np.median([timed(partial(pass_on, batch)) / len(batch) for batch in sample])) * count
 
 
-def predict(network: keras.Model, pixels: Any, tick: Tick | None = None, team: Team = ALONE) -> np.ndarray:
+def predict(network: keras.Model, pixels: Any, tick: Tick | None = None, workers: Workers = SINGLE) -> np.ndarray:
     """Pass decoded images through a network that is not kept; several workers each pass a part.
 
     Args:
         network: Resized images (b, s, s, 3) to anything (b, d).
         pixels: uint8 (n, s, s, 3).
-        tick: Told how many images are done.
-        team: Who shares the work; `pixels` are the same for all.
+        tick: Message how many images are done.
+        workers: Who shares the work; `pixels` are the same for all.
 
     Returns:
         float32 (n, d), the same on every worker.
     """
     pass_on, at_once = forward(network)
-    mine = team.share(np.arange(len(pixels)))
+    mine = workers.shard(np.arange(len(pixels)))
     found = [np.empty((0, network.output_shape[-1]), np.float32)]
     for start in range(0, len(mine), at_once):
         found.append(pass_on(np.asarray(pixels[mine[start : start + at_once]])))
         if tick:
-            tick(min(start + at_once, len(mine)) * team.size)
-    parts = team.gathered(lambda: ({"rows": np.concatenate(found)}, None))
+            tick(min(start + at_once, len(mine)) * workers.size)
+    parts = workers.all_gather(lambda: ({"rows": np.concatenate(found)}, None))
     return np.concatenate([part["rows"] for part, _ in parts])
 
 

@@ -7,12 +7,12 @@ import keras
 
 from kerastune_recipes.model.batch_norm import batch_norms
 from kerastune_recipes.model.network import Network
-from kerastune_recipes.planning.layer_patterns import Group
+from kerastune_recipes.planning.layer_patterns import LayerGroup
 
 
 def freeze(
     network: Network,
-    groups: Sequence[Group],
+    groups: Sequence[LayerGroup],
     batch_norm: str,
     momentum: float | None = None,
     fresh: Collection[str] = (),
@@ -21,7 +21,7 @@ def freeze(
 
     Args:
         network: The layers.
-        groups: Which layers are trained, as `trainable.groups` matched them.
+        groups: Which layers are trained, as `layer_patterns.group_layers` returns them.
         batch_norm: "frozen" or "trained", see `FitSpec`.
         momentum: Of trained BatchNormalization; None leaves what each layer has.
         fresh: Names of the layers that begin with fresh weights; their BatchNormalization has no statistics worth
@@ -51,7 +51,7 @@ def freeze(
 
 
 @contextmanager
-def still_dropout(backbone: keras.Model, groups: Sequence[Group]) -> Iterator[None]:
+def still_dropout(backbone: keras.Model, groups: Sequence[LayerGroup]) -> Iterator[None]:
     """Keep dropout and stochastic depth inside frozen layers from acting while the context lasts.
 
     A frozen layer must give the same features every time, but `fit` runs Dropout in training mode whatever its

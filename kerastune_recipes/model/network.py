@@ -1,6 +1,8 @@
 """The whole model as one plain functional graph: raw image, resizing, preprocessing, backbone, taps, head."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,7 +23,7 @@ class Member:
     """One backbone of a model, and the features taken from it.
 
     Args:
-        plan: Its name, weights, input size and convention.
+        plan: Its name, weights, input size and preprocessing.
         taps: The places whose activations are taken, by name.
         backbone: The pretrained network, its input to its tapped activations.
         extractor: Resized images (b, s, s, 3) to the pooled features (b, d).
@@ -33,15 +35,15 @@ class Member:
     extractor: keras.Model
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Network:
-    """One set of layers, seen from several sides; all share their weights.
+    """One set of layers as several Keras models, which share their weights.
 
     Args:
         model: Raw images of any size (b, h, w, 3), values 0..255, to probabilities (b, classes).
-        core: The same from images already resized (b, s, s, 3); this is what is trained.
-        extractor: Resized images to the features the head sees (b, features), those of all members side by side.
-        members: The backbones, the first being the one that fit phases train.
+        core: The same from images already resized (b, s, s, 3); fit phases train this one.
+        extractor: Resized images (b, s, s, 3) to the features of all members, concatenated (b, features).
+        members: The backbones; fit phases train the first.
         head: The dense layer on the features, or on the features and their squares.
     """
 
@@ -50,17 +52,52 @@ class Network:
     extractor: keras.Model
     members: tuple[Member, ...]
     head: keras.layers.Dense
+    _version: int = field(default=0, init=False)
 
     @property
     def backbone(self) -> keras.Model:
+        """The backbone that fit phases train."""
         return self.members[0].backbone
 
-    def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
-        """Give the head its weights.
+    @property
+    def weights_version(self) -> int:
+        """A number that grows with every change of the backbones' weights; features of an older one are outdated."""
+        return self._version
+
+    def weights_changed(self) -> None:
+        """Raise `weights_version`, after weights of a backbone were changed in place."""
+        self._version += 1
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Set all weights of the model, those of the backbones included.
 
         Args:
-            kernel: float32 (d, k), or (2 d, k) for features and their squares. A head that looks at the features alone
-                gets no weight on the squares, where there are squares.
+            weights: Arrays as `model.get_weights()` returns them.
+        """
+        before = self._backbone_weights()
+        self.model.set_weights(weights)
+        self._compare(before)
+
+    def load_weights(self, file: Path) -> None:
+        """Load all weights of the model from a `.weights.h5` file that `model.save_weights` wrote."""
+        before = self._backbone_weights()
+        self.model.load_weights(file)
+        self._compare(before)
+
+    def _backbone_weights(self) -> list[np.ndarray]:
+        return [weights for member in self.members for weights in member.backbone.get_weights()]
+
+    def _compare(self, before: Sequence[np.ndarray]) -> None:
+        """Raise `weights_version` unless the backbones have the same weights as before, whose features still hold."""
+        if not all(map(np.array_equal, before, self._backbone_weights())):
+            self.weights_changed()
+
+    def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Set the weights of the head. Features do not depend on them, so `weights_version` stays.
+
+        Args:
+            kernel: float32 (d, k), or (2 d, k) for features and their squares. In a network with squares, a head on
+                the features alone has weight zero on the squares.
             bias: float32 (k,).
         """
         rows = np.zeros(self.head.kernel.shape, np.float32)
@@ -90,7 +127,7 @@ def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Netw
     for stated, taps, each, network in zip(*_stated(plan), (facts, *facts.companions), pretrained, strict=True):
         suffix = f"_{len(members) + 1}" if members else ""
         backbone = _tapped(network, each, taps, BACKBONE + suffix)
-        activations = backbone(preprocess(resized, stated.convention, suffix))
+        activations = backbone(preprocess(resized, stated.preprocessing, suffix))
         pooled.append(_pool(activations, taps, plan.head.pooling, suffix))
         extractor = keras.Model(resized, pooled[-1], name=f"extractor{suffix}")
         members.append(Member(stated, taps, backbone, extractor))

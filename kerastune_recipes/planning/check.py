@@ -28,16 +28,16 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
         )
     problems = plan_problems(plan, data, backbone)
     for phase in plan.phases:
-        if phase.solve and phase.solve.head == "source_classifier" and not backbone.source.lacking:
-            asked = dict.fromkeys(plan.class_names, ()) | (phase.solve.source_classes or {})
-            where = f"phases.{phase.name}.solve.source_classes"
-            problems += class_matching.match(asked, plan.class_names, backbone.source, where)[1]
+        if phase.solve and phase.solve.head == "pretrained_classifier" and not backbone.pretrained_classifier.lacking:
+            asked = dict.fromkeys(plan.class_names, ()) | (phase.solve.pretrained_classes or {})
+            where = f"phases.{phase.name}.solve.pretrained_classes"
+            problems += class_matching.match(asked, plan.class_names, backbone.pretrained_classifier, where)[1]
     if problems:
         raise RecipeError(*problems)
 
 
 def plan_problems(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> list[str]:
-    """Say what keeps a plan from being run, but for its source classes."""
+    """Say what keeps a plan from being run, but for its pretrained classes."""
     problems = _taps_problems(plan.features.taps, backbone)
     for companion, facts in zip(plan.ensemble or (), backbone.companions, strict=True):
         problems += _taps_problems(companion.taps, facts)
@@ -60,19 +60,21 @@ def plan_problems(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> li
 
 def _source_problems(plan: Plan, solve: SolvePlan, backbone: BackboneFacts, where: str) -> list[str]:
     """Say what keeps a head from being made of the classifier that the backbone was pretrained with."""
-    if solve.head != "source_classifier":
-        needless = f"{where}.source_classes: they go with head: source_classifier; this one is {solve.head}."
-        return [needless] if solve.source_classes else []
-    problems = [f"{where}.head: {backbone.source.lacking}"] if backbone.source.lacking else []
+    if solve.head != "pretrained_classifier":
+        needless = f"{where}.pretrained_classes: they go with head: pretrained_classifier; this one is {solve.head}."
+        return [needless] if solve.pretrained_classes else []
+    problems = (
+        [f"{where}.head: {backbone.pretrained_classifier.lacking}"] if backbone.pretrained_classifier.lacking else []
+    )
     if [tap.layer for tap in map(backbone.tap, plan.features.taps) if tap] != [backbone.taps[-1].layer]:
         problems.append(
-            f"features.taps: the source classifier sees the last stage and nothing else; received "
-            f"{listed(plan.features.taps)}; write taps: last, or another head than source_classifier."
+            f"features.taps: the pretrained classifier sees the last stage and nothing else; received "
+            f"{listed(plan.features.taps)}; write taps: last, or another head than pretrained_classifier."
         )
     if plan.head.pooling != "avg":
         problems.append(
-            f"head.pooling: the source classifier sees averages over all positions; received {plan.head.pooling}; "
-            "write pooling: avg, or another head than source_classifier."
+            f"head.pooling: the pretrained classifier sees averages over all positions; received {plan.head.pooling}; "
+            "write pooling: avg, or another head than pretrained_classifier."
         )
     return problems
 

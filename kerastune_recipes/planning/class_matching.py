@@ -3,20 +3,20 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from kerastune_recipes.backbones.facts import SourceFacts
+from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
 from kerastune_recipes.errors import did_you_mean, listed
-from kerastune_recipes.spec.recipe_spec import SourceClass
+from kerastune_recipes.spec.recipe_spec import PretrainedClass
 
-Asked = Mapping[str, SourceClass | Sequence[SourceClass]]
+Asked = Mapping[str, PretrainedClass | Sequence[PretrainedClass]]
 
 
 def match(
-    asked: Asked, class_names: Sequence[str], source: SourceFacts, where: str
+    asked: Asked, class_names: Sequence[str], source: PretrainedClassifierFacts, where: str
 ) -> tuple[dict[str, tuple[int, ...]], list[str]]:
-    """Say which source classes stand for which classes of the data.
+    """Say which pretrained classes stand for which classes of the data.
 
     Args:
-        asked: For some classes of the data, the names, WordNet ids or indices of source classes, or an empty list for
+        asked: For some classes of the data, the names, WordNet ids or indices of pretrained classes, or an empty list for
             none. The others are matched by name: by the very same name or id, else without regard to case, `_` and
             `-`, else without the s of a plural too.
         class_names: The classes of the data.
@@ -24,10 +24,10 @@ def match(
         where: Dotted key of `asked`, for the problems.
 
     Returns:
-        Indices of source classes, for each class of the data that has any; and every problem as a sentence.
+        Indices of pretrained classes, for each class of the data that has any; and every problem as a sentence.
 
     Example:
-        >>> match({"wasps": []}, ["ants", "wasps"], SourceFacts(classes=2, names=("ant", "wasp")), "source_classes")
+        >>> match({"wasps": []}, ["ants", "wasps"], PretrainedClassifierFacts(classes=2, names=("ant", "wasp")), "pretrained_classes")
         ({'ants': (0,)}, [])
     """
     problems = [
@@ -55,8 +55,8 @@ def match(
         if source.names:
             problems.append(
                 f"{where}: no class of the data ({listed(class_names)}) has the name of one that the backbone was "
-                "pretrained on; say which of those stand for it, as in source_classes: {bees: bee, ants: 310}, or "
-                "take another head than source_classifier."
+                "pretrained on; say which of those stand for it, as in pretrained_classes: {bees: bee, ants: 310}, or "
+                "take another head than pretrained_classifier."
             )
         else:
             unread = list(class_names)
@@ -65,11 +65,11 @@ def match(
     return found, problems
 
 
-def _several(asked: SourceClass | Sequence[SourceClass]) -> Sequence[SourceClass]:
+def _several(asked: PretrainedClass | Sequence[PretrainedClass]) -> Sequence[PretrainedClass]:
     return [asked] if isinstance(asked, str | int) else asked
 
 
-def _hits(asked: SourceClass, source: SourceFacts) -> list[int]:
+def _hits(asked: PretrainedClass, source: PretrainedClassifierFacts) -> list[int]:
     """Return the indices that a name, WordNet id or index may stand for, by the strictest way that finds any."""
     if isinstance(asked, int):
         return [asked] if 0 <= asked < source.classes else []
@@ -88,12 +88,14 @@ def _loose(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _complaint(asked: SourceClass, hits: Sequence[int], source: SourceFacts) -> str:
+def _complaint(asked: PretrainedClass, hits: Sequence[int], source: PretrainedClassifierFacts) -> str:
     if hits:
         ids = [f"{index} ({source.ids[index]})" if source.ids else str(index) for index in hits]
-        return f'"{asked}" may be any of the source classes {listed(ids)}; give the one that is meant, or [] for none.'
+        return (
+            f'"{asked}" may be any of the pretrained classes {listed(ids)}; give the one that is meant, or [] for none.'
+        )
     ways = ["a name, a WordNet id" if source.ids else "a name"] if source.names else []
     return (
-        f"there is no source class {json.dumps(asked)}.{did_you_mean(str(asked), [*source.names, *source.ids])} "
+        f"there is no pretrained class {json.dumps(asked)}.{did_you_mean(str(asked), [*source.names, *source.ids])} "
         f"Give {' or '.join([*ways, f'an index from 0 to {source.classes - 1}'])}."
     )

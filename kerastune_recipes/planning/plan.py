@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from kerastune_recipes.backbones.facts import Convention
+from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.records import Record
 from kerastune_recipes.spec.recipe_spec import (
@@ -24,12 +24,12 @@ from kerastune_recipes.spec.recipe_spec import (
 
 
 class BackbonePlan(Record):
-    """The network: its name, weights, input size in pixels and input convention."""
+    """The network: its name, weights, input size in pixels and input preprocessing."""
 
     name: str
     weights: str
     image_size: Annotated[int, Field(ge=1)]
-    convention: Convention
+    preprocessing: Preprocessing
 
 
 class CompanionPlan(BackbonePlan):
@@ -53,7 +53,7 @@ class SolvePlan(Record):
         strengths: Candidates for the strength of the regularization, strong to weak; one means it is fixed.
         folds: Cross-validation folds that choose among them, and the tap, and calibrate; 0 means none of it.
         pseudo_labels: How it learns from unlabelled images too; none where it does not.
-        source_classes: With "source_classifier", the indices of the source classes that stand for a class of the data;
+        pretrained_classes: With "pretrained_classifier", the indices of the pretrained classes that stand for a class of the data;
             the others start from the means of their features.
     """
 
@@ -63,7 +63,7 @@ class SolvePlan(Record):
     pseudo_labels: PseudoLabelsSpec | None = None
     class_balance: Literal["none", "weights"] = "none"
     taps: Literal["all", "best"] = "all"
-    source_classes: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] | None = None
+    pretrained_classes: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] | None = None
 
 
 class FitPlan(Record):

@@ -3,7 +3,7 @@
 import math
 
 from kerastune_recipes import units
-from kerastune_recipes.backbones.facts import BackboneFacts, SourceFacts
+from kerastune_recipes.backbones.facts import BackboneFacts, PretrainedClassifierFacts
 from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.devices.facts import ONE_CPU, HardwareFacts
 from kerastune_recipes.errors import RecipeError
@@ -42,7 +42,7 @@ def resolve(
         hardware: What it is to run on.
 
     Raises:
-        RecipeError: A tap, a pattern or a source class matches nothing, a layer is not covered.
+        RecipeError: A tap, a pattern or a pretrained class matches nothing, a layer is not covered.
 
     Example:
         >>> resolve("small_similar", spec, dataset.facts(), backbone_facts).phases[0].solve.folds
@@ -62,7 +62,7 @@ def resolve(
             name=backbone.name,
             weights=backbone.weights,
             image_size=backbone.image_size,
-            convention=backbone.convention,
+            preprocessing=backbone.preprocessing,
         ),
         features=FeaturesPlan(taps=taps, views=spec.features.views, flip=spec.features.flip),
         head=spec.head,
@@ -73,7 +73,7 @@ def resolve(
                 name=each.name,
                 weights=each.weights,
                 image_size=each.image_size,
-                convention=each.convention,
+                preprocessing=each.preprocessing,
                 taps=rules.taps(spec.features.taps, each),
             )
             for each in backbone.companions
@@ -84,7 +84,7 @@ def resolve(
         precision=rules.precision(hardware) if spec.precision == "auto" else spec.precision,
         jit_compile=rules.jit_compile(hardware) if spec.jit_compile == "auto" else spec.jit_compile,
     )
-    plan, problems = _with_source_classes(plan, spec, backbone.source)
+    plan, problems = _with_source_classes(plan, spec, backbone.pretrained_classifier)
     plan, wrong = _with_heads_again(plan, spec)
     problems += wrong + plan_problems(plan, data, backbone)
     if problems:
@@ -112,15 +112,15 @@ def _with_decay(plan: Plan, spec: RecipeSpec, backbone: BackboneFacts) -> Plan:
     return plan.model_copy(update={"phases": tuple(phases)})
 
 
-def _with_source_classes(plan: Plan, spec: RecipeSpec, source: SourceFacts) -> tuple[Plan, list[str]]:
-    """Settle which source classes stand for which classes of the data; also return what is wrong with them."""
+def _with_source_classes(plan: Plan, spec: RecipeSpec, source: PretrainedClassifierFacts) -> tuple[Plan, list[str]]:
+    """Settle which pretrained classes stand for which classes of the data; also return what is wrong with them."""
     phases, problems = [], []
     for phase, asked in zip(plan.phases, spec.phases, strict=True):
-        if phase.solve and asked.solve and asked.solve.head == "source_classifier" and not source.lacking:
-            where = f"phases.{phase.name}.solve.source_classes"
-            found, wrong = class_matching.match(asked.solve.source_classes or {}, plan.class_names, source, where)
+        if phase.solve and asked.solve and asked.solve.head == "pretrained_classifier" and not source.lacking:
+            where = f"phases.{phase.name}.solve.pretrained_classes"
+            found, wrong = class_matching.match(asked.solve.pretrained_classes or {}, plan.class_names, source, where)
             problems += wrong
-            phase = phase.model_copy(update={"solve": phase.solve.model_copy(update={"source_classes": found})})
+            phase = phase.model_copy(update={"solve": phase.solve.model_copy(update={"pretrained_classes": found})})
         phases.append(phase)
     return plan.model_copy(update={"phases": tuple(phases)}), problems
 
@@ -133,13 +133,13 @@ def _with_heads_again(plan: Plan, spec: RecipeSpec) -> tuple[Plan, list[str]]:
     for phase, asked in zip(plan.phases, spec.phases, strict=True):
         if phase.solve:
             # Where the features have moved, there is no classifier of the source any more.
-            moves = phase.solve.head != "source_classifier"
+            moves = phase.solve.head != "pretrained_classifier"
             before = phase.solve.model_copy(update={"pseudo_labels": None}) if moves else None
         elif phase.fit and asked.fit and asked.fit.solve_again is not False:
             if asked.fit.solve_again is True and (before is None or plan.keep == "last"):
                 problems.append(
                     f"phases.{phase.name}.fit.solve_again: true takes a head solved by an earlier phase, other than a "
-                    "source_classifier, and keep: best_on_validation; write auto."
+                    "pretrained_classifier, and keep: best_on_validation; write auto."
                 )
             elif before and plan.keep != "last":
                 phase = phase.model_copy(update={"fit": phase.fit.model_copy(update={"solve_again": before})})

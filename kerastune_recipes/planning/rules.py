@@ -38,7 +38,7 @@ STRENGTHS = {
     "linear_svm": _half_decades(9, 1),
     "naive_bayes": _half_decades(6, -5),
     "lda": (0.97, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02),
-    "source_classifier": _half_decades(7, -3),
+    "pretrained_classifier": _half_decades(7, -3),
 }
 # Used where a class is too small to cross-validate. C=0.01: the value that field trials found good on four sets. The
 # others: the middle of the best on four sets.
@@ -47,7 +47,7 @@ DEFAULT_STRENGTHS = {
     "linear_svm": 1000.0,
     "naive_bayes": 1.0,
     "lda": 0.5,
-    "source_classifier": 100.0,
+    "pretrained_classifier": 100.0,
 }
 # The largest class has at most so many times the images of the smallest before classes are made to weigh the same.
 IMBALANCED = 3.0

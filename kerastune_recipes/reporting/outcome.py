@@ -1,7 +1,9 @@
-"""What one phase did, as report and checkpoint keep it."""
+"""What the phases of a run did; the report shows it and the checkpoint stores it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -9,15 +11,15 @@ class Outcome:
     """What one phase did.
 
     Args:
-        name: The phase.
+        name: Name of the phase.
         kind: "solve" or "fit".
         seconds: Wall time.
-        steps: Optimizer updates.
-        trainable_parameters: Weights that it changed.
-        frozen_parameters: All others.
+        steps: Number of optimizer updates; 0 for a solved head.
+        trainable_parameters: Number of weights that the phase changed.
+        frozen_parameters: Number of all other weights.
         validation: Metrics on the validation images, see `metrics.summary`.
-        choices: What it chose by itself, such as the strength of regularisation.
-        rows: Its history, one row for each epoch.
+        choices: What the phase chose by itself, such as the strength of regularization.
+        rows: One row of training history for each epoch.
     """
 
     name: str
@@ -31,10 +33,27 @@ class Outcome:
     rows: tuple[dict[str, float], ...]
 
     def to_data(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return the outcome as plain data that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:
-        """Return what `to_data` gave."""
+        """Return the outcome that `to_data` turned into plain data."""
         return cls(**{**data, "rows": tuple(data["rows"])})
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The outcomes of all phases, and which of them the returned model comes from.
+
+    Args:
+        outcomes: Outcomes of all phases, in order.
+        chosen: Position of the chosen phase, whose weights the network has.
+        probabilities: Probabilities of the chosen phase for the images that judge it, float32 (n, k).
+        refitted: True when the model was then refitted on all images, those that judged it included.
+    """
+
+    outcomes: list[Outcome]
+    chosen: int
+    probabilities: np.ndarray
+    refitted: bool

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from kerastune_recipes import units
 from kerastune_recipes.arrays import memory
-from kerastune_recipes.backbones.facts import BackboneFacts, Convention, Scaling, SourceFacts
+from kerastune_recipes.backbones.facts import BackboneFacts, Preprocessing, PretrainedClassifierFacts, Scaling
 from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.views import SMALLEST_CROP, View, views
 from kerastune_recipes.errors import listed
@@ -103,7 +103,7 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
         shapes = (f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(facts.tap, taps) if tap)
         rows += [
             ("backbone", f"{each.name}, weights {each.weights}, {used:,} parameters in use"),
-            ("input", f"resized to {each.image_size}x{each.image_size}; {_convention(each.convention)}"),
+            ("input", f"resized to {each.image_size}x{each.image_size}; {_convention(each.preprocessing)}"),
             ("taps", "; ".join(shapes)),
         ]
     return [
@@ -131,10 +131,10 @@ def _head_by_size(plan: Plan, backbone: BackboneFacts) -> str:
     return f"{by_size}; avg or max pooling would need {pooled:,} at any size"
 
 
-def _convention(convention: Convention) -> str:
-    if isinstance(convention, Scaling):
-        return f"pixels times {_channels(convention.scale)}, plus {_channels(convention.offset)}"
-    return _CONVENTIONS[convention]
+def _convention(preprocessing: Preprocessing) -> str:
+    if isinstance(preprocessing, Scaling):
+        return f"pixels times {_channels(preprocessing.scale)}, plus {_channels(preprocessing.offset)}"
+    return _CONVENTIONS[preprocessing]
 
 
 def _channels(numbers: float | tuple[float, ...]) -> str:
@@ -151,7 +151,7 @@ def _pooling(plan: Plan) -> str:
 def _phase_rows(
     phase: PhasePlan, plan: Plan, cost: PhaseForecast, data: DatasetFacts, backbone: BackboneFacts
 ) -> list[tuple[str, str]]:
-    rows = _solve_rows(phase.solve, plan, backbone.source) if phase.solve else []
+    rows = _solve_rows(phase.solve, plan, backbone.pretrained_classifier) if phase.solve else []
     rows += _fit_rows(phase.fit, cost, data, backbone) if phase.fit else []
     fresh = f" ({cost.fresh_passes:.1f} if every epoch augmented anew)" if cost.stored else ""
     return [
@@ -162,8 +162,8 @@ def _phase_rows(
     ]
 
 
-def _solve_rows(solve: SolvePlan, plan: Plan, source: SourceFacts) -> list[tuple[str, str]]:
-    name, strength = HEADS[solve.head]
+def _solve_rows(solve: SolvePlan, plan: Plan, source: PretrainedClassifierFacts) -> list[tuple[str, str]]:
+    head = HEADS[solve.head]
     strongest, weakest = solve.strengths[0], solve.strengths[-1]
     choice = f"{strongest:g}" if strongest == weakest else f"from {strongest:g} down to {weakest:g}"
     by = f"by {solve.folds}-fold cross-validation" if solve.folds else "not calibrated, for want of folds"
@@ -171,16 +171,20 @@ def _solve_rows(solve: SolvePlan, plan: Plan, source: SourceFacts) -> list[tuple
         by = f"calibrated {by}"
     alone = "one alone: the one whose features have the least held-out log loss"
     return [
-        ("head", f"{name}, {strength} {choice}, {by}"),
+        ("head", f"{head.name}, {head.strength} {choice}, {by}"),
         *([("taps", alone)] if solve.taps == "best" else []),
         *([("class balance", "each class weighs the same")] if solve.class_balance == "weights" else []),
-        *([("source classes", _source_classes(solve.source_classes, plan, source))] if solve.source_classes else []),
+        *(
+            [("pretrained classes", _source_classes(solve.pretrained_classes, plan, source))]
+            if solve.pretrained_classes
+            else []
+        ),
         ("views", _views(plan)),
     ]
 
 
-def _source_classes(taken: Mapping[str, Sequence[int]], plan: Plan, source: SourceFacts) -> str:
-    words = [f"{name} from {listed(map(source.called, indices), most=3)}" for name, indices in taken.items()]
+def _source_classes(taken: Mapping[str, Sequence[int]], plan: Plan, source: PretrainedClassifierFacts) -> str:
+    words = [f"{name} from {listed(map(source.label, indices), most=3)}" for name, indices in taken.items()]
     others = [name for name in plan.class_names if name not in taken]
     return "; ".join([*words, *([f"from means of their features: {listed(others)}"] if others else [])])
 

@@ -16,7 +16,7 @@ from kerastune_recipes.evaluation import metrics
 
 # Stands for the colour of the text around the figure: `to_svg` makes it the page's own.
 INK = "#010101"
-# Told apart by the colour-blind too, and of middle lightness: clear on white and on black.
+# Message apart by the colour-blind too, and of middle lightness: clear on white and on black.
 _BLUE, _ORANGE, _GREY = "#3a87c8", "#d9782d", "#888888"
 # Above so many classes the numbers in the cells could not be read; above so many names not the names.
 _MOST_NUMBERS, _MOST_NAMES = 20, 100

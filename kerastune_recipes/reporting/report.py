@@ -14,8 +14,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.backbones.facts import BackboneFacts
-from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.views import Flip
 from kerastune_recipes.devices.facts import HardwareFacts
 from kerastune_recipes.errors import OutputError, listed
@@ -23,8 +22,7 @@ from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation import predict as evaluation
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting import html
-from kerastune_recipes.reporting.outcome import Outcome
-from kerastune_recipes.reporting.plan_text import describe
+from kerastune_recipes.reporting.outcome import Outcome, Selection
 from kerastune_recipes.reporting.wording import balance
 from kerastune_recipes.spec.heads import HEADS
 
@@ -61,6 +59,25 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class RunFacts:
+    """What was run, and on what.
+
+    Args:
+        plan: The plan.
+        data: Facts of the images.
+        hardware: The hardware.
+        seed: The random seed.
+        plan_text: The plan in words.
+    """
+
+    plan: Plan
+    data: DatasetFacts
+    hardware: HardwareFacts
+    seed: int
+    plan_text: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What happened in a run.
 
@@ -84,31 +101,27 @@ class Report:
 
     @classmethod
     def of_run(
-        cls,
-        *,
-        model: keras.Model,
-        plan: Plan,
-        dataset: Dataset,
-        facts: BackboneFacts,
-        hardware: HardwareFacts,
-        seed: int,
-        outcomes: Sequence[Outcome],
-        chosen: int,
-        refitted: bool,
-        validation: Split,
-        test: Split | None,
-        cost: Cost,
+        cls, model: keras.Model, facts: RunFacts, selection: Selection, splits: Mapping[str, Split], cost: Cost
     ) -> Self:
-        """Put together the report of a finished run."""
-        data = dataset.facts()
+        """Put together the report of a finished run.
+
+        Args:
+            model: The model to return.
+            facts: What was run, and on what.
+            selection: The outcomes of all phases, and the one that was chosen.
+            splits: Predictions of the chosen phase for "validation" and, where there is one, "test".
+            cost: What the run cost.
+        """
+        plan, data, outcomes = facts.plan, facts.data, selection.outcomes
+        scores = {name: metrics.summary(split.probabilities, split.labels) for name, split in splits.items()}
         record = {
             "recipe": plan.recipe,
             "status": "done",
-            "seed": seed,
-            "versions": _versions(hardware.backend),
+            "seed": facts.seed,
+            "versions": _versions(facts.hardware.backend),
             "compute": {
-                "backend": hardware.backend,
-                "device": hardware.device,
+                "backend": facts.hardware.backend,
+                "device": facts.hardware.device,
                 "precision": plan.precision,
                 "jit_compile": plan.jit_compile,
             },
@@ -125,10 +138,10 @@ class Report:
             "backbone": plan.backbone.to_data(),
             **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),
             "phases": [_phase(outcome) for outcome in outcomes],
-            "chosen_phase": outcomes[chosen].name,
-            "refitted": refitted,
-            "validation": metrics.summary(validation.probabilities, validation.labels),
-            "test": metrics.summary(test.probabilities, test.labels) if test else None,
+            "chosen_phase": outcomes[selection.chosen].name,
+            "refitted": selection.refitted,
+            "validation": scores["validation"],
+            "test": scores.get("test"),
             "cost": {
                 "seconds_total": cost.total,
                 "seconds_in_phases": cost.phases,
@@ -142,8 +155,8 @@ class Report:
             plan=plan,
             record=record,
             history=tuple({"phase": outcome.name, **row} for outcome in outcomes for row in outcome.rows),
-            plan_text=describe(plan, data, facts),
-            splits={"validation": validation} | ({"test": test} if test else {}),
+            plan_text=facts.plan_text,
+            splits=splits,
         )
 
     @property
@@ -246,10 +259,10 @@ def _why(phase: Mapping[str, Any]) -> str:
     computed = f"{phase['features_computed']} features computed" if phase["features_computed"] else "all from the cache"
     tap = f" of {phase['tap']} alone" if "tap" in phase else ""
     weights = ", each class weighing the same" if phase["class_balance"] == "weights" else ""
-    name, strength = HEADS[phase["head"]]
-    taken = [f"{target} from {listed(found, most=3)}" for target, found in phase.get("source_classes", {}).items()]
+    head = HEADS[phase["head"]]
+    taken = [f"{target} from {listed(found, most=3)}" for target, found in phase.get("pretrained_classes", {}).items()]
     source = f" ({'; '.join(taken)})" if taken else ""
-    return f"; {name}{source}{tap}{weights}, {strength} {phase['strength']:g} by {phase['judged_by']}; {computed}"
+    return f"; {head.name}{source}{tap}{weights}, {head.strength} {phase['strength']:g} by {phase['judged_by']}; {computed}"
 
 
 def _of_fit(phase: Mapping[str, Any]) -> str:

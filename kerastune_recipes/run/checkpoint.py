@@ -1,4 +1,4 @@
-"""What a run has finished so far, kept in its folder so that an interrupted run can go on."""
+"""The completed phases of a run on disk, so that an interrupted run can resume."""
 
 import hashlib
 import json
@@ -6,158 +6,179 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.data.dataset import Dataset, mark_of
-from kerastune_recipes.devices.workers import Team, Told
+from kerastune_recipes.data.dataset import Dataset, dataset_digest
+from kerastune_recipes.devices.workers import Message, Workers
 from kerastune_recipes.errors import OutputError
+from kerastune_recipes.model.network import Network
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.run import run_folder
+from kerastune_recipes.spec.recipe_spec import RecipeSpec
 
-FOLDER = "journal"
-_MARK = "fingerprint"
+_DIGEST = "fingerprint"
 
 
-@dataclass(frozen=True)
-class Journal:
-    """Finished phases on disk.
+@dataclass(eq=False)
+class Checkpoint:
+    """Completed phases on disk.
 
     Args:
-        folder: Where; None keeps nothing.
-        mark: Of the plan, the data and the seed it belongs to.
-        going_on: True for a run that goes on from what is there.
+        folder: Where they are kept; None keeps nothing.
+        digest: Digest of the plan, the data and the seed.
+        resumes: Whether the run resumes from what is there.
+        content: What the run was asked to do, written beside the folder by `begin`; None writes nothing.
+        whole: The checkpoint of the whole run, where this one is of a part, such as a fold.
     """
 
     folder: Path | None
-    mark: str = ""
-    going_on: bool = False
+    digest: str = ""
+    resumes: bool = False
+    content: RecipeSpec | Plan | None = None
+    whole: "Checkpoint | None" = None
+    _begun: bool = field(default=False, init=False)
 
     def begin(self) -> None:
-        """Make the folder, in place of an earlier journal unless that goes on.
+        """Make the folder, and that of the run; every call after the first does nothing.
+
+        Call it when all images have been decoded and before anything is written.
 
         Raises:
             OutputError: The folder cannot be written.
         """
-        if self.folder is None or self.going_on:
+        if self.whole:
+            self.whole.begin()
             return
-        try:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            (self.folder / _MARK).write_text(self.mark)
-        except OSError as error:
-            raise OutputError(f"{self.folder.parent}: the folder cannot be written: {error.strerror}.") from None
+        if self._begun or self.folder is None:
+            return
+        if not self.resumes:
+            try:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True)
+                (self.folder / _DIGEST).write_text(self.digest)
+            except OSError as error:
+                raise OutputError(f"{self.folder.parent}: the folder cannot be written: {error.strerror}.") from None
+        if self.content:
+            run_folder.begin(self.folder.parent, self.content)
+        self._begun = True
 
-    def finished(self) -> list[Outcome]:
-        """Return the outcomes of the finished phases, in order."""
+    def completed(self) -> list[Outcome]:
+        """Return the outcomes of the completed phases, in order."""
         outcomes: list[Outcome] = []
-        while self.going_on and self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
+        while self.resumes and self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
             data = json.loads((self.folder / f"phase_{len(outcomes) + 1}.json").read_text())
             outcomes.append(Outcome.from_data(data))
         return outcomes
 
-    def keep(self, position: int, outcome: Outcome, model: keras.Model, probabilities: np.ndarray) -> None:
-        """Write a finished phase: weights and probabilities first, its outcome last, so that a half is never read."""
+    def save(self, position: int, outcome: Outcome, network: Network, probabilities: np.ndarray) -> None:
+        """Write a completed phase: weights and probabilities first, its outcome last, so that no half is ever read."""
         if self.folder is None:
             return
-        self.folder.mkdir(exist_ok=True)  # of a part
-        model.save_weights(self.folder / f"phase_{position}.weights.h5")
+        self.folder.mkdir(exist_ok=True)  # the folder of a part
+        network.model.save_weights(self.folder / f"phase_{position}.weights.h5")
         np.save(self.folder / f"phase_{position}.npy", probabilities)
         part = self.folder / f"phase_{position}.part"
         part.write_text(json.dumps(outcome.to_data()))
         part.replace(self.folder / f"phase_{position}.json")
         shutil.rmtree(self.folder / f"phase_{position}_epochs", ignore_errors=True)
 
-    def restore(self, position: int, model: keras.Model) -> np.ndarray:
-        """Put a finished phase's weights into the model, and return its validation probabilities (n, k)."""
-        assert self.folder is not None  # only a journal on disk has finished phases
-        model.load_weights(self.folder / f"phase_{position}.weights.h5")
+    def load(self, position: int, network: Network) -> np.ndarray:
+        """Load the weights of a completed phase into the network; return its probabilities, float32 (n, k)."""
+        assert self.folder is not None  # only a checkpoint on disk has completed phases
+        network.load_weights(self.folder / f"phase_{position}.weights.h5")
         return np.load(self.folder / f"phase_{position}.npy")
 
-    def part(self, name: str) -> "Journal":
-        """Return the journal of a part of the run, such as a fold."""
-        return self if self.folder is None else Journal(self.folder / name, self.mark, self.going_on)
+    def part(self, name: str) -> "Checkpoint":
+        """Return the checkpoint of a part of the run, such as a fold."""
+        if self.folder is None:
+            return self
+        return Checkpoint(self.folder / name, self.digest, self.resumes, whole=self.whole or self)
 
     def epochs(self, position: int) -> Path | None:
-        """Return the folder for a phase's checkpoints of each epoch."""
+        """Return the folder for a phase's checkpoint of each epoch."""
         return self.folder / f"phase_{position}_epochs" if self.folder else None
 
-    def content(self) -> dict[str, np.ndarray]:
-        """Return the bytes of all files that it goes on from, uint8 each, by their paths."""
-        if self.folder is None or not self.going_on:
+    def files(self) -> dict[str, np.ndarray]:
+        """Return the bytes of all files that a run resumes from, uint8 (bytes,) each, by path."""
+        if self.folder is None or not self.resumes:
             return {}
         files = [path for path in self.folder.rglob("*") if path.is_file()]
         return {path.relative_to(self.folder).as_posix(): np.fromfile(path, np.uint8) for path in files}
 
-    def close(self) -> None:
-        """Remove the journal of a run that is done."""
+    def remove(self) -> None:
+        """Remove the checkpoint of a run that is done."""
         if self.folder:
             shutil.rmtree(self.folder)
 
 
-def find(out: Path | None, plan: Plan, dataset: Dataset, seed: int, resume: bool) -> Journal:
-    """Find the journal of a run; nothing is written yet.
+def find(
+    out: Path | None, content: RecipeSpec | Plan, plan: Plan, dataset: Dataset, *, seed: int, resume: bool
+) -> Checkpoint:
+    """Find the checkpoint of a run; nothing is written yet.
 
     Args:
-        out: The run folder, or None to keep no journal.
-        plan: What is run.
-        dataset: On what.
-        seed: With which seed.
-        resume: True to go on from what is there.
+        out: The run folder, or None to keep no checkpoint.
+        content: What the run was asked to do.
+        plan: The plan it runs.
+        dataset: The data it runs on.
+        seed: Its random seed.
+        resume: True to resume from what is there.
 
     Raises:
-        OutputError: The journal there belongs to another plan, other data or another seed.
+        OutputError: The checkpoint there belongs to another plan, other data or another seed.
     """
     if out is None:
-        return Journal(None)
-    mark = _mark(plan, dataset, seed)
-    found = out / FOLDER / _MARK
+        return Checkpoint(None)
+    folder, digest = out / run_folder.CHECKPOINTS, _digest(plan, dataset, seed)
+    found = folder / _DIGEST
     if not (resume and found.is_file()):
-        return Journal(out / FOLDER, mark)
-    if found.read_text() != mark:
+        return Checkpoint(folder, digest, content=content)
+    if found.read_text() != digest:
         raise OutputError(
             f"{out}: the interrupted run here had another plan, other data or another seed; "
-            "resume with the same, or start anew in another folder (or with --overwrite)."
+            "resume with the same, or start again in another folder (or with --overwrite)."
         )
-    return Journal(out / FOLDER, mark, going_on=True)
+    return Checkpoint(folder, digest, resumes=True, content=content)
 
 
 @contextmanager
-def shared(team: Team, look: Callable[[], Journal]) -> Iterator[Journal]:
-    """Give every worker a journal to go on from: the chief's lasts, each of the others has a passing copy of it.
+def shared(workers: Workers, find_main: Callable[[], Checkpoint]) -> Iterator[Checkpoint]:
+    """Give every worker a checkpoint: the main worker's is kept, each other worker has a temporary copy of it.
 
     Args:
-        team: Who shares the work.
-        look: Finds the chief's journal, see `find`.
+        workers: The workers of the run.
+        find_main: Finds the main worker's checkpoint, see `find`.
 
     Raises:
         OutputError: As for `find`; on every worker.
     """
-    if team.size == 1:
-        yield look()
+    if workers.size == 1:
+        yield find_main()
         return
-    found: list[Journal] = []
+    found: list[Checkpoint] = []
 
-    def tell() -> Told:
-        found.append(look())
-        book = found[0]
-        return book.content(), {"mark": book.mark, "going_on": book.going_on, "kept": book.folder is not None}
+    def message() -> Message:
+        found.append(find_main())
+        main = found[0]
+        return main.files(), {"digest": main.digest, "resumes": main.resumes, "kept": main.folder is not None}
 
-    content, about = team.told(tell)
-    if team.chief:
+    files, about = workers.broadcast(message)
+    if workers.is_main:
         yield found[0]
         return
-    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as passing:
-        folder = Path(passing) / FOLDER
-        for name, each in content.items():
+    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary) / run_folder.CHECKPOINTS
+        for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(each.tobytes())
-        yield Journal(folder if about["kept"] else None, about["mark"], about["going_on"])
+            (folder / name).write_bytes(content.tobytes())
+        yield Checkpoint(folder if about["kept"] else None, about["digest"], about["resumes"])
 
 
-def _mark(plan: Plan, dataset: Dataset, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\n{yaml_files.dump(plan.to_data())}{mark_of(dataset)}".encode()).hexdigest()
+def _digest(plan: Plan, dataset: Dataset, seed: int) -> str:
+    text = f"{seed}\n{yaml_files.dump(plan.to_data())}{dataset_digest(dataset)}"
+    return hashlib.sha256(text.encode()).hexdigest()

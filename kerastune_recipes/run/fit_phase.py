@@ -1,8 +1,8 @@
-"""A phase that trains: fit, then keep as much of it as held-out images support."""
+"""A phase that trains: fit, then keep as much of the training as the held-out images support."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,82 +10,88 @@ import numpy as np
 
 from kerastune_recipes.data.split_images import TRAIN, VALIDATION
 from kerastune_recipes.devices.replicated import strategy_in_force
-from kerastune_recipes.devices.workers import Team
+from kerastune_recipes.devices.workers import Workers
 from kerastune_recipes.errors import WorkError
-from kerastune_recipes.features.bank import Wanted
+from kerastune_recipes.heads.cached import HeadRequest, load_head, solve_head
 from kerastune_recipes.heads.solve import Solved
 from kerastune_recipes.model.batch_norm import batch_norms, reestimate
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import FitPlan
 from kerastune_recipes.reporting.outcome import Outcome
-from kerastune_recipes.run.context import Bench, by_features, predict, scores
+from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.training import fit as training
 from kerastune_recipes.training import gate
 from kerastune_recipes.training.batches import LabelledBatches
 from kerastune_recipes.training.callbacks import EpochLines, Ticks
-from kerastune_recipes.training.fit import Fitted
-from kerastune_recipes.training.gate import Kept, Verdict, Way
+from kerastune_recipes.training.fit import FitOptions, Fitted
+from kerastune_recipes.training.gate import Assessment, Candidate, Decision
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A phase after its training, before it is decided how much of it to keep.
+
+    Args:
+        context: The run.
+        plan: The plan of the phase.
+        before: All weights before it.
+        after: All weights after it.
+    """
+
+    context: RunContext
+    plan: FitPlan
+    before: list[np.ndarray]
+    after: list[np.ndarray]
 
 
 def fit(
-    bench: Bench, name: str, plan: FitPlan, epochs: Path | None, earlier: np.ndarray | None, settled: Kept | None
+    context: RunContext,
+    name: str,
+    plan: FitPlan,
+    backup: Path | None,
+    earlier: np.ndarray | None,
+    decided: Decision | None,
 ) -> tuple[Outcome, np.ndarray]:
-    """Train, and keep as much of it as held-out images speak for, or as is settled already.
+    """Train, and keep as much of it as the held-out images support, or as was decided before.
 
     Args:
-        bench: What to work with.
-        name: Of the phase.
-        plan: What to do.
-        epochs: Folder for checkpoints.
-        earlier: float32 (n, k), what the model before the phase makes of the held-out images; None where there is none
-            to go back to.
-        settled: What is made of the phase, where that is known.
+        context: The run; its network is left with the weights that are kept.
+        name: Name of the phase.
+        plan: The plan of the phase.
+        backup: Folder for the checkpoint of each epoch.
+        earlier: Probabilities that the model before the phase gives the held-out images, float32 (n, k); None where
+            there is no model to return to.
+        decided: How much of the phase to keep, where that is decided already.
+
+    Returns:
+        The outcome, and the probabilities of the images that judge the phase, float32 (n, k); (0, k) in a refit.
+
+    Raises:
+        WorkError: Training diverged, and there is no earlier model to return to.
     """
     began = time.perf_counter()
-    train, validation = bench.images[TRAIN], bench.images.get(VALIDATION)
-    before = bench.network.model.get_weights()
-    if plan.find_rate:
-        bench.display.line(
-            f"{name}: first a range test finds the learning rate, in {rules.RANGE_TEST_STEPS} steps at most"
-        )
-    ahead = training.passes(plan, len(train.labels), len(validation.labels) if validation else 0)
-    with bench.display.bar(name, ahead + plan.steps) as tick:
-        fitted = training.fit(
-            bench.network,
-            bench.facts,
-            name,
-            plan,
-            (train.pixels, train.labels),
-            (validation.pixels, validation.labels) if validation else None,
-            seed=bench.seed,
-            precision=bench.plan.precision,
-            jit_compile=bench.plan.jit_compile,
-            callbacks=[Ticks(lambda done: tick(ahead + done)), EpochLines(bench.display, name), *bench.callbacks],
-            backup=epochs,
-            progress=tick,
-            team=bench.team,
-        )
-    bench.weights_moved()
-    after = bench.network.model.get_weights()
-    probabilities = np.empty((0, bench.network.head.units), np.float32)
+    network, before = context.network, context.network.model.get_weights()
+    fitted = _train(context, name, plan, backup)
+    trained = _Trained(context, plan, before, network.model.get_weights())
+    probabilities = np.empty((0, network.head.units), np.float32)
     choices: dict[str, Any] = {}
     if fitted.diverged:
         if earlier is None:
             raise WorkError(fitted.diverged)
-        bench.display.line(f"{fitted.diverged} The model before it stays.")
-        bench.network.model.set_weights(before)
-        probabilities, choices = earlier, {**_told(Kept(gate.BEFORE, 1.0)), "diverged": fitted.diverged}
-    elif settled:
-        _make(bench, plan, before, after, settled.way)
-        cool(bench, settled.temperature)
-        choices = _told(settled)
-    elif validation:
-        verdict = _gate(bench, plan, before, after, earlier)
-        probabilities = verdict.probabilities
+        context.display.line(f"{fitted.diverged} The model before the phase is kept.")
+        network.set_weights(before)
+        probabilities, choices = earlier, {**_as_choices(Decision(gate.BEFORE, 1.0)), "diverged": fitted.diverged}
+    elif decided:
+        _apply(trained, decided.candidate)
+        apply_temperature(context, decided.temperature)
+        choices = _as_choices(decided)
+    elif VALIDATION in context.images:
+        assessment = _assess(trained, earlier)
+        probabilities = assessment.probabilities
         choices = {
-            **_told(verdict.kept),
-            "log_loss_by_interpolation": {str(way): loss for way, loss in verdict.log_losses.items()},
-            "ece_before_temperature": verdict.ece,
+            **_as_choices(assessment.decision),
+            "log_loss_by_interpolation": {str(one): loss for one, loss in assessment.log_losses.items()},
+            "ece_before_temperature": assessment.ece,
         }
     seconds = time.perf_counter() - began
     return Outcome(
@@ -95,65 +101,97 @@ def fit(
         steps=fitted.steps,
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
-        validation=scores(bench, probabilities),
-        choices=choices | _balance(plan, train.labels) | _found_rate(fitted),
+        validation=context.scores(probabilities),
+        choices=choices | _class_balance(plan, context.images[TRAIN].labels) | _found_rate(fitted),
         rows=fitted.rows,
     ), probabilities
 
 
-def _gate(
-    bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], earlier: np.ndarray | None
-) -> Verdict:
-    """Let held-out images judge what may be made of a phase, and make of it what they speak for."""
-    ways = _ways(plan, earlier is not None)
-    candidates = {} if earlier is None else {gate.BEFORE: earlier}
-    for way in ways:
-        _make(bench, plan, before, after, way)
-        # The features behind the phase are kept: a refit of the head finds those of the held-out images, too.
-        candidates[way] = by_features(bench, VALIDATION) if way.solved_again else predict(bench, VALIDATION)
-    verdict = _main_workers_verdict(bench.team, gate.judge(candidates, bench.images[VALIDATION].labels))
-    if verdict.kept.way != ways[-1]:
-        _make(bench, plan, before, after, verdict.kept.way)
-    cool(bench, verdict.kept.temperature)
-    return verdict
+def _train(context: RunContext, name: str, plan: FitPlan, backup: Path | None) -> Fitted:
+    train, validation = context.images[TRAIN], context.images.get(VALIDATION)
+    if plan.find_rate:
+        context.display.line(
+            f"{name}: a range test finds the learning rate first, in {rules.RANGE_TEST_STEPS} steps at most"
+        )
+    ahead = training.passes(plan, len(train.labels), len(validation.labels) if validation else 0)
+    with context.display.bar(name, ahead + plan.steps) as tick:
+        options = FitOptions(
+            seed=context.seed,
+            precision=context.plan.precision,
+            jit_compile=context.plan.jit_compile,
+            callbacks=[Ticks(lambda done: tick(ahead + done)), EpochLines(context.display, name), *context.callbacks],
+            backup=backup,
+            progress=tick,
+            workers=context.workers,
+        )
+        return training.fit(
+            context.network,
+            context.facts,
+            name,
+            plan,
+            (train.pixels, train.labels),
+            (validation.pixels, validation.labels) if validation else None,
+            options,
+        )
 
 
-def _main_workers_verdict(team: Team, verdict: Verdict) -> Verdict:
-    """Keep what the chief would: between machines the last digits of a loss may differ."""
-    kept = verdict.kept
-    _, (share, again, temperature) = team.told(lambda: ({}, [kept.way.share, kept.way.solved_again, kept.temperature]))
-    return replace(verdict, kept=Kept(Way(share, again), temperature))
+def _assess(trained: _Trained, earlier: np.ndarray | None) -> Assessment:
+    """Judge by held-out images how much of a phase to keep, and leave the network with that."""
+    context, candidates = trained.context, _candidates(trained.plan, earlier is not None)
+    probabilities = {} if earlier is None else {gate.BEFORE: earlier}
+    for candidate in candidates:
+        _apply(trained, candidate)
+        # By features where the head was solved on them: a refit of the head then finds those of the held-out images.
+        predict = context.predict_by_features if candidate.solved_again else context.predict
+        probabilities[candidate] = predict(VALIDATION)
+    assessment = _of_main_worker(context.workers, gate.choose(probabilities, context.images[VALIDATION].labels))
+    if assessment.decision.candidate != candidates[-1]:
+        _apply(trained, assessment.decision.candidate)
+    apply_temperature(context, assessment.decision.temperature)
+    return assessment
 
 
-def _ways(plan: FitPlan, has_before: bool) -> list[Way]:
-    """Return what may be made of a phase, besides nothing.
+def _of_main_worker(workers: Workers, assessment: Assessment) -> Assessment:
+    """Take the main worker's decision: the last digits of a loss may differ between machines."""
+    own = assessment.decision
+    _, (share, again, temperature) = workers.broadcast(
+        lambda: ({}, [own.candidate.share, own.candidate.solved_again, own.temperature])
+    )
+    return replace(assessment, decision=Decision(Candidate(share, again), temperature))
 
-    Between fresh weights and others there is no model. Between statistics of BatchNormalization there are none that are
-    those of the activations there; one device takes them anew.
+
+def _candidates(plan: FitPlan, has_earlier: bool) -> list[Candidate]:
+    """Return what may be kept of a phase, besides nothing.
+
+    There is no model between fresh weights and trained ones. Interpolated statistics of BatchNormalization do not fit
+    the activations; on a single device they are re-estimated.
     """
-    several = plan.batch_norm_momentum is not None and strategy_in_force() is not None
-    whole = not has_before or plan.reinitialize or several
-    ways = [gate.AFTER] if whole else [Way(share) for share in gate.SHARES[1:]]
-    return ways + ([gate.SOLVED_AGAIN] if plan.solve_again else [])
+    replicas = plan.batch_norm_momentum is not None and strategy_in_force() is not None
+    whole = not has_earlier or plan.reinitialize or replicas
+    candidates = [gate.AFTER] if whole else [Candidate(share) for share in gate.SHARES[1:]]
+    return candidates + ([gate.SOLVED_AGAIN] if plan.solve_again else [])
 
 
-def _make(bench: Bench, plan: FitPlan, before: list[np.ndarray], after: list[np.ndarray], way: Way) -> None:
-    bench.network.model.set_weights(gate.between(before, after, way.share))
-    if 0 < way.share < 1 and plan.batch_norm_momentum is not None:
-        _reestimate(bench, plan)
-    bench.weights_moved()
-    if way.solved_again:
-        solve_again(bench, plan)
+def _apply(trained: _Trained, candidate: Candidate) -> None:
+    """Give the network the weights of a candidate."""
+    context, plan = trained.context, trained.plan
+    context.network.set_weights(gate.between(trained.before, trained.after, candidate.share))
+    if 0 < candidate.share < 1 and plan.batch_norm_momentum is not None:
+        _reestimate(context, plan)
+    if candidate.solved_again:
+        solve_again(context, plan)
 
 
-def _reestimate(bench: Bench, plan: FitPlan) -> None:
-    """Take the statistics of BatchNormalization that was trained anew, on the training images."""
-    images, norms = bench.images[TRAIN], [norm for norm in batch_norms(bench.network.backbone) if norm.trainable]
-    batches = LabelledBatches(images.pixels, images.labels, bench.network.head.units, plan.batch_size, seed=bench.seed)
-    # The last one may be too small to have statistics.
+def _reestimate(context: RunContext, plan: FitPlan) -> None:
+    """Re-estimate the statistics of trained BatchNormalization on the training images."""
+    network, images = context.network, context.images[TRAIN]
+    norms = [norm for norm in batch_norms(network.backbone) if norm.trainable]
+    batches = LabelledBatches(images.pixels, images.labels, network.head.units, plan.batch_size, seed=context.seed)
+    # The last batch may be too small for statistics.
     whole = max(1, len(images.labels) // plan.batch_size)
-    with bench.display.bar("statistics of BatchNormalization", whole) as tick:
-        reestimate(bench.network.core, norms, _ticking((batches[index][0] for index in range(whole)), tick))
+    with context.display.bar("statistics of BatchNormalization", whole) as tick:
+        reestimate(network.core, norms, _ticking((batches[index][0] for index in range(whole)), tick))
+    network.weights_changed()
 
 
 def _ticking(batches: Iterable[np.ndarray], tick: Callable[[int], None]) -> Iterator[np.ndarray]:
@@ -162,37 +200,37 @@ def _ticking(batches: Iterable[np.ndarray], tick: Callable[[int], None]) -> Iter
         yield batch
 
 
-def solve_again(bench: Bench, plan: FitPlan) -> Solved:
-    """Solve the head anew on the features of the network as it is, and put it there."""
-    assert plan.solve_again is not None  # or nobody would have thought of it
-    frozen, wanted = bench.frozen(), Wanted(plan.solve_again, bench.seed)
-    solved = frozen.recall(wanted) or frozen.solve(wanted)
-    bench.network.put_head(solved.kernel, solved.bias)
+def solve_again(context: RunContext, plan: FitPlan) -> Solved:
+    """Solve the head again on the features of the trained backbone, and put it into the network."""
+    assert plan.solve_again is not None  # callers check
+    bank, request = context.bank(), HeadRequest(plan.solve_again, context.seed)
+    solved = load_head(bank, request) or solve_head(bank, request)
+    context.network.put_head(solved.kernel, solved.bias)
     return solved
 
 
-def cool(bench: Bench, temperature: float) -> None:
+def apply_temperature(context: RunContext, temperature: float) -> None:
     """Divide the logits by a temperature, in the weights of the head."""
-    kernel, bias = bench.network.head.get_weights()
-    bench.network.put_head(kernel / temperature, bias / temperature)
+    kernel, bias = context.network.head.get_weights()
+    context.network.put_head(kernel / temperature, bias / temperature)
 
 
-def _told(kept: Kept) -> dict[str, Any]:
+def decision_of(outcome: Outcome) -> Decision:
+    """Return how much of a fit phase was kept."""
+    choices = outcome.choices
+    return Decision(Candidate(choices["interpolation"], choices["head_solved_again"]), choices["temperature"])
+
+
+def _as_choices(decision: Decision) -> dict[str, Any]:
     return {
-        "interpolation": kept.way.share,
-        "head_solved_again": kept.way.solved_again,
-        "temperature": kept.temperature,
+        "interpolation": decision.candidate.share,
+        "head_solved_again": decision.candidate.solved_again,
+        "temperature": decision.temperature,
     }
 
 
-def kept_of(outcome: Outcome) -> Kept:
-    """Return what was made of a phase that fits."""
-    said = outcome.choices
-    return Kept(Way(said["interpolation"], said["head_solved_again"]), said["temperature"])
-
-
-def _balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:
-    """Return what was done about classes of unequal size, and how unequal they are, where anything was done."""
+def _class_balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:
+    """Return how classes of unequal size were balanced, and how unequal they are, where they were."""
     if plan.class_balance == "none":
         return {}
     counts = np.bincount(labels)
@@ -200,7 +238,7 @@ def _balance(plan: FitPlan, labels: np.ndarray) -> dict[str, Any]:
 
 
 def _found_rate(fitted: Fitted) -> dict[str, Any]:
-    """Return the peak learning rate and what spoke for it, where a range test found it."""
+    """Return the peak learning rate and the curve that it was read from, where a range test found it."""
     test = fitted.range_test
     if test is None:
         return {}

@@ -1,28 +1,28 @@
 """The phases of a plan, run one after the other."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerastune_recipes.devices.workers import Team
+from kerastune_recipes.devices.workers import Workers
 from kerastune_recipes.planning.plan import PhasePlan
 from kerastune_recipes.reporting.outcome import Outcome
-from kerastune_recipes.run.checkpoint import Journal
-from kerastune_recipes.run.context import Bench
+from kerastune_recipes.run.checkpoint import Checkpoint
+from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.run.fit_phase import fit
 from kerastune_recipes.run.solve_phase import solve
-from kerastune_recipes.training.gate import Kept
+from kerastune_recipes.training.gate import Decision
 
 
 @dataclass(frozen=True)
-class Done:
-    """A finished phase.
+class CompletedPhase:
+    """A completed phase.
 
     Args:
         outcome: What it did.
-        weights: All weights of the model behind it.
-        probabilities: float32 (n, k), of the images that it is judged by.
+        weights: All weights of the model after it.
+        probabilities: Probabilities of the images that judge it, float32 (n, k).
     """
 
     outcome: Outcome
@@ -31,53 +31,51 @@ class Done:
 
 
 def run(
-    bench: Bench,
+    context: RunContext,
     phases: Sequence[PhasePlan],
-    book: Journal,
-    begin: Callable[[], None],
-    settled: Mapping[str, Kept] | None = None,
-) -> list[Done]:
-    """Run what is not finished of some phases, and return them all.
+    checkpoint: Checkpoint,
+    decided: Mapping[str, Decision] | None = None,
+) -> list[CompletedPhase]:
+    """Run the phases that are not completed yet, and return all of them.
 
     Args:
-        bench: What to work with; the network is left with the last phase's weights.
-        phases: To be run, in order.
-        book: What is finished already, and where the rest is kept.
-        begin: Called before anything is written, when every image has been decoded.
-        settled: What is made of the phases that fit, by name, where other runs of them have shown it.
+        context: The run; its network is left with the weights of the last phase.
+        phases: The phases, in order.
+        checkpoint: Completed phases; the others are saved there.
+        decided: For a refit, how much of each fit phase to keep, by name, as the earlier run of it decided.
 
     Raises:
-        DataError: Images that cannot be decoded, all of them.
-        WorkError: Training diverged, and there is no model before it.
+        DataError: Images that cannot be decoded; all of them are named.
+        WorkError: Training diverged, and there is no earlier model to return to.
     """
-    done: list[Done] = []
-    for position, outcome in enumerate(book.finished(), 1):
-        probabilities = book.restore(position, bench.network.model)
-        done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
-        bench.display.line(f"{outcome.name}: finished before, taken from the journal")
-        bench.weights_moved()
+    network, display = context.network, context.display
+    done: list[CompletedPhase] = []
+    for position, outcome in enumerate(checkpoint.completed(), 1):
+        probabilities = checkpoint.load(position, network)
+        done.append(CompletedPhase(outcome, network.model.get_weights(), probabilities))
+        display.line(f"{outcome.name}: completed before, loaded from the checkpoint")
     for position, phase in enumerate(phases[len(done) :], len(done) + 1):
         if phase.solve:
-            outcome, probabilities = solve(bench, phase.name, phase.solve)
-            begin()
+            outcome, probabilities = solve(context, phase.name, phase.solve)
+            checkpoint.begin()
         else:
             assert phase.fit is not None  # a phase is one or the other
-            begin()
-            earlier = done[-1].probabilities if done and bench.plan.keep == "best_on_validation" else None
-            kept = None if settled is None else settled[phase.name]
-            outcome, probabilities = fit(bench, phase.name, phase.fit, book.epochs(position), earlier, kept)
-        outcome, probabilities = _chiefs(bench.team, outcome, probabilities)
-        book.keep(position, outcome, bench.network.model, probabilities)
-        done.append(Done(outcome, bench.network.model.get_weights(), probabilities))
-        if outcome.validation and settled is None:
-            bench.display.line(
+            checkpoint.begin()
+            earlier = done[-1].probabilities if done and context.plan.keep == "best_on_validation" else None
+            decision = None if decided is None else decided[phase.name]
+            outcome, probabilities = fit(context, phase.name, phase.fit, checkpoint.epochs(position), earlier, decision)
+        outcome, probabilities = _of_main_worker(context.workers, outcome, probabilities)
+        checkpoint.save(position, outcome, network, probabilities)
+        done.append(CompletedPhase(outcome, network.model.get_weights(), probabilities))
+        if outcome.validation and decided is None:
+            display.line(
                 f"{outcome.name}: validation accuracy {outcome.validation['accuracy']:.1%}, "
                 f"log loss {outcome.validation['log_loss']:.3f}, {outcome.seconds:.1f} s"
             )
     return done
 
 
-def _chiefs(team: Team, outcome: Outcome, probabilities: np.ndarray) -> tuple[Outcome, np.ndarray]:
-    """Return what the chief found: figures by which a phase is chosen may differ in the last digit between workers."""
-    arrays, value = team.told(lambda: ({"probabilities": probabilities}, outcome.to_data()))
+def _of_main_worker(workers: Workers, outcome: Outcome, probabilities: np.ndarray) -> tuple[Outcome, np.ndarray]:
+    """Return the main worker's figures: the last digit may differ between workers, and with it the phase chosen."""
+    arrays, value = workers.broadcast(lambda: ({"probabilities": probabilities}, outcome.to_data()))
     return Outcome.from_data(value), arrays["probabilities"]

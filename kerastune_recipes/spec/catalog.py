@@ -1,4 +1,4 @@
-"""The shipped recipes: where their files lie, what they are called, how one is read."""
+"""The shipped recipes: their files, their names, and how one is read."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -15,7 +15,7 @@ SHIPPED = "kerastune_recipes.shipped"
 
 
 def folder() -> Traversable:
-    """Return the folder of shipped recipes, in an installed package and in a bare checkout alike."""
+    """Return the folder of shipped recipes, in an installed package or a bare checkout."""
     try:
         return resources.files(SHIPPED)
     except ModuleNotFoundError:
@@ -23,12 +23,12 @@ def folder() -> Traversable:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all shipped recipes; one in a subfolder is named with it, such as "lore/half_frozen"."""
+    """Return the names of all shipped recipes; a recipe in a subfolder includes it, such as "lore/half_frozen"."""
     return tuple(sorted(_files(folder())))
 
 
 def text(name: str) -> str:
-    """Return a shipped recipe as its file has it, comments included.
+    """Return the text of a shipped recipe's file, comments included.
 
     Raises:
         RecipeError: There is no shipped recipe of that name.
@@ -37,7 +37,7 @@ def text(name: str) -> str:
     if name not in files:
         raise RecipeError(
             f'There is no recipe "{name}".{did_you_mean(name, files)} Shipped: {", ".join(sorted(files))}. '
-            "A recipe of your own is given by its path, ending in .yaml."
+            "To use your own recipe, give its path, ending in .yaml."
         )
     return files[name].read_text(encoding="utf-8")
 
@@ -47,7 +47,7 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> RecipeSpec:
 
     Args:
         name: One of `names()`.
-        overrides: Dotted keys and their values, see `kerastune_recipes.spec.overrides.override`.
+        overrides: Dotted keys and their values; see `spec.overrides.override`.
 
     Raises:
         RecipeError: The name is unknown or an override does not fit.
@@ -62,8 +62,13 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> RecipeSpec:
 def parse(data: Any, where: str, overrides: Mapping[str, Any] | None = None) -> RecipeSpec:
     """Read a recipe from plain data.
 
+    Args:
+        data: Mappings, lists, texts and numbers, as read from YAML.
+        where: Name of the recipe, for errors.
+        overrides: Dotted keys and their values; see `spec.overrides.override`.
+
     Raises:
-        RecipeError: With one sentence for each thing that is wrong.
+        RecipeError: One sentence for each problem.
     """
     if overrides and isinstance(data, Mapping):
         data = override(data, overrides, where)

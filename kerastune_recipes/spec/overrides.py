@@ -11,9 +11,9 @@ def override(data: Mapping[str, Any], changes: Mapping[str, Any], where: str) ->
 
     Args:
         data: The recipe as plain data.
-        changes: Such as `{"backbone.name": "VGG16"}`. A phase is named by its name or its position:
-            `phases.fine_tuning.fit.learning_rate`. `{"backbone": "VGG16"}` is short for `backbone.name`.
-        where: How to name the recipe in an error.
+        changes: Dotted keys and their values, such as `{"backbone.name": "VGG16"}`. A phase is named by its name or its
+            position: `phases.fine_tuning.fit.learning_rate`. `{"backbone": "VGG16"}` is short for `backbone.name`.
+        where: Name of the recipe, for errors.
 
     Raises:
         RecipeError: A dotted key leads nowhere.
@@ -36,6 +36,7 @@ def override(data: Mapping[str, Any], changes: Mapping[str, Any], where: str) ->
 
 
 def _replaced(data: Any, path: list[str], value: Any) -> Any:
+    """Return a copy of the data with the value at a path replaced; LookupError where the path leads nowhere."""
     if not path:
         return value
     step, rest = path[0], path[1:]
@@ -48,5 +49,5 @@ def _replaced(data: Any, path: list[str], value: Any) -> Any:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise LookupError(f'"{step}" is asked of {data!r}, which has no keys.')
+        raise LookupError(f'there is no key "{step}" here: the value is {data!r}.')
     return {**data, step: _replaced(data.get(step), rest, value)}

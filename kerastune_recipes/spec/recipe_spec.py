@@ -1,4 +1,4 @@
-"""A recipe as its author states it: intent, which may say `auto`."""
+"""The recipe format: what a user writes; values may be `auto`."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,10 +6,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kerastune_recipes import units
 from kerastune_recipes.backbones import table
-from kerastune_recipes.backbones.facts import Convention
+from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.errors import BackboneError, listed
 from kerastune_recipes.records import Record
+from kerastune_recipes.spec.heads import HEADS
 
 
 def _duration(text: str) -> str:
@@ -17,9 +18,9 @@ def _duration(text: str) -> str:
     return text
 
 
-def _longer_than_nothing(text: str) -> str:
+def _positive_duration(text: str) -> str:
     if not units.parse_duration(text).amount:
-        raise ValueError(f'a phase lasts longer than nothing; received "{text}"')
+        raise ValueError(f'the duration of a phase must be above zero; received "{text}"')
     return text
 
 
@@ -29,18 +30,18 @@ def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+# `BackboneSpec.weights` of a network that the user passes in.
 GIVEN = "given"
 Auto = Literal["auto"]
 DurationText = Annotated[str, AfterValidator(_duration)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
-SolvedHead = Literal["logistic_regression", "linear_svm", "naive_bayes", "lda", "source_classifier"]
-# Of the covariance of LDA. With less, and fewer images than features, it could not be inverted.
-SHRINKAGE = (1e-6, 1.0)
-Flip = Literal["none", "horizontal", "horizontal_and_vertical"]
-# The name or WordNet id of a class that the backbone was pretrained on, or its index.
-SourceClass = str | int
+# The keys of `spec.heads.HEADS`.
+SolvedHead = Literal["logistic_regression", "linear_svm", "naive_bayes", "lda", "pretrained_classifier"]
+AugmentationFlip = Literal["none", "horizontal", "horizontal_and_vertical"]
+# Name, WordNet id or index of a class that the backbone was pretrained on.
+PretrainedClass = str | int
 
 
 class BackboneSpec(Record):
@@ -48,16 +49,16 @@ class BackboneSpec(Record):
 
     Args:
         name: A name in the table of backbones, or "hub:" and a preset of KerasHub.
-        weights: "imagenet", "none", "demo", or the path of a weights file; "given" for a network of the user's own,
-            "preset" (or "imagenet") for what a preset of KerasHub holds.
+        weights: "imagenet", "none" for random ones, "demo", or the path of a weights file; "given" for the user's own
+            network, "preset" (or "imagenet") for the weights of a KerasHub preset.
         image_size: Height and width of the network's input, pixels.
-        convention: How raw pixels become its input; `auto` for networks of the table and for presets.
+        preprocessing: How raw pixels become the network's input; `auto` for networks of the table and for presets.
     """
 
     name: str
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=8, le=4096)] | Auto = "auto"
-    convention: Auto | Convention = "auto"
+    preprocessing: Auto | Preprocessing = "auto"
 
     @model_validator(mode="after")
     def _is_known(self) -> "BackboneSpec":
@@ -73,9 +74,11 @@ class FeaturesSpec(Record):
     """The activations that the head sees.
 
     Args:
-        taps: "last", "all" stages, "early" for all but the last, or names of stages or layers.
-        views: Images solved on for each training image: the image, its mirror image, then random crops.
-        flip: "none" leaves the mirror images out, where a mirror image may be of another class.
+        taps: Layers whose outputs become features: "last" stage, "all" stages, "early" for all stages but the last,
+            or names of stages or layers.
+        views: Number of views of each training image that a head is solved on: the image, its mirror image, then
+            random crops.
+        flip: "none" leaves mirror images out, for data where a mirror image may belong to another class.
     """
 
     taps: Literal["last", "all", "early"] | Annotated[tuple[str, ...], AfterValidator(_not_empty)] = "last"
@@ -84,11 +87,11 @@ class FeaturesSpec(Record):
 
 
 class HeadSpec(Record):
-    """What stands on the features: pooling of each tap, dropout, one dense layer with softmax.
+    """The head: pooling of each tap, dropout, one dense layer with softmax.
 
     Args:
-        pooling: "avg" or "max" over each tap's positions, or "flatten" to keep them all.
-        dropout: Share of features dropped while fitting by gradient, 0 to below 1.
+        pooling: "avg" or "max" over each tap's positions, or "flatten" to keep all positions.
+        dropout: Share of features dropped during fit phases, 0 to below 1.
     """
 
     pooling: Literal["avg", "max", "flatten"] = "avg"
@@ -96,14 +99,16 @@ class HeadSpec(Record):
 
 
 class PseudoLabelsSpec(Record):
-    """Unlabelled images that a head learns from too, labelled by heads (benchmarks/unlabeled.md).
+    """Pseudo-labels: unlabelled images that a head labels and then learns from (benchmarks/unlabeled.md).
 
     Args:
-        method: "self_train": a head labels for itself. "cotrain": the heads of two backbones label for each other.
-        rounds: How often the images are labelled anew, more of them each time; cross-validation may stop earlier.
-        share: Of the unlabelled images, those labelled in the last round, as many of each class.
-        weight: Of an image with such a label, against 1 for a labelled one.
-        strength: Of the L2 penalty on features standardised by all images.
+        method: "self_train": a head labels images for itself. "cotrain": the heads of two backbones label images for
+            each other.
+        rounds: Rounds of labelling, each of more images than the last; cross-validation may stop earlier.
+        share: Share of the unlabelled images that is labelled in the last round, equally many of each class; above 0
+            to 1.
+        weight: Weight of a pseudo-labelled image, above 0 to 1; a labelled image weighs 1.
+        strength: Strength of the L2 penalty, on features standardised over all images.
     """
 
     method: Literal["self_train", "cotrain"]
@@ -114,21 +119,20 @@ class PseudoLabelsSpec(Record):
 
 
 class SolveSpec(Record):
-    """A convex head solved on frozen features.
+    """A solved head: a linear probe on cached features, by default multinomial logistic regression.
 
     Args:
-        head: "logistic_regression" (multinomial), "linear_svm" (each class against the others), "naive_bayes"
-            (Gaussian), "lda" (linear discriminant analysis), or "source_classifier": logistic regression drawn towards
-            the classifier that the backbone was pretrained with, where it has the classes, rather than towards zero.
-        regularization: Its strength on standardised features, by scikit-learn's terms: 1/C of the first two and the
-            last, var_smoothing of naive Bayes, shrinkage of LDA, 1e-6 to 1; `auto` chooses it by cross-validation.
-        class_balance: "none" lets each image weigh the same, "weights" each class; `auto` decides by the classes'
-            sizes.
-        taps: "all" lets the head see the features of all taps; "best" of the one whose features alone are best by
-            cross-validation.
-        pseudo_labels: How the head learns from unlabelled images too; none where it does not.
-        source_classes: With "source_classifier", which classes of that classifier stand for a class of the data: their
-            names, WordNet ids or indices; an empty list for none. Classes not mentioned are matched by name.
+        head: "logistic_regression" (multinomial), "linear_svm" (one against the rest), "naive_bayes" (Gaussian), "lda"
+            (linear discriminant analysis), or "pretrained_classifier": logistic regression with a penalty towards the
+            pretrained classifier, for the classes that it has, rather than towards zero.
+        regularization: Strength of the regularization on standardised features, in scikit-learn's terms: 1/C for
+            logistic regression, the SVM and the pretrained classifier; var_smoothing for naive Bayes; shrinkage for
+            LDA, 1e-6 to 1. `auto` chooses it by cross-validation.
+        pseudo_labels: How the head learns from unlabelled images too; None for labelled images only.
+        class_balance: "none" gives each image the same weight, "weights" each class; `auto` decides by the class sizes.
+        taps: "all" shows the head the features of all taps; "best" those of the tap that is best by cross-validation.
+        pretrained_classes: With "pretrained_classifier", the pretrained classes that a class of the data starts from:
+            names, WordNet ids or indices; an empty list for none. Other classes are matched by name.
     """
 
     head: SolvedHead = "logistic_regression"
@@ -136,26 +140,30 @@ class SolveSpec(Record):
     pseudo_labels: PseudoLabelsSpec | None = None
     class_balance: Literal["none", "weights"] | Auto = "none"
     taps: Literal["all", "best"] = "all"
-    source_classes: dict[str, SourceClass | tuple[SourceClass, ...]] | None = None
+    pretrained_classes: dict[str, PretrainedClass | tuple[PretrainedClass, ...]] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "SolveSpec":
         if self.pseudo_labels and (self.head != "logistic_regression" or self.taps == "best"):
             raise ValueError("pseudo_labels: only logistic_regression on all taps learns from unlabelled images")
-        low, high = SHRINKAGE
-        if self.head == "lda" and self.regularization != "auto" and not low <= self.regularization <= high:
+        entry = HEADS[self.head]
+        if entry.allowed and self.regularization != "auto" and not entry.allows(self.regularization):
+            low, high = entry.allowed
             raise ValueError(
-                f"regularization: the shrinkage of lda is {low:g} to {high:g}; received {self.regularization:g}"
+                f"regularization: the {entry.strength} of {self.head} must be from {low:g} to {high:g}; "
+                f"received {self.regularization:g}"
             )
-        if self.source_classes is not None and self.head != "source_classifier":
-            raise ValueError(f"source_classes go with head: source_classifier; this one is {self.head}")
+        if self.pretrained_classes is not None and not entry.pretrained:
+            raise ValueError(
+                f"pretrained_classes: they need head: pretrained_classifier; received head: {self.head}"
+            )
         return self
 
 
 class OptimizerSpec(Record):
-    """An optimizer of keras.optimizers by its field name; what is left out keeps Keras's default.
+    """An optimizer of keras.optimizers, with Keras's defaults for what is left out.
 
-    With `ema_momentum` the phase ends with the moving average of the weights over its steps, Keras's `use_ema`.
+    With `ema_momentum` the phase ends with the exponential moving average of the weights, Keras's `use_ema`.
     """
 
     name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "sgd"
@@ -185,14 +193,14 @@ class OptimizerSpec(Record):
 
 
 class LossSpec(Record):
-    """What training by gradient makes small; each compares probabilities with labels that may be mixed or smoothed.
+    """The loss of a fit phase: it compares probabilities with labels, which may be mixed or smoothed.
 
     Args:
-        name: "crossentropy"; "focal" cross-entropy, which cares less for images that are recognised already;
-            "squared_error", summed over the classes (the Brier score); "huber", the same but linear in large errors.
-        gamma: How much less "focal" cares, 0 not at all; `rules.FOCAL_GAMMA` where it is left out.
-        delta: From which error on "huber" is linear, above 0 and below 1, as errors of probabilities are;
-            `rules.HUBER_DELTA` where it is left out.
+        name: "crossentropy"; "focal" cross-entropy, which gives less weight to images that are already recognised;
+            "squared_error", summed over the classes (the Brier score); "huber", the same but linear for large errors.
+        gamma: Focusing exponent of "focal", at least 0, which is plain cross-entropy; `rules.FOCAL_GAMMA` by default.
+        delta: Error above which "huber" is linear, above 0 and below 1, since errors of probabilities are below 1;
+            `rules.HUBER_DELTA` by default.
     """
 
     name: Literal["crossentropy", "focal", "squared_error", "huber"] = "crossentropy"
@@ -206,7 +214,7 @@ class LossSpec(Record):
 
 
 def _check_arguments(record: Record, takes: set[str]) -> None:
-    """Refuse what a thing that is named by `record.name` does not take."""
+    """Raise ValueError for arguments that the loss or optimizer `record.name` does not take."""
     given = {key for key, value in record if key != "name" and value is not None}
     if given - takes:
         name, wrong = dict(record)["name"], listed(sorted(given - takes))
@@ -217,26 +225,26 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-# A record, or in short its name alone.
+# A record, or just its name.
 Loss = Annotated[LossSpec, BeforeValidator(_by_name)]
-# The losses that compare with labels as they are.
+# The losses that label smoothing is not defined for.
 _WITHOUT_SMOOTHING = ("squared_error", "huber")
 
 
 def check_smoothing(loss: LossSpec, label_smoothing: float) -> None:
-    """Refuse smoothing where a loss has none.
+    """Check that a loss supports label smoothing where it is asked for.
 
     Raises:
-        ValueError: In words for the user.
+        ValueError: It does not.
     """
     if label_smoothing and loss.name in _WITHOUT_SMOOTHING:
         raise ValueError(
-            f"label_smoothing: {loss.name} has none; leave label_smoothing out, or take crossentropy or focal"
+            f"label_smoothing: {loss.name} does not support it; remove label_smoothing, or use crossentropy or focal"
         )
 
 
 class ScheduleSpec(Record):
-    """How the learning rate moves: a linear warmup, then cosine to zero or constant."""
+    """The learning-rate schedule: a linear warmup, then cosine decay to zero, or constant."""
 
     name: Literal["cosine", "constant"] = "cosine"
     warmup: DurationText = "10%"
@@ -250,33 +258,34 @@ class AugmentationLayer(Record):
 
 
 class FitSpec(Record):
-    """Training by gradient, the Keras way.
+    """A fit phase: training by gradient with `keras.Model.fit`.
 
     Args:
         trainable: Ordered rules, pattern -> learning-rate multiplier or "frozen"; the first match wins.
-        batch_norm: "frozen" keeps every BatchNormalization in inference mode, its weights fixed; "trained" lets
-            those in trained layers learn and update their statistics.
-        batch_norm_momentum: With which the statistics of trained BatchNormalization follow the images, 0 to below 1.
-        optimizer: Which, with its arguments.
+        batch_norm: "frozen" keeps every BatchNormalization in inference mode, its weights fixed; "trained" trains
+            those in trained layers and updates their statistics.
+        batch_norm_momentum: Momentum of the moving statistics of trained BatchNormalization, 0 to below 1.
+        optimizer: Name and arguments of the optimizer.
         learning_rate: Peak learning rate at multiplier 1; "find" takes it from a range test just before the phase.
-        schedule: Its course.
-        duration: How long, such as "10 epochs" or "500 steps".
+        schedule: Learning-rate schedule.
+        duration: Length of the phase, such as "10 epochs" or "500 steps".
         batch_size: Global batch size, images.
         augmentation: "none", "light", "medium", "strong", or a list of layers.
-        flip: Mirror images that the named augmentations may make; "none" where a flip changes the label.
-        views: "fresh" augments every image anew each epoch; a number makes that many augmented views of each image
-            once, passes them through the frozen part at the front once, and trains the rest on them in turn.
+        flip: Mirror images that a named augmentation may make; "none" where a flip changes the label.
+        views: "fresh" augments every image again each epoch. A number makes that many augmented views of each image
+            once, caches the output of the frozen part for them, and trains the rest on them in turn.
         label_smoothing: Share of the label spread over all classes, 0 to below 1.
-        clip_norm: Bound on the global norm of the gradient, or none.
-        stage_decay: Each stage learns at this share of the rate of the stage behind it, above 0 and below 1; the rules
-            that train whole stages are spelt out so. None leaves the multipliers as they are.
-        loss: What is made small; its name alone where it needs no more.
-        class_balance: What is done where classes have unequal numbers of images: "weights" weighs each image's loss,
-            "sampling" draws images of each class equally often.
-        reinitialize: Patterns of backbone layers that get fresh weights before the phase trains.
-        l2_sp: Strength of the pull of the trained backbone weights towards those that the phase starts from.
-        solve_again: Whether held-out images also judge the head solved anew on the features behind the phase, as it was
-            solved before; "auto" where it was, and where they decide what is kept.
+        clip_norm: Maximum global norm of the gradient; None for no clipping.
+        stage_decay: Learning-rate ratio of each stage to the stage after it, above 0 and below 1. Rules that train
+            whole stages are written out stage by stage. None leaves the multipliers unchanged.
+        loss: The loss, or just its name.
+        class_balance: Remedy for classes of unequal size: "weights" weights each image's loss, "sampling" draws
+            equally many images of each class.
+        reinitialize: Patterns of backbone layers that are reinitialised before the phase trains.
+        l2_sp: Strength of the L2 penalty that pulls trained backbone weights towards their values at the start of the
+            phase (L2-SP).
+        solve_again: Whether the head is solved again on the features after the phase, as a further candidate; "auto"
+            when an earlier phase solved one and held-out images decide what is kept.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -285,10 +294,10 @@ class FitSpec(Record):
     optimizer: OptimizerSpec = OptimizerSpec()
     learning_rate: Positive | Literal["find"] | Auto = "auto"
     schedule: ScheduleSpec = ScheduleSpec()
-    duration: Annotated[DurationText, AfterValidator(_longer_than_nothing)] | Auto = "auto"
+    duration: Annotated[DurationText, AfterValidator(_positive_duration)] | Auto = "auto"
     batch_size: Annotated[int, Field(ge=1)] | Auto = "auto"
     augmentation: Literal["none", "light", "medium", "strong"] | tuple[AugmentationLayer, ...] = "light"
-    flip: Flip = "horizontal"
+    flip: AugmentationFlip = "horizontal"
     views: Annotated[int, Field(ge=1)] | Literal["fresh"] | Auto = "auto"
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = 1.0
@@ -306,13 +315,13 @@ class FitSpec(Record):
         return self
 
     @model_validator(mode="after")
-    def _smooths_what_can_be(self) -> "FitSpec":
+    def _loss_supports_smoothing(self) -> "FitSpec":
         check_smoothing(self.loss, self.label_smoothing)
         return self
 
 
 class PhaseSpec(Record):
-    """One phase: either `solve` or `fit`. Each states the whole state, never a change to the phase before."""
+    """One phase: either `solve` or `fit`. Each states all its settings; none is inherited from the phase before."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     solve: SolveSpec | None = None
@@ -332,18 +341,18 @@ class RecipeSpec(Record):
         summary: One sentence that says when to use it.
         backbone: The pretrained network.
         features: The activations that the head sees.
-        head: What stands on them.
-        phases: What is done, in order.
+        head: Pooling, dropout and the dense layer on the features.
+        phases: The phases, in order.
         keep: Which phase's model is returned.
-        ensemble: Further backbones, whose features stand beside those of the first; then heads are only solved.
-        folds: Judge the phases by cross-validation of so many folds of all images, in place of a hold-out, and refit
-            the one that is kept on all of them.
-        refit: What is trained once more, on the images too that we held out, when they have shown what is kept:
-            "heads", a solved head, and the head behind a phase that fits, at a forward pass at most; "all", phases that
-            fit as well, which doubles their cost; or "none". Validation images of the user's own stay out.
-        precision: What the network computes in: "float32", or "bfloat16" or "float16" with weights, head and
+        ensemble: Further backbones, whose features are concatenated with those of the first; solved heads only.
+        folds: Number of cross-validation folds that judge the phases on all images, in place of a hold-out; the
+            selected model is refitted on all images.
+        refit: What is trained again on all images, held-out ones included, once they have shown which phase is best:
+            "heads" solves heads again, which takes at most a forward pass; "all" repeats fit phases too, which doubles
+            their cost; "none". Validation images that the user gave are never trained on.
+        precision: Compute dtype of the network: "float32", or "bfloat16" or "float16" with weights, head and
             probabilities in float32; `auto` decides by the hardware.
-        jit_compile: Whether training steps are compiled, by XLA or torch.compile; `auto` does what Keras would.
+        jit_compile: Whether training steps are compiled, by XLA or torch.compile; `auto` follows Keras.
     """
 
     summary: Annotated[str, Field(min_length=1)]
@@ -363,7 +372,7 @@ class RecipeSpec(Record):
         names = [phase.name for phase in self.phases]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"phases: two phases are named {listed(twice)}; give each a name of its own")
+            raise ValueError(f"phases: two phases are named {listed(twice)}; give each its own name")
         return self
 
     @model_validator(mode="after")
@@ -372,17 +381,17 @@ class RecipeSpec(Record):
         fits = [phase.name for phase in self.phases if phase.fit]
         if self.ensemble and fits:
             problems.append(
-                f"ensemble: the features of several backbones are for solved heads, and {listed(fits)} is a fit phase; "
-                "take it out, or fine-tune one backbone"
+                f"ensemble: several backbones work with solved heads only, and {listed(fits)} is a fit phase; "
+                "remove it, or fine-tune a single backbone"
             )
         networks = [(each.name, each.weights) for each in (self.backbone, *self.ensemble)]
         twice = sorted({name for name, weights in networks if networks.count((name, weights)) > 1})
         if twice:
-            problems.append(f"ensemble: {listed(twice)} is there twice with the same weights; name different backbones")
+            problems.append(f"ensemble: {listed(twice)} is listed twice with the same weights; use different backbones")
         if not self.ensemble or len(self.ensemble) > 1:
             problems += [
-                f"phases.{phase.name}.solve.pseudo_labels: cotrain takes two backbones, and there are "
-                f"{1 + len(self.ensemble)}; name one further backbone under ensemble, or take self_train"
+                f"phases.{phase.name}.solve.pseudo_labels: cotrain needs two backbones, and there are "
+                f"{1 + len(self.ensemble)}; list exactly one more under ensemble, or use self_train"
                 for phase in self.phases
                 if phase.solve and phase.solve.pseudo_labels and phase.solve.pseudo_labels.method == "cotrain"
             ]

@@ -1,4 +1,4 @@
-"""Comparing recipes: the same images, the same seeds, frozen work shared, every run once."""
+"""Comparing recipes: the same images, the same seeds, shared features, every run once."""
 
 import io
 import json
@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes import records, yaml_files
-from kerastune_recipes.data import dataset as dataset_module
-from kerastune_recipes.data.dataset import Dataset
+from kerastune_recipes import yaml_files
+from kerastune_recipes.data.dataset import Dataset, dataset_digest
 from kerastune_recipes.data.sources.open import open_dataset
+from kerastune_recipes.data.sources.parts import GroupBy
 from kerastune_recipes.devices import strategies
 from kerastune_recipes.errors import KerastuneError, RecipeError, RequestError, WorkError, listed
-from kerastune_recipes.features import cache as store
+from kerastune_recipes.features.cache import share_cache
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.recipe import Recipe
-from kerastune_recipes.run import checkpoint
+from kerastune_recipes.records import digest
+from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.studies import study_folder
-from kerastune_recipes.studies.comparison import By, Comparison, Failure, Judged
+from kerastune_recipes.studies.comparison import By, Comparison, Failure, JudgedRun
 
 # In the folder of a run, what it is judged by; written last, so that a run without it is not finished.
 _JUDGED = "judged.npz"
@@ -41,7 +42,7 @@ def compare(
     strategy: Any = None,
     cache: bool = True,
     verbose: bool = True,
-    group_by: str | None = None,
+    group_by: GroupBy = None,
     unlabeled: Any = None,
 ) -> Comparison:
     """Run recipes on the same images with the same seeds, and compare each with the first.
@@ -80,68 +81,57 @@ def compare(
         >>> print(comparison)
     """
     strategies.check_alone(strategy, "a comparison")
-    asked = _all_taken(recipes)
+    asked = _load_all(recipes)
     if len(asked) < 2 and not scratch:
         raise RequestError("there is nothing to compare with: name two recipes or more, or ask for scratch.")
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise RequestError(f"seeds: a comparison takes a whole number of seeds, 1 or more; received {seeds!r}.")
-    # Only what was asked for, so that a run without them is a run as ever.
-    options = {"folds": folds, "group_by": group_by, "unlabeled": unlabeled}
-    options = {key: value for key, value in options.items() if value is not None}
-    work = _Work(
+    comparison = _Comparing(
         recipes=_labelled(asked, scratch),
         asked=len(asked),
         ds=ds,
-        options=options,
+        options=RunOptions(strategy=strategy, verbose=verbose, folds=folds, group_by=group_by, unlabeled=unlabeled),
         folder=None if out is None else Path(out),
-        strategy=strategy,
         display=Display(verbose),
     )
-    dataset = work.open(seed=0)
-    request = _request(work.recipes, dataset, options)
-    if work.folder:
-        study_folder.check_same(work.folder, "comparison", request)
-    work.plan()
-    if work.folder:
-        study_folder.write_request(work.folder, request)
-    with store.shared(cache):
+    dataset = comparison.open(seed=0)
+    request = _request(comparison.recipes, dataset, comparison.options)
+    if comparison.folder:
+        study_folder.check_same(comparison.folder, "comparison", request)
+    comparison.plan()
+    if comparison.folder:
+        study_folder.write_request(comparison.folder, request)
+    with share_cache(cache):
         for seed in range(seeds):
-            work.round(seed, seeds)
-    if not work.runs:
-        raise WorkError(*(f"{failure.recipe}: {failure.reason}" for failure in work.failures))
-    comparison = Comparison.of_runs(dataset.source, work.runs, work.failures)
-    if work.folder:
-        comparison.save(work.folder)
-    return comparison
+            comparison.run_seed(seed, seeds)
+    if not comparison.runs:
+        raise WorkError(*(f"{failure.recipe}: {failure.reason}" for failure in comparison.failures))
+    result = Comparison.of_runs(dataset.source, comparison.runs, comparison.failures)
+    if comparison.folder:
+        result.save(comparison.folder)
+    return result
 
 
-def _all_taken(recipes: Sequence[str | Path | Recipe]) -> list[Recipe]:
-    """Take recipes by whatever they are given.
+def _load_all(recipes: Sequence[str | Path | Recipe]) -> list[Recipe]:
+    """Load recipes by name, by path or as they are.
 
     Raises:
-        RecipeError: A recipe cannot be read, or is there twice; all of it at once.
+        RecipeError: A recipe cannot be read, or is named twice; all problems at once.
     """
     found: list[Recipe] = []
     problems: list[str] = []
     for recipe in recipes:
         try:
-            taken = _taken(recipe)
+            loaded = Recipe.load(recipe)
         except RecipeError as error:
             problems += error.problems
             continue
-        if taken in found:
-            problems.append(f"{taken.name}: this recipe is named twice; name each once.")
-        found.append(taken)
+        if loaded in found:
+            problems.append(f"{loaded.name}: this recipe is named twice; name each once.")
+        found.append(loaded)
     if problems:
         raise RecipeError(*problems)
     return found
-
-
-def _taken(recipe: str | Path | Recipe) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    is_file = isinstance(recipe, Path) or recipe.endswith((".yaml", ".yml"))
-    return Recipe.from_file(recipe) if is_file else Recipe.from_name(str(recipe))
 
 
 def _labelled(asked: Sequence[Recipe], scratch: bool) -> dict[str, Recipe]:
@@ -203,55 +193,53 @@ def _from_scratch(recipes: Sequence[Recipe]) -> list[Recipe]:
     ]
 
 
-def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes a comparison this one; more seeds go on with it."""
+def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: RunOptions) -> dict[str, Any]:
+    """Return what tells a comparison from another; one with more seeds is the same comparison."""
     return {
-        "recipes": {label: records.digest(recipe.content) for label, recipe in recipes.items()},
-        "images": dataset_module.mark_of(dataset),
-        "options": study_folder.plain(options),
+        "recipes": {label: digest(recipe.content) for label, recipe in recipes.items()},
+        "images": dataset_digest(dataset),
+        "options": study_folder.stated(options),
     }
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What a comparison has to do, and what is done of it.
+class _Comparing:
+    """A comparison while it runs.
 
     Args:
-        recipes: By label.
+        recipes: Recipes by label.
         asked: How many of them, from the first on, the user named.
         ds: The images, as the user gave them.
-        options: Further arguments of `Recipe.run`.
+        options: Options of every run, apart from seed and folder.
         folder: Where runs are kept, or None.
-        strategy: As for `Recipe.run`.
         display: Where progress is shown.
-        runs: Finished, by recipe and seed.
+        runs: Finished runs, by label and seed.
         failures: Recipes that failed.
-        dropped: Recipes that are not to be run, or not any more.
+        dropped: Labels of recipes that are not run, or no longer.
     """
 
     recipes: Mapping[str, Recipe]
     asked: int
     ds: Any
-    options: Mapping[str, Any]
+    options: RunOptions
     folder: Path | None
-    strategy: Any
     display: Display
-    runs: dict[str, dict[int, Judged]] = field(default_factory=dict)
+    runs: dict[str, dict[int, JudgedRun]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
 
     def open(self, seed: int) -> Dataset:
         """Open the images as a run with that seed does."""
-        of_data = {key: value for key, value in self.options.items() if key in ("group_by", "unlabeled")}
-        return open_dataset(self.ds, seed=seed, **of_data)
+        return open_dataset(self.ds, seed=seed, group_by=self.options.group_by, unlabeled=self.options.unlabeled)
 
     def plan(self) -> None:
-        """See that all recipes fit the images and their backbones, before any is run.
+        """Check that all recipes fit the images and their backbones, before any is run.
 
-        A twin that does not, such as that of a recipe which needs what the weights know, is left out.
+        A twin on random weights that does not fit is left out, such as that of a recipe which needs the pretrained
+        classifier.
 
         Raises:
-            RequestError: Recipes that the user named do not fit; all of it at once.
+            RequestError: Recipes that the user named do not fit; all problems at once.
         """
         problems: list[str] = []
         for number, (label, recipe) in enumerate(self.recipes.items()):
@@ -266,8 +254,8 @@ class _Work:
         if problems:
             raise RequestError(*problems)
 
-    def round(self, seed: int, seeds: int) -> None:
-        """Run every recipe with one seed; one that fails is out, and its earlier seeds with it.
+    def run_seed(self, seed: int, seeds: int) -> None:
+        """Run every recipe with one seed; a recipe that fails is dropped, and its earlier seeds with it.
 
         Raises:
             RequestError: The request proves wrong before any run is finished.
@@ -288,36 +276,25 @@ class _Work:
             else:
                 self.runs.setdefault(label, {})[seed] = run
 
-    def _run(self, label: str, recipe: Recipe, seed: int) -> Judged:
+    def _run(self, label: str, recipe: Recipe, seed: int) -> JudgedRun:
         folder = self.folder / _folders(self.recipes)[label] / f"seed_{seed}" if self.folder else None
-        found = _finished(folder) if folder else None
+        found = _load_finished(folder) if folder else None
         if found:
-            self.display.line("  finished before, taken from the folder")
+            self.display.line("  finished before, loaded from the folder")
             return found
-        going_on = bool(folder and (folder / checkpoint.FOLDER).is_dir())
-        with recipe.weights_kept():
-            report = recipe.run(
-                self.ds,
-                out=folder,
-                strategy=self.strategy,
-                seed=seed,
-                resume=going_on,
-                overwrite=not going_on,
-                verbose=not self.display.console.quiet,
-                **self.options,
-            )
-        by: By = "test" if "test" in report.splits else "out-of-fold" if "folds" in self.options else "validation"
+        report = study_folder.run_in(folder, recipe, self.ds, replace(self.options, seed=seed))
+        by: By = "test" if "test" in report.splits else "out-of-fold" if self.options.folds else "validation"
         split = report.splits["test" if by == "test" else "validation"]
-        # Each seed may hold out images of its own; test images, and all images in folds, are the same for all seeds.
+        # The held-out images may differ between seeds; test images, and all images in folds, are the same for all.
         names = self.open(seed).validation.names if by == "validation" else range(len(split.labels))
-        run = Judged(report.record, report.plan, by, split.probabilities, split.labels, list(map(str, names)))
+        run = JudgedRun(report.record, report.plan, by, split.probabilities, split.labels, list(map(str, names)))
         if folder:
-            _keep(folder, run)
+            _save_finished(folder, run)
         return run
 
 
 def _folders(labels: Iterable[str]) -> dict[str, str]:
-    """Return a name for the folder of each recipe, without what a shell would want quoted; no two alike."""
+    """Return a folder name for each recipe, without characters that a shell wants quoted; all differ."""
     plain = {label: re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_") for label in labels}
     taken = list(plain.values())
     return {
@@ -326,19 +303,19 @@ def _folders(labels: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _finished(folder: Path) -> Judged | None:
-    """Read back a run that is finished, or None."""
+def _load_finished(folder: Path) -> JudgedRun | None:
+    """Load a finished run, or return None."""
     if not (folder / _JUDGED).is_file():
         return None
     plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), str(folder / "plan.yaml"))
     record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     with np.load(folder / _JUDGED) as kept:
         by: Any = str(kept["by"])
-        return Judged(record, plan, by, kept["probabilities"], kept["labels"], kept["images"].tolist())
+        return JudgedRun(record, plan, by, kept["probabilities"], kept["labels"], kept["images"].tolist())
 
 
-def _keep(folder: Path, run: Judged) -> None:
-    """Write what a finished run is judged by; as a whole or not at all."""
+def _save_finished(folder: Path, run: JudgedRun) -> None:
+    """Write the predictions that a finished run is judged by; the file is whole or missing."""
     content = io.BytesIO()
     np.savez(content, by=run.by, probabilities=run.probabilities, labels=run.labels, images=np.array(run.images))
     part = folder / f"{_JUDGED}.part"

@@ -32,7 +32,7 @@ _JUDGED = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRun:
     """One run, as far as a comparison needs it.
 
     Args:
@@ -183,7 +183,7 @@ class Comparison:
     def of_runs(
         cls,
         data: str,
-        runs: Mapping[str, Mapping[int, Judged]],
+        runs: Mapping[str, Mapping[int, JudgedRun]],
         failures: Sequence[Failure] = (),
     ) -> Self:
         """Compare finished runs.
@@ -221,7 +221,7 @@ class Comparison:
     def notes(self) -> Iterable[str]:
         """Say what the figures mean and what they leave out, one sentence or two at a time."""
         seeds = f"{len(self.seeds)} seeds; figures are their means" if len(self.seeds) > 1 else "one seed"
-        yield f"Judged by {self.images} {_JUDGED[self.judged]}; {seeds}."
+        yield f"JudgedRun by {self.images} {_JUDGED[self.judged]}; {seeds}."
         yield (
             "Intervals are at 95% and of the images: how far off a figure may be for other images of the kind. "
             + (
@@ -282,7 +282,7 @@ class Comparison:
             raise OutputError(f"{folder}: the comparison cannot be written: {error.strerror or error}.") from None
 
 
-def _check_order(runs: Iterable[Judged]) -> None:
+def _check_order(runs: Iterable[JudgedRun]) -> None:
     """See that a name stands for one image in all runs, as far as labels tell."""
     known: dict[str, int] = {}
     for run in runs:
@@ -294,7 +294,7 @@ def _check_order(runs: Iterable[Judged]) -> None:
                 )
 
 
-def _per_image(runs: Sequence[Judged], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _per_image(runs: Sequence[JudgedRun], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return in which share of its judgements each image was recognised, and how many there were: (images,) each."""
     place = {name: index for index, name in enumerate(names)}
     recognised, judged = np.zeros(len(names)), np.zeros(len(names))
@@ -306,7 +306,7 @@ def _per_image(runs: Sequence[Judged], names: Sequence[str]) -> tuple[np.ndarray
 
 
 def _result(
-    recipe: str, runs: Sequence[Judged], correct: np.ndarray, weights: np.ndarray, against: Against | None
+    recipe: str, runs: Sequence[JudgedRun], correct: np.ndarray, weights: np.ndarray, against: Against | None
 ) -> Result:
     scores = [metrics.summary(run.probabilities, run.labels) for run in runs]
     return Result(

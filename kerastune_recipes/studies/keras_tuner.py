@@ -27,7 +27,7 @@ def search(dimensions: Sequence[Dimension], judge: Judge, trials: int, seed: int
 
     Args:
         dimensions: What is searched.
-        judge: Told the number of a trial and its values; returns "log_loss", "accuracy" and "seconds". When it raises,
+        judge: Gets the number of a trial and its values; returns "log_loss", "accuracy" and "seconds". When it raises,
             the trial has failed, and the search goes on; but the first may not fail.
         trials: How many in all, those found in the folder among them.
         seed: Of what is proposed.

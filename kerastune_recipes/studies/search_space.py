@@ -1,7 +1,7 @@
 """What a search tries for the fields that a recipe leaves to `auto`: values around what the rules choose.
 
 Only numbers that a rule guesses are searched. Left to their rules are `regularization`, which is cross-validated
-anyway, and whatever is no guess, such as the convention of a backbone.
+anyway, and whatever is no guess, such as the preprocessing of a backbone.
 """
 
 import math

@@ -78,7 +78,7 @@ class Ticks(keras.callbacks.Callback):
     """Tells a bar of every batch that has been trained on or predicted.
 
     Args:
-        tick: Told how many batches are done in all.
+        tick: Message how many batches are done in all.
     """
 
     def __init__(self, tick: Callable[[int], None]):

@@ -1,4 +1,4 @@
-"""A `fit` phase: freeze, compile with a fresh optimizer, fit, all the Keras way."""
+"""A `fit` phase: freeze layers, compile with a fresh optimizer, fit, all the Keras way."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from kerastune_recipes.arrays.files import Rows
 from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.devices import data_parallel, replicated
 from kerastune_recipes.devices.facts import Precision
-from kerastune_recipes.devices.workers import ALONE, Team
+from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.model import frozen_part
 from kerastune_recipes.model.batch_norm import batch_norms
 from kerastune_recipes.model.freeze import freeze, still_dropout
@@ -28,20 +28,44 @@ from kerastune_recipes.training.callbacks import EpochOrder, HistoryRecorder, St
 from kerastune_recipes.training.lr_range_test import RangeTest
 from kerastune_recipes.training.optimizers import Course
 
-Labelled = tuple[Rows, np.ndarray]
+# uint8 (n, s, s, 3) images and int (n,) labels.
+LabelledImages = tuple[Rows, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a fit phase runs, apart from what its plan states.
+
+    Args:
+        seed: Random seed of shuffling, augmentation and fresh weights.
+        precision: Precision that the network computes in.
+        jit_compile: Whether steps are compiled with XLA; None leaves it to Keras.
+        callbacks: Further Keras callbacks.
+        backup: Folder for a checkpoint of each epoch, from which an interrupted phase resumes; None writes none.
+        progress: Called with the number of batches done, out of `passes`, before the training starts.
+        workers: The workers that share the work; all get the same arguments.
+    """
+
+    seed: int
+    precision: Precision = "float32"
+    jit_compile: bool | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    backup: Path | None = None
+    progress: Callable[[int], None] = lambda done: None
+    workers: Workers = SINGLE
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit phase did.
+    """The result of a fit phase.
 
     Args:
         rows: One for each epoch: epoch, step, loss, accuracy, val_loss, val_accuracy, learning_rate.
         steps: Optimizer updates made.
-        trainable_parameters: Weights that were trained.
-        frozen_parameters: All others.
-        diverged: What happened and what to do, in words, where the loss became no number; then training has stopped.
-        range_test: What spoke for the peak learning rate, where it was to be found.
+        trainable_parameters: Number of trained weights.
+        frozen_parameters: Number of all other weights.
+        diverged: What happened and what to do, where the loss became NaN or infinite and training stopped; else empty.
+        range_test: The learning-rate range test, where the plan asks for one.
     """
 
     rows: tuple[dict[str, float], ...]
@@ -57,60 +81,49 @@ def fit(
     facts: BackboneFacts,
     phase: str,
     plan: FitPlan,
-    train: Labelled,
-    validation: Labelled | None,
-    seed: int,
-    precision: Precision = "float32",
-    jit_compile: bool | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    backup: Path | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-    team: Team = ALONE,
+    train: LabelledImages,
+    validation: LabelledImages | None,
+    options: FitOptions,
 ) -> Fitted:
     """Train the layers that a phase names.
 
-    Where the plan says how many views, the part of the network that is fixed is passed through once for each of them,
-    and only the rest is trained; the losses are those of training the whole on the same views.
+    Where the plan sets a number of views, the outputs of the frozen part are computed once for each view, and only the
+    rest of the network is trained; the losses equal those of training the whole network on the same views.
 
     Call it within the scope of the distribution strategy.
 
     Args:
         network: The model; its weights are changed in place.
-        facts: The part of the backbone in use.
+        facts: Facts of the part of the backbone in use.
         phase: Name of the phase, for errors.
-        plan: What to do.
-        train: uint8 (n, s, s, 3) images and int (n,) labels.
-        validation: The same, to watch; or None.
-        seed: Of shuffling, augmentation and fresh weights.
-        precision: What the network computes in.
-        jit_compile: Whether the steps are compiled; None leaves it to Keras.
-        callbacks: Further Keras callbacks.
-        backup: Folder for a checkpoint of each epoch, from which an interrupted phase goes on.
-        progress: Told how many of the `passes` before the training are done.
-        team: Who shares the work; all that is given is the same for all of them.
+        plan: The plan of the phase.
+        train: Images and labels to train on.
+        validation: Images and labels for validation after each epoch; None validates nothing.
+        options: Seed, precision, callbacks and the like.
 
     Raises:
         WorkError: The disk has no room for the views.
+
+    Example:
+        >>> fitted = fit(network, facts, "fine_tuning", plan, (images, labels), None, FitOptions(seed=0))
+        >>> fitted.rows[-1]["loss"]
+        0.31
     """
     classes = network.head.units
-    groups = layer_patterns.groups(plan.trainable, facts, f"phases.{phase}.fit.trainable")
-    fresh = layer_patterns.named(plan.reinitialize, facts, f"phases.{phase}.fit.reinitialize")
-    reinitialize(network.backbone, fresh, seed)
+    groups = layer_patterns.group_layers(plan.trainable, facts, f"phases.{phase}.fit.trainable")
+    fresh = layer_patterns.match_layers(plan.reinitialize, facts, f"phases.{phase}.fit.reinitialize")
+    reinitialize(network.backbone, fresh, options.seed)
     multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum, fresh)
-    per_epoch = steps_per_epoch(len(train[1]), plan.batch_size)
-    # Each worker augments its own share of a batch, and by its own lot.
-    lot = seed + (team.index << 32)
-    augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], train[0].shape[1], lot)
     batches: Batches = LabelledBatches(
-        *train, classes, plan.batch_size, seed=seed, augment=augment if plan.augmentation else None
+        *train, classes, plan.batch_size, seed=options.seed, augment=_augment(plan, train[0].shape[1], options)
     )
     held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
     norms = replicated.synchronized(batch_norms(network.backbone))
     with still_dropout(network.backbone, groups), losses.pulled(network, plan.l2_sp, fresh), norms:
         model = network.core
         if plan.views is not None:
-            model, batches, held = _behind(network, plan.views, batches, held, progress, team)
-        # Behind the frozen part too: there every image is passed through it, and drawn only afterwards.
+            model, batches, held = _behind(network, plan.views, batches, held, options)
+        # After the frozen part has seen every image: the batches of an epoch may not hold them all.
         batches.balance(plan.class_balance, train[1])
         model, fed, watched = replicated.spread(model, batches, held)
 
@@ -118,18 +131,18 @@ def fit(
             course: Course, steps: int, callbacks: Sequence[keras.callbacks.Callback], watched: Any = None
         ) -> None:
             model.compile(
-                optimizer=optimizers.build(plan, multipliers, precision, course),
+                optimizer=optimizers.build(plan, multipliers, options.precision, course),
                 loss=losses.build(plan),
                 metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-                jit_compile="auto" if jit_compile is None else jit_compile,
-                auto_scale_loss=False,  # done by the plan
+                jit_compile="auto" if options.jit_compile is None else options.jit_compile,
+                auto_scale_loss=False,  # the optimizer of `optimizers.build` does
             )
-            # Without its variables the first step would be traced twice: TensorFlow begins anew once some were made.
+            # Variables made in the first step would have TensorFlow trace it twice.
             model.optimizer.build(model.trainable_variables)
             model.fit(
                 data_parallel.even(fed),
                 validation_data=data_parallel.even(watched),
-                epochs=-(-steps // per_epoch),
+                epochs=-(-steps // steps_per_epoch(len(train[1]), plan.batch_size)),
                 verbose=0,
                 # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
                 shuffle=False,
@@ -139,9 +152,11 @@ def fit(
         range_test = lr_range_test.find(model, plan, train_by) if plan.find_rate else None
         if range_test:
             plan = plan.model_copy(update={"learning_rate": range_test.learning_rate})
-        recorder = HistoryRecorder(optimizers.schedule(plan), backup)
-        # The checkpoint is restored first, so that the others see how far the phase had come.
-        train_by(optimizers.schedule, plan.steps, [*_backup(backup), recorder, *callbacks], watched)
+        recorder = HistoryRecorder(optimizers.schedule(plan), options.backup)
+        # The backup comes first: the other callbacks read the step that it restores.
+        callbacks = [*_backup(options.backup), recorder, *options.callbacks]
+        train_by(optimizers.schedule, plan.steps, callbacks, watched)
+    network.weights_changed()
     return Fitted(
         rows=tuple(recorder.rows),
         steps=recorder.step,
@@ -150,6 +165,13 @@ def fit(
         diverged=_diverged(phase, plan, recorder.rows),
         range_test=range_test,
     )
+
+
+def _augment(plan: FitPlan, size: int, options: FitOptions) -> augmentation.Augment | None:
+    # Each worker augments its shard with its own seed.
+    seed = options.seed + (options.workers.index << 32)
+    augment = augmentation.build([layer.model_dump() for layer in plan.augmentation], size, seed)
+    return augment if plan.augmentation else None
 
 
 def _diverged(phase: str, plan: FitPlan, rows: Sequence[dict[str, float]]) -> str:
@@ -163,12 +185,12 @@ def _diverged(phase: str, plan: FitPlan, rows: Sequence[dict[str, float]]) -> st
 
 
 def passes(plan: FitPlan, train: int, validation: int) -> int:
-    """Return how many batches are passed through the fixed part before the training, 0 without views.
+    """Return the number of batches that go through the frozen part before the training starts, 0 without views.
 
     Args:
         plan: The phase.
-        train: Images to train on.
-        validation: Images to watch.
+        train: Number of training images.
+        validation: Number of validation images.
     """
     if plan.views is None:
         return 0
@@ -180,20 +202,19 @@ def _behind(
     views: int,
     train: LabelledBatches,
     held: LabelledBatches | None,
-    progress: Callable[[int], None],
-    team: Team,
+    options: FitOptions,
 ) -> tuple[keras.Model, LabelledViews, LabelledViews | None]:
-    """Return the rest of the network behind what is fixed, and what it is given for the images."""
+    """Return the rest of the network after its frozen part, and its inputs for the images."""
     halves = frozen_part.split(network)
     done = itertools.count(1)
 
     def advance() -> None:
-        progress(next(done))
+        options.progress(next(done))
 
     return (
         halves.rest,
-        frozen_views.compute(halves.fixed, train, views, advance, team=team),
-        frozen_views.compute(halves.fixed, held, 1, advance, team=team) if held else None,
+        frozen_views.compute(halves.fixed, train, views, advance, workers=options.workers),
+        frozen_views.compute(halves.fixed, held, 1, advance, workers=options.workers) if held else None,
     )
 
 
@@ -202,5 +223,5 @@ def _count(weights: Sequence) -> int:
 
 
 def _backup(folder: Path | None) -> list[keras.callbacks.Callback]:
-    # One folder a phase: BackupAndRestore knows nothing of freezing, and would restore one phase into another.
+    # One folder for each phase: BackupAndRestore ignores freezing, and would restore one phase into another.
     return [] if folder is None else [keras.callbacks.BackupAndRestore(str(folder))]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.arrays import files
-from kerastune_recipes.devices.workers import ALONE, Team
+from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.model.forward import forward
 from kerastune_recipes.training.batches import LabelledBatches, LabelledViews
 
@@ -22,7 +22,7 @@ def compute(
     views: int,
     progress: Callable[[], None] = lambda: None,
     budget_bytes: int | None = None,
-    team: Team = ALONE,
+    workers: Workers = SINGLE,
 ) -> LabelledViews:
     """Pass views of all images through the fixed part, once; several workers each pass a part of every batch.
 
@@ -32,7 +32,7 @@ def compute(
         views: How many.
         progress: Called after each batch.
         budget_bytes: As for `arrays.allocate`.
-        team: Who shares the work.
+        workers: Who shares the work.
 
     Returns:
         Batches for the rest, in the order of the images' own epochs, the same on every worker.
@@ -50,13 +50,13 @@ def compute(
         otherwise='give fewer views or write "fresh"',
     )
     labels = np.empty((views, *batches.labels.shape), np.float32)
-    at_once = max(1, _TOLD_AT_ONCE // (4 * width * batches.batch_size)) if team.size > 1 else 1
+    at_once = max(1, _TOLD_AT_ONCE // (4 * width * batches.batch_size)) if workers.size > 1 else 1
     for view in range(views):
         batches.start(view)
         for first in range(0, len(batches), at_once):
             some = range(first, min(first + at_once, len(batches)))
-            for piece, (found, _) in enumerate(team.gathered(partial(_shares, fixed, batches, some, team))):
-                chosen = np.concatenate([batches.chosen(index)[piece :: team.size] for index in some])
+            for piece, (found, _) in enumerate(workers.all_gather(partial(_shares, fixed, batches, some, workers))):
+                chosen = np.concatenate([batches.chosen(index)[piece :: workers.size] for index in some])
                 values[view, chosen], labels[view, chosen] = found["values"], found["labels"]
             for _ in some:
                 progress()
@@ -64,10 +64,10 @@ def compute(
 
 
 def _shares(
-    fixed: keras.Model, batches: LabelledBatches, some: Iterable[int], team: Team
+    fixed: keras.Model, batches: LabelledBatches, some: Iterable[int], workers: Workers
 ) -> tuple[dict[str, np.ndarray], None]:
     """Return what the fixed part makes of a worker's parts of some batches, and their labels."""
-    parts = [batches.part(index, team.index, team.size) for index in some]
+    parts = [batches.part(index, workers.index, workers.size) for index in some]
     values = [_passed(fixed, pixels) for pixels, _ in parts]
     return {"values": np.concatenate(values), "labels": np.concatenate([labels for _, labels in parts])}, None
 

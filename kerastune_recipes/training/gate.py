@@ -21,7 +21,7 @@ _SMALLEST = 1e-30
 
 
 @dataclass(frozen=True, order=True)
-class Way:
+class Candidate:
     """What may be made of a phase that trained.
 
     Args:
@@ -37,11 +37,11 @@ class Way:
         return f"{self.share:g}{', head solved again' if self.solved_again else ''}"
 
 
-BEFORE, AFTER, SOLVED_AGAIN = Way(0.0), Way(1.0), Way(1.0, solved_again=True)
+BEFORE, AFTER, SOLVED_AGAIN = Candidate(0.0), Candidate(1.0), Candidate(1.0, solved_again=True)
 
 
 @dataclass(frozen=True)
-class Kept:
+class Decision:
     """What is made of a phase that trained.
 
     Args:
@@ -49,12 +49,12 @@ class Kept:
         temperature: What the logits are divided by then, so that probabilities match held-out frequencies.
     """
 
-    way: Way
+    candidate: Candidate
     temperature: float
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Assessment:
     """What held-out images say of a phase.
 
     Args:
@@ -64,13 +64,13 @@ class Verdict:
         ece: Expected calibration error of what is kept, before the temperature; see `metrics.ece`.
     """
 
-    kept: Kept
-    log_losses: Mapping[Way, float]
+    decision: Decision
+    log_losses: Mapping[Candidate, float]
     probabilities: np.ndarray
     ece: float
 
 
-def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
+def choose(candidates: Mapping[Candidate, np.ndarray], labels: np.ndarray) -> Assessment:
     """Choose what is made of a phase, by held-out log loss.
 
     The model before the phase stays where the best of the others is not better by `EVIDENCE`, so that a phase does not
@@ -86,27 +86,27 @@ def judge(candidates: Mapping[Way, np.ndarray], labels: np.ndarray) -> Verdict:
     Example:
         >>> labels = np.arange(40) % 2
         >>> before, after = np.full((40, 2), 0.5), np.where(np.eye(2)[labels] == 1, 0.9, 0.1)
-        >>> judge({BEFORE: before, AFTER: after}, labels).kept.way
-        Way(share=1.0, solved_again=False)
+        >>> choose({BEFORE: before, AFTER: after}, labels).decision.candidate
+        Candidate(share=1.0, solved_again=False)
     """
     held = Judge(labels, np.ones(len(labels)), offsets=False)
     raw = {way: np.log(np.maximum(probabilities, _SMALLEST)) for way, probabilities in sorted(candidates.items())}
     temperatures = {way: 1.0 if way == BEFORE else held(logits)[0].temperature for way, logits in raw.items()}
     losses = {way: held.losses(logits / temperatures[way]) for way, logits in raw.items()}
     best = min(losses, key=lambda way: losses[way].mean())
-    if BEFORE in losses and not _speak(losses[best], losses[BEFORE]):
+    if BEFORE in losses and not enough_evidence(losses[best], losses[BEFORE]):
         best = BEFORE
-    elif SOLVED_AGAIN in losses and not _speak(losses[best], losses[SOLVED_AGAIN]):
+    elif SOLVED_AGAIN in losses and not enough_evidence(losses[best], losses[SOLVED_AGAIN]):
         best = SOLVED_AGAIN
-    return Verdict(
-        kept=Kept(best, temperatures[best]),
+    return Assessment(
+        decision=Decision(best, temperatures[best]),
         log_losses={way: float(each.mean()) for way, each in losses.items()},
         probabilities=softmax(raw[best] / temperatures[best], axis=1).astype(np.float32),
         ece=metrics.ece(candidates[best], labels),
     )
 
 
-def _speak(for_one: np.ndarray, against: np.ndarray) -> bool:
+def enough_evidence(for_one: np.ndarray, against: np.ndarray) -> bool:
     """Return whether losses (n,) on the same images are evidence enough for one model against another."""
     return bool((against - for_one).sum() > EVIDENCE)
 

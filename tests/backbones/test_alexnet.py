@@ -293,7 +293,7 @@ def test_a_recipe_is_run_on_it(weights, file, pictures, tmp_path, monkeypatch):
 
     report = recipe.run(pictures(24, size=64), verbose=False)
 
-    assert report.plan.backbone.convention == "torch"
+    assert report.plan.backbone.preprocessing == "torch"
     assert report.model.predict(pictures(2)[0], verbose=0).shape == (2, 3)
     loaded = np.asarray(report.model.get_layer("backbone").get_layer("conv1").bias) == state_dict()["features.0.bias"]
     assert loaded.all() == (weights != "none")

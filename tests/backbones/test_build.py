@@ -81,7 +81,7 @@ def own_model(size=None, top=()):
 def test_the_table_describes_what_keras_builds(name):
     backbone = find(name)
     network = build(name, "none", backbone.minimum_size)
-    facts = inspect(network, name, "none", backbone.convention, backbone.minimum_size, backbone.stages)
+    facts = inspect(network, name, "none", backbone.preprocessing, backbone.minimum_size, backbone.stages)
 
     order = [output.layer for output in facts.outputs]
     ends = [order.index(stage.last_layer) for stage in backbone.stages]
@@ -102,7 +102,7 @@ def test_every_family_is_checked():
 def test_preprocessing_equals_the_familys_own(name):
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
     image = keras.Input((8, 8, 3))
-    ours = keras.Model(image, keras.layers.Identity()(preprocess(image, find(name).convention)))
+    ours = keras.Model(image, keras.layers.Identity()(preprocess(image, find(name).preprocessing)))
 
     expected = SMALLEST[name].preprocess_input(pixels.copy())
 

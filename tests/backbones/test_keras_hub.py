@@ -57,7 +57,7 @@ def test_a_preset_has_its_weights_and_its_convention(keras_hub, preset):
     backbone = resnet(keras_hub)
     loaded = load(preset(backbone, **TORCH), "imagenet", "auto")
 
-    assert (loaded.weights, loaded.convention) == ("preset", "torch")
+    assert (loaded.weights, loaded.preprocessing) == ("preset", "torch")
     assert (loaded.only_size, loaded.default_size) == (None, 48)
     for ours, theirs in zip(loaded.network.get_weights(), backbone.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -73,7 +73,7 @@ def test_weights_may_be_left_random(keras_hub, preset, weights, dry):
 
 
 @pytest.mark.parametrize(
-    ("scaling", "convention"),
+    ("scaling", "preprocessing"),
     [
         ({}, "identity"),
         ({"scale": 1 / 127.5, "offset": -1.0}, "symmetric"),
@@ -81,15 +81,15 @@ def test_weights_may_be_left_random(keras_hub, preset, weights, dry):
         ({"scale": 1.0, "offset": [0.0, 1.0, 2.0]}, Scaling(scale=1.0, offset=(0.0, 1.0, 2.0))),
     ],
 )
-def test_scale_and_offset_are_a_convention(keras_hub, preset, scaling, convention):
-    assert load(preset(resnet(keras_hub), **scaling), "preset", "auto").convention == convention
+def test_scale_and_offset_are_a_convention(keras_hub, preset, scaling, preprocessing):
+    assert load(preset(resnet(keras_hub), **scaling), "preset", "auto").preprocessing == preprocessing
 
 
 def test_a_preset_without_a_converter_needs_a_convention(keras_hub, preset):
     name = preset(resnet(keras_hub), converter=None)
 
-    assert load(name, "preset", "caffe").convention == "caffe"
-    with pytest.raises(BackboneError, match=r"has no image converter; set backbone.convention\."):
+    assert load(name, "preset", "caffe").preprocessing == "caffe"
+    with pytest.raises(BackboneError, match=r"has no image converter; set backbone.preprocessing\."):
         load(name, "preset", "auto")
 
 
@@ -174,7 +174,7 @@ def test_the_saved_model_is_plain_keras(keras_hub, preset, pictures, tmp_path):
         "name": name,
         "weights": "preset",
         "image_size": 48,
-        "convention": {"scale": 1 / 255, "offset": 0.0},
+        "preprocessing": {"scale": 1 / 255, "offset": 0.0},
     }
     assert report.plan.features.taps == ("stage1", "stage2", "stage3")
     report.model.save(tmp_path / "model.keras")

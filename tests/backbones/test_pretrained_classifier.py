@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from kerastune_recipes.backbones.pretrained_classifier import load_source, source_facts
+from kerastune_recipes.backbones.pretrained_classifier import classifier_facts, load_classifier
 from kerastune_recipes.backbones.table import BACKBONES, find
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError
@@ -84,7 +84,7 @@ def test_every_family_is_checked():
 @pytest.mark.parametrize("name", ["ResNet50V2", "MobileNet_0.25", "MobileNetV2_0.50"])
 def test_the_table_knows_which_file_keras_downloads(name, home):
     with pytest.raises(BackboneError, match=find(name).classifier_file):
-        load_source(name)
+        load_classifier(name)
     assert home.asked == [find(name).classifier_file]
 
 
@@ -93,7 +93,7 @@ def test_the_table_knows_which_file_keras_downloads(name, home):
 
 def test_names_are_those_that_keras_keeps(home):
     write_names(home.models / "imagenet_class_index.json")
-    facts = source_facts("MobileNetV2", "imagenet")
+    facts = classifier_facts("MobileNetV2", "imagenet")
     assert (facts.classes, facts.names[309], facts.ids[309]) == (1000, "bee", "n02206856")
     assert (facts.lacking, facts.nameless) == ("", "")
     assert facts.called(309) == "bee (309)"
@@ -104,13 +104,13 @@ def test_names_that_keras_downloads_are_in_the_order_of_their_indices(home, monk
     served = home.models / "served.json"
     write_names(served)
     monkeypatch.setattr(keras.src.applications.imagenet_utils.file_utils, "get_file", lambda *_, **__: str(served))
-    facts = source_facts("MobileNetV2", "imagenet")
+    facts = classifier_facts("MobileNetV2", "imagenet")
     assert facts.names[308:311] == ("thing_308", "bee", "thing_310")
     assert facts.ids[999] == "n00000999"
 
 
 def test_names_that_cannot_be_had_are_explained(home):
-    facts = source_facts("MobileNetV2", "imagenet")
+    facts = classifier_facts("MobileNetV2", "imagenet")
     assert (facts.lacking, facts.classes, facts.names) == ("", 1000, ())
     assert facts.nameless.startswith(
         f'The names of ImageNet\'s classes are not at "{home.models}/imagenet_class_index.json", where Keras looks for '
@@ -122,11 +122,11 @@ def test_names_that_cannot_be_had_are_explained(home):
 
 def test_damaged_names_are_explained(home):
     (home.models / "imagenet_class_index.json").write_text('{"0": ["n01440764", "tench"]}')
-    assert "remove the file, so that Keras gets it anew" in source_facts("MobileNetV2", "imagenet").nameless
+    assert "remove the file, so that Keras gets it anew" in classifier_facts("MobileNetV2", "imagenet").nameless
 
 
 def test_demonet_knows_letters():
-    facts = source_facts("DemoNet", "demo")
+    facts = classifier_facts("DemoNet", "demo")
     assert facts.names[0] == "A"
     assert facts.classes == len(facts.names)
     assert not facts.ids
@@ -143,7 +143,7 @@ def test_demonet_knows_letters():
     ],
 )
 def test_a_network_without_a_classifier_of_use(name, weights, problem):
-    assert problem in source_facts(name, weights).lacking
+    assert problem in classifier_facts(name, weights).lacking
 
 
 # Weights
@@ -158,7 +158,7 @@ def test_kernel_and_bias_come_from_the_file_that_keras_keeps(name, home):
         layer = file.create_group(find(name).classifier)
         layer["here/kernel:0"], layer["here/bias:0"] = kernel, bias
         layer.attrs["weight_names"] = ["here/kernel:0", "here/bias:0"]
-    source = load_source(name)
+    source = load_classifier(name)
     np.testing.assert_array_equal(source.kernel, kernel.reshape(4, 5).astype("float32"))
     np.testing.assert_array_equal(source.bias, bias)
     assert source.kernel.dtype == "float32"
@@ -169,7 +169,7 @@ def test_a_download_gives_the_same(home, monkeypatch):
     served = home.models / "served.weights.h5"
     pretrained.save_weights(served)
     monkeypatch.setattr(keras.src.applications.mobilenet.file_utils, "get_file", lambda *_, **__: str(served))
-    source = load_source("MobileNet_0.25")
+    source = load_classifier("MobileNet_0.25")
     kernel, bias = pretrained.get_layer("conv_preds").get_weights()
     np.testing.assert_array_equal(source.kernel, kernel[0, 0])
     np.testing.assert_array_equal(source.bias, bias)
@@ -178,11 +178,11 @@ def test_a_download_gives_the_same(home, monkeypatch):
 def test_a_damaged_file_is_told(home):
     (home.models / find("MobileNetV2").classifier_file).write_bytes(b"no such thing")
     with pytest.raises(BackboneError, match=r"with its classifier cannot be read from .*remove the file"):
-        load_source("MobileNetV2")
+        load_classifier("MobileNetV2")
 
 
 def test_the_demo_classifier_ships_with_the_package():
-    source = load_source("DemoNet")
+    source = load_classifier("DemoNet")
     with np.load(demo.CLASSIFIER_FILE) as saved:
         np.testing.assert_array_equal(source.kernel, saved["kernel"].astype("float32"))
 
@@ -192,6 +192,6 @@ def test_the_real_classifier_equals_keras(monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(KERAS_HOME))
     file = KERAS_HOME / "models" / find("MobileNetV2").classifier_file
     kernel, bias = keras.applications.MobileNetV2(weights=file).get_layer("predictions").get_weights()
-    source = load_source("MobileNetV2")
+    source = load_classifier("MobileNetV2")
     np.testing.assert_array_equal(source.kernel, kernel)
     np.testing.assert_array_equal(source.bias, bias)

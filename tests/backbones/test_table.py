@@ -12,7 +12,7 @@ from kerastune_recipes.errors import BackboneError
 def test_a_name_finds_its_facts():
     resnet = find("ResNet50")
 
-    assert resnet.convention == "caffe"
+    assert resnet.preprocessing == "caffe"
     assert resnet.default_size == 224
     assert resnet.minimum_size == 32
     assert resnet.stages == (
@@ -66,17 +66,17 @@ def test_every_entry_is_complete():
 
 
 def test_each_family_has_one_input_convention():
-    families = {backbone.family: backbone.convention for backbone in BACKBONES.values()}
+    families = {backbone.family: backbone.preprocessing for backbone in BACKBONES.values()}
 
-    assert all(families[backbone.family] == backbone.convention for backbone in BACKBONES.values())
-    assert {family for family, convention in families.items() if convention == "identity"} == {
+    assert all(families[backbone.family] == backbone.preprocessing for backbone in BACKBONES.values())
+    assert {family for family, preprocessing in families.items() if preprocessing == "identity"} == {
         "convnext",
         "efficientnet",
         "efficientnet_v2",
         "mobilenet_v3",
     }
-    assert {family for family, convention in families.items() if convention == "caffe"} == {"vgg", "resnet"}
-    assert {family for family, convention in families.items() if convention == "torch"} == {"alexnet", "densenet"}
+    assert {family for family, preprocessing in families.items() if preprocessing == "caffe"} == {"vgg", "resnet"}
+    assert {family for family, preprocessing in families.items() if preprocessing == "torch"} == {"alexnet", "densenet"}
 
 
 def test_the_table_needs_no_keras():

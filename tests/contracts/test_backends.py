@@ -49,7 +49,7 @@ ds = {"train": (images[:24], labels[:24]), "validation": (images[24:], labels[24
 fit = "phases.fine_tuning.fit."
 brief = {"keep": "last", fit + "duration": "2 epochs"}
 even = {"backbone.weights": "demo", fit + "batch_size": 10, fit + "class_balance": "weights"}
-uneven = {"backbone.convention": "symmetric", fit + "batch_size": 9, fit + "views": 2}
+uneven = {"backbone.preprocessing": "symmetric", fit + "batch_size": 9, fit + "views": 2}
 
 def run(strategy, backbone, options):
     recipe = Recipe.from_name("small_similar", backbone=backbone, **brief | options)

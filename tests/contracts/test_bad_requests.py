@@ -231,15 +231,15 @@ def test_a_preset_without_keras_hub(told, data, monkeypatch):
     assert problem.startswith("hub:resnet_18_imagenet takes KerasHub, which cannot be imported here (")
 
 
-SOURCE_CLASSES = "phases.feature_extraction.solve.source_classes"
+SOURCE_CLASSES = "phases.feature_extraction.solve.pretrained_classes"
 LETTERS = ("--set", "backbone=DemoNet", "--set", "backbone.weights=demo")
 
 
 def test_class_names_that_match_nothing(told, data):
     assert told(*data, recipe="reuse_head", network=LETTERS) == [
         f"{SOURCE_CLASSES}: no class of the data (ants, bees) has the name of one that the backbone was pretrained on; "
-        "say which of those stand for it, as in source_classes: {bees: bee, ants: 310}, or take another head than "
-        "source_classifier."
+        "say which of those stand for it, as in pretrained_classes: {bees: bee, ants: 310}, or take another head than "
+        "pretrained_classifier."
     ]
     assert not Path("out").exists()
 
@@ -248,9 +248,9 @@ def test_a_mapping_to_unknown_source_classes(told, data):
     mapping = ("--set", f"{SOURCE_CLASSES}={{ants: AA, bees: [B, 804], wasps: C}}")
     assert told(*data, *mapping, recipe="reuse_head", network=LETTERS) == [
         f'{SOURCE_CLASSES}.wasps: the data has no class "wasps". Classes: ants, bees.',
-        f'{SOURCE_CLASSES}.ants: there is no source class "AA". Did you mean "A"? '
+        f'{SOURCE_CLASSES}.ants: there is no pretrained class "AA". Did you mean "A"? '
         "Give a name or an index from 0 to 803.",
-        f"{SOURCE_CLASSES}.bees: there is no source class 804. Give a name or an index from 0 to 803.",
+        f"{SOURCE_CLASSES}.bees: there is no pretrained class 804. Give a name or an index from 0 to 803.",
     ]
 
 
@@ -265,18 +265,18 @@ def test_features_that_the_source_classifier_does_not_see(told, data):
     mapping = ("--set", f"{SOURCE_CLASSES}.ants=A", "--set", "features.taps=all", "--set", "head.pooling=max")
     taps, pooling = told(*data, *mapping, recipe="reuse_head", network=LETTERS)
     assert taps == (
-        "features.taps: the source classifier sees the last stage and nothing else; received stem, stage1, stage2, "
-        "stage3; write taps: last, or another head than source_classifier."
+        "features.taps: the pretrained classifier sees the last stage and nothing else; received stem, stage1, stage2, "
+        "stage3; write taps: last, or another head than pretrained_classifier."
     )
     assert pooling == (
-        "head.pooling: the source classifier sees averages over all positions; received max; write pooling: avg, or "
-        "another head than source_classifier."
+        "head.pooling: the pretrained classifier sees averages over all positions; received max; write pooling: avg, or "
+        "another head than pretrained_classifier."
     )
 
 
 def test_a_mapping_for_another_head(told, data):
     assert told(*data, "--set", f"{SOURCE_CLASSES}.ants=310") == [
-        "small_similar: phases.feature_extraction.solve: source_classes go with head: source_classifier; this one is "
+        "small_similar: phases.feature_extraction.solve: pretrained_classes go with head: pretrained_classifier; this one is "
         "logistic_regression."
     ]
 

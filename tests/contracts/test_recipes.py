@@ -17,7 +17,7 @@ CLASSES = ("plain", "rows", "columns")
 NEEDS = {
     "reuse_head": {
         "backbone.weights": "demo",
-        "phases.feature_extraction.solve.source_classes": {"rows": "E", "columns": ["H", "N"]},
+        "phases.feature_extraction.solve.pretrained_classes": {"rows": "E", "columns": ["H", "N"]},
     }
 }
 

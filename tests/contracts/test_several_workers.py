@@ -113,7 +113,7 @@ def test_a_worker_is_killed_and_the_run_ends_like_that_of_one_process(alone, tmp
     assert same(first, second, tolerance=0)
     assert same(first, alone, tolerance=1e-3)
 
-    # The chief has written a run like any other, by which nothing tells of workers.
+    # The main worker has written a run like any other, by which nothing tells of workers.
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     assert type(model).__name__ == "Functional"
     assert same(model.get_weights(), first, tolerance=0)

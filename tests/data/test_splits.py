@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedKFold
 
 from kerastune_recipes.data.splits import stratified_folds, stratified_holdout
 from kerastune_recipes.errors import DataError
 
 
-def test_each_class_gives_its_share():
+def test_the_same_fraction_of_each_class_is_held_out():
     labels = np.repeat([0, 1, 2], [100, 10, 5])
     kept, held = stratified_holdout(labels, fraction=0.2, seed=0)
     assert np.bincount(labels[held]).tolist() == [20, 2, 1]
@@ -13,7 +14,7 @@ def test_each_class_gives_its_share():
 
 
 @pytest.mark.parametrize(("fraction", "held_out"), [(0.01, 1), (0.5, 2), (0.625, 3), (0.99, 3)])
-def test_neither_part_goes_without_a_class(fraction, held_out):
+def test_both_parts_have_images_of_each_class(fraction, held_out):
     _, held = stratified_holdout(np.zeros(4, dtype=int), fraction, seed=0)
     assert len(held) == held_out
 
@@ -25,7 +26,7 @@ def test_rare_class_is_held_out_whatever_the_seed():
         assert (labels[held] == 1).sum() == 1
 
 
-def test_seed_decides():
+def test_the_seed_decides_the_split():
     labels = np.repeat([0, 1], 50)
     first, again, other = (stratified_holdout(labels, 0.2, seed)[1].tolist() for seed in (0, 0, 1))
     assert first == again != other
@@ -37,30 +38,30 @@ def test_single_image_is_refused():
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 20])
-def test_fraction_is_a_share(fraction):
+def test_fraction_must_be_between_0_and_1(fraction):
     with pytest.raises(DataError, match="between 0 and 1"):
         stratified_holdout(np.array([0, 0]), fraction, seed=0)
 
 
-def owners(groups: np.ndarray, images: np.ndarray) -> set[int]:
+def groups_of(groups: np.ndarray, images: np.ndarray) -> set[int]:
     return set(groups[images].tolist())
 
 
-def test_groups_are_held_out_whole_and_each_class_gives_its_share():
+def test_whole_groups_are_held_out_and_the_split_is_stratified():
     labels, groups = np.tile([0, 1], 50), np.arange(100) // 10
     kept, held = stratified_holdout(labels, 0.2, seed=0, groups=groups)
-    assert not owners(groups, kept) & owners(groups, held)
+    assert not groups_of(groups, kept) & groups_of(groups, held)
     assert np.bincount(labels[held]).tolist() == [10, 10]
     assert sorted([*kept, *held]) == list(range(100))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_groups_of_one_class_each_are_held_out_class_by_class(seed):
-    """Two colonies of ants, two hives of bees, of different size: half of each class is the least there is."""
+    """Two groups of each class, of different sizes: one group of each class is the least that can be held out."""
     labels, groups = np.repeat([0, 0, 1, 1], [3, 5, 4, 8]), np.repeat([10, 11, 12, 13], [3, 5, 4, 8])
     kept, held = stratified_holdout(labels, 0.2, seed, groups)
-    assert len(owners(groups, kept) & {10, 11}) == len(owners(groups, kept) & {12, 13}) == 1
-    assert owners(groups, held) == {10, 11, 12, 13} - owners(groups, kept)
+    assert len(groups_of(groups, kept) & {10, 11}) == len(groups_of(groups, kept) & {12, 13}) == 1
+    assert groups_of(groups, held) == {10, 11, 12, 13} - groups_of(groups, kept)
 
 
 def test_seed_decides_which_of_equal_groups_are_held_out():
@@ -69,14 +70,14 @@ def test_seed_decides_which_of_equal_groups_are_held_out():
     assert first == again != other
 
 
-def test_groups_that_tie_the_classes_together_are_refused():
-    # Whichever group of each class is held out, another class loses its last.
+def test_groups_that_leave_no_stratified_split_are_refused():
+    # Holding out any group of one class holds out the last group of another class, or leaves it none.
     labels, groups = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 2, 2, 0])
-    with pytest.raises(DataError, match="no way to hold out images of every class"):
+    with pytest.raises(DataError, match="no choice of groups to hold out leaves images of every class"):
         stratified_holdout(labels, 0.2, 0, groups)
 
 
-def test_folds_have_their_share_of_each_class():
+def test_folds_are_stratified():
     labels = np.repeat([0, 1], [30, 12])
     folds = stratified_folds(labels, 3, seed=0)
     assert folds.dtype == np.int64
@@ -98,16 +99,56 @@ def test_seed_decides_the_folds(groups):
     assert first == again != other
 
 
+def test_folds_of_images_are_those_of_scikit_learn():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 12, 7]))
+    ours = stratified_folds(labels, 5, seed=3)
+    theirs = StratifiedKFold(5, shuffle=True, random_state=3).split(labels, labels)
+    for fold, (_, held) in enumerate(theirs):
+        assert np.flatnonzero(ours == fold).tolist() == held.tolist()
+
+
+def test_grouped_folds_are_stratified_whatever_the_order_of_the_groups():
+    """Five large groups of one class, 50 small ones of another: every fold can have a fifth of each class.
+
+    With shuffle=True, StratifiedGroupKFold assigned the folds to other groups than it had counted, until
+    scikit-learn#32540 was fixed: here some folds had no image of the first class, and others three fifths of it.
+    scikit-learn 1.9.1 has the fix; this package also runs with versions that lack it.
+    """
+    sizes = np.repeat([20, 2], [5, 50])
+    labels, groups = np.repeat(np.repeat([0, 1], [5, 50]), sizes), np.repeat(np.arange(55), sizes)
+    for seed in range(10):
+        folds = stratified_folds(labels, 5, seed, groups)
+        assert [np.bincount(labels[folds == fold], minlength=2).tolist() for fold in range(5)] == [[20, 20]] * 5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("groups", [None, np.arange(12)])
+def test_a_class_may_have_fewer_images_than_folds(groups):
+    labels = np.repeat([0, 1], [10, 2])
+    folds = stratified_folds(labels, 5, seed=0, groups=groups)
+    assert np.bincount(folds[labels == 0]).tolist() == [2] * 5
+    assert len(set(folds[labels == 1])) == 2
+
+
 @pytest.mark.parametrize(
     ("folds", "groups", "problem"),
     [
-        (1, None, r"images cannot be divided into 1 folds; ask for at least 2\."),
-        (4, None, r'there are 4 folds, and the smallest class, "bees", has 3 images; ask for no more folds than that'),
-        (3, [0, 0, 0, 0, 1, 1, 0, 1], r"there are 3 folds and 2 groups, which are not divided; ask for fewer folds\."),
-        (2, [0, 0, 1, 1, 1, 2, 2, 2], r"one of 2 folds takes all images of these classes: bees; add images of other"),
+        (1, None, r"images cannot be split into 1 folds; ask for at least 2\."),
+        (6, None, r"there are 6 folds, but even the largest class has only 5 images; ask for fewer folds"),
+        (3, [0, 0, 0, 0, 1, 1, 0, 1], r"there are 3 folds but only 2 groups, which stay whole; ask for fewer folds\."),
+        (
+            2,
+            [0, 0, 1, 1, 1, 2, 2, 2],
+            r"2 folds: all images of these classes fall into one fold, .*: bees; add images of other groups",
+        ),
     ],
 )
-def test_folds_that_cannot_be(folds, groups, problem):
+def test_impossible_folds_are_refused(folds, groups, problem):
     labels = np.repeat([0, 1], [5, 3])
     with pytest.raises(DataError, match=problem):
         stratified_folds(labels, folds, 0, None if groups is None else np.array(groups), ("ants", "bees"))
+
+
+def test_a_class_with_a_single_image_has_no_folds():
+    with pytest.raises(DataError, match="all images of these classes fall into one fold.*: 1; add images, or ask"):
+        stratified_folds(np.array([0] * 9 + [1]), folds=3, seed=0)

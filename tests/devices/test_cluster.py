@@ -49,7 +49,7 @@ def test_all_that_is_wrong_with_tf_config_is_told_at_once():
     assert caught.value.problems == (
         'TF_CONFIG: cluster.worker: "b" is no address; write "host:port" with a port up to 65535.',
         'TF_CONFIG: cluster.ps: all replicas work alike here; name none but "chief" and "worker".',
-        'TF_CONFIG: cluster.chief: give a list of "host:port"; received "d:1".',
+        'TF_CONFIG: cluster.is_main: give a list of "host:port"; received "d:1".',
         "TF_CONFIG: cluster: a:1 is listed twice; each worker has an address of its own.",
         "TF_CONFIG: task.index: give this worker's place in cluster.worker, from 0 to 2; received 3.",
     )

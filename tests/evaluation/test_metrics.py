@@ -1,3 +1,5 @@
+"""Metrics whose values can be worked out by hand."""
+
 import math
 
 import numpy as np
@@ -36,7 +38,7 @@ def test_log_loss_of_an_impossible_class_is_finite():
 
 
 def test_ece_weighs_each_bins_gap_by_its_images():
-    # 0.9 falls into (13/15, 14/15]: two images, all right. 0.5 falls into (7/15, 8/15]: three images, one right.
+    # 0.9 falls into (13/15, 14/15]: two images, both correct; 0.5 into (7/15, 8/15]: three images, one correct.
     assert metrics.calibration_bins(PROBABILITIES, LABELS) == (
         (3, pytest.approx(0.5), pytest.approx(1 / 3)),
         (2, pytest.approx(0.9), pytest.approx(1.0)),
@@ -57,7 +59,7 @@ def test_wilson_interval():
     assert metrics.wilson_interval(90, 100) == (pytest.approx(0.825634, abs=1e-6), pytest.approx(0.944771, abs=1e-6))
 
 
-def test_wilson_interval_is_honest_at_the_ends():
+def test_wilson_interval_stays_within_0_and_1_at_the_ends():
     low, high = metrics.wilson_interval(10, 10)
     assert low == pytest.approx(0.722467, abs=1e-6)
     assert high == pytest.approx(1, abs=1e-12)
@@ -97,6 +99,6 @@ def test_summary_holds_plain_numbers_for_json():
         (np.ones((1, 2)), np.array([1.0]), r"received float64"),
     ],
 )
-def test_what_does_not_fit_is_refused(probabilities, labels, message):
+def test_wrong_shapes_and_labels_are_refused(probabilities, labels, message):
     with pytest.raises(ValueError, match=message):
         metrics.summary(probabilities, labels)

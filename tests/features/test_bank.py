@@ -8,7 +8,7 @@ import pytest
 from kerastune_recipes.data.sources.arrays import read_arrays
 from kerastune_recipes.data.split_images import TRAIN, VALIDATION, Images
 from kerastune_recipes.data.views import WHOLE, View
-from kerastune_recipes.features import cache as stores
+from kerastune_recipes.features import cache
 from kerastune_recipes.features.bank import Extractor, Frozen, Wanted
 from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.planning.plan import SolvePlan
@@ -27,10 +27,10 @@ def make(assembled, pictures, tmp_path, monkeypatch):
         split: Images(read_arrays(pixels[part], labels[part]).parts["train"].samples)
         for split, part in ((TRAIN, slice(0, 12)), (VALIDATION, slice(12, 18)))
     }
-    with stores.opened() as store:
+    with cache.open_cache() as store:
 
         def run(views=(WHOLE,), plan=PLAN, **changes):
-            opened = Extractor(extractor, store.space("net", "A network"))
+            opened = Extractor(extractor, store.network("net", "A network"))
             frozen = Frozen([opened], 32, views, {**images, **changes}, Display(False))
             return frozen, frozen.recall(Wanted(plan, seed=0))
 
@@ -61,7 +61,7 @@ def test_another_seed_plan_view_or_label_is_another_head(make, pictures):
 
 
 def test_another_start_is_another_head(make):
-    plan = PLAN.model_copy(update={"head": "source_classifier"})
+    plan = PLAN.model_copy(update={"head": "pretrained_classifier"})
     begin = [Start(np.full((160, 3), value, np.float32), np.zeros(3, np.float32)) for value in (0.0, 1.0)]
     make()[0].solve(Wanted(plan, 0, start=begin[0]))
     frozen, _ = make()

@@ -10,8 +10,7 @@ from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.data.sources.arrays import read_arrays
 from kerastune_recipes.data.views import WHOLE, View, views
 from kerastune_recipes.errors import DataError
-from kerastune_recipes.features import cache as stores
-from kerastune_recipes.features import extraction
+from kerastune_recipes.features import cache, extraction
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.model import forward as forward_module
 
@@ -24,8 +23,8 @@ def samples_of(pixels):
 def space(tmp_path, monkeypatch):
     """An empty store's place for one network."""
     monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
-    with stores.opened() as store:
-        yield store.space("net", "A network")
+    with cache.open_cache() as store:
+        yield store.network("net", "A network")
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_one_row_for_each_view_and_image(network, pictures, space):
 def test_decoded_pixels_give_what_the_images_give(network, pictures, space, tmp_path):
     pixels, _ = pictures(5)
     samples = samples_of(pixels)
-    with stores.opened(keep=False) as other:
+    with cache.open_cache(keep=False) as other:
         elsewhere = other.space("net", "A network")
         decoded = extraction.extract(network.extractor, samples, 32, elsewhere, views(2, "horizontal"), pixels=pixels)
     read = extraction.extract(network.extractor, samples, 32, space, views(2, "horizontal"))
@@ -126,7 +125,7 @@ def test_half_precision_where_it_costs_nothing_and_single_where_it_would(picture
     pixels, _ = pictures(40, size=8)
     near = _computing(keras.layers.GlobalAveragePooling2D())
     assert extraction.extract(near, samples_of(pixels), 8, space).rows.dtype == np.float16
-    with stores.opened(keep=False) as other:
+    with cache.open_cache(keep=False) as other:
         large = extraction.extract(_computing(_Scaled()), samples_of(pixels), 8, other.space("large", "Large"))
         assert large.rows.dtype == np.float32
         assert np.isfinite(large.rows).all()
@@ -140,8 +139,8 @@ def test_another_network_finds_nothing(assembled, pictures, tmp_path, monkeypatc
     samples = samples_of(pictures(5)[0])
     for _ in range(2):  # random weights: two networks
         network = assembled()[2]
-        with stores.opened() as store:
-            place = store.space(fingerprint(network.members[0], "avg"), "A network")
+        with cache.open_cache() as store:
+            place = store.network(fingerprint(network.members[0], "avg"), "A network")
             assert extraction.extract(network.extractor, samples, 32, place).computed == 5
 
 

@@ -43,7 +43,7 @@ def test_what_is_done_with_pixels_and_activations_tells(assembled):
     member = assembled()[2].members[0]
     others = [
         (replace(member, plan=member.plan.model_copy(update={"image_size": 48})), "avg"),
-        (replace(member, plan=member.plan.model_copy(update={"convention": "torch"})), "avg"),
+        (replace(member, plan=member.plan.model_copy(update={"preprocessing": "torch"})), "avg"),
         (replace(member, taps=("stage1",)), "avg"),
         (member, "max"),
     ]
@@ -61,7 +61,7 @@ def test_freezing_and_the_head_do_not_tell(assembled):
 
     _, facts, network = assembled()
     before = fingerprint(network.members[0], "avg")
-    groups = layer_patterns.groups([["head", 1.0], ["backbone", 0.1]], facts, "trainable")
+    groups = layer_patterns.group_layers([["head", 1.0], ["backbone", 0.1]], facts, "trainable")
     freeze.freeze(network, groups, "trained", momentum=0.5)
     network.head.set_weights([weight + 1 for weight in network.head.get_weights()])
     assert fingerprint(network.members[0], "avg") == before

@@ -23,7 +23,7 @@ def problem(images, seed=0, features=30, classes=3, noise=2.0):
 
 def plan(*strengths, folds=3):
     names = dict.fromkeys("abc", (0,))
-    return SolvePlan(head="source_classifier", strengths=strengths, folds=folds, source_classes=names)
+    return SolvePlan(head="pretrained_classifier", strengths=strengths, folds=folds, pretrained_classes=names)
 
 
 def accuracy(solved, rows, labels):

@@ -46,14 +46,14 @@ def own(assembled, request):
     plan, _, _ = assembled()
     network = request.param()
     facts = inspect.inspect(network, "own", "given", "identity", 16)
-    backbone = {"name": "own", "weights": "given", "image_size": 16, "convention": "identity"}
+    backbone = {"name": "own", "weights": "given", "image_size": 16, "preprocessing": "identity"}
     data = plan.to_data() | {"backbone": backbone, "features": {"taps": list(facts.stages[-1:]), "views": 1}}
     return facts, assemble(type(plan).from_data(data, "test"), facts, network)
 
 
 def test_batch_norm_inside_a_nested_model_is_frozen_too(own):
     facts, network = own
-    groups = layer_patterns.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     freeze(network, groups, "frozen")
     before = [np.array(weight) for weight in network.backbone.get_layer("block").layers[1].weights]
     network.core.compile(optimizer=keras.optimizers.SGD(1.0), loss="sparse_categorical_crossentropy")
@@ -66,11 +66,11 @@ def test_batch_norm_inside_a_nested_model_is_frozen_too(own):
 @pytest.mark.parametrize("own", [composite_network], indirect=True)
 def test_batch_norm_and_dropout_inside_a_layer_rest_too(own):
     facts, network = own
-    groups = layer_patterns.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     freeze(network, groups, "frozen")
     block = network.backbone.get_layer("block")
     assert {variable.name for variable in block.trainable_variables} == {"kernel", "bias"}
-    frozen = layer_patterns.groups([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
+    frozen = layer_patterns.group_layers([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
     with still_dropout(network.backbone, frozen):
         assert block.drop.rate == 0
     assert block.drop.rate == 0.5
@@ -78,14 +78,14 @@ def test_batch_norm_and_dropout_inside_a_layer_rest_too(own):
 
 def test_trained_batch_norm_takes_the_momentum(own):
     facts, network = own
-    groups = layer_patterns.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     freeze(network, groups, "trained", momentum=0.8)
     assert network.backbone.get_layer("block").layers[1].momentum == 0.8
 
 
 def test_every_trained_variable_has_its_multiplier(own):
     facts, network = own
-    groups = layer_patterns.groups([("head", 1.0), ("backbone/last", 0.1), ("backbone", "frozen")], facts, "trainable")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone/last", 0.1), ("backbone", "frozen")], facts, "trainable")
     multipliers = freeze(network, groups, "trained")
     assert set(multipliers) == {variable.path for variable in network.model.trainable_variables}
     assert sorted(multipliers.values()) == [0.1, 0.1, 1.0, 1.0]
@@ -94,19 +94,19 @@ def test_every_trained_variable_has_its_multiplier(own):
 def test_dropout_rests_only_behind_frozen_layers_and_only_for_a_while(own):
     facts, network = own
     drop = network.backbone.get_layer("drop")
-    frozen = layer_patterns.groups([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
+    frozen = layer_patterns.group_layers([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
     with still_dropout(network.backbone, frozen):
         assert drop.rate == 0
     assert drop.rate == 0.5
-    trained = layer_patterns.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    trained = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     with still_dropout(network.backbone, trained):
         assert drop.rate == 0.5
 
 
 def test_fresh_batch_norm_is_trained_where_all_other_is_frozen(assembled):
     _, facts, network = assembled()
-    groups = layer_patterns.groups([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
-    fresh = layer_patterns.named(["backbone/last_stage"], facts, "reinitialize")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
+    fresh = layer_patterns.match_layers(["backbone/last_stage"], facts, "reinitialize")
     freeze(network, groups, "frozen", momentum=0.8, fresh=fresh)
     norms = [layer for layer in network.backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {norm.name for norm in norms if norm.trainable} == {name for name in fresh if name.endswith("_bn")}

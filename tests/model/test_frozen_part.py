@@ -14,7 +14,7 @@ LAST_STAGE = [("head", 1.0), ("backbone/last_stage", 1.0), ("backbone", "frozen"
 
 
 def halved(network, facts, rules=LAST_STAGE, batch_norm="frozen"):
-    groups = layer_patterns.groups(rules, facts, "trainable")
+    groups = layer_patterns.group_layers(rules, facts, "trainable")
     freeze(network, groups, batch_norm)
     with still_dropout(network.backbone, groups):
         return frozen_part.split(network)
@@ -64,7 +64,7 @@ def test_batch_norm_that_follows_the_images_ends_what_is_fixed(assembled):
 
 def test_dropout_that_acts_ends_what_is_fixed(assembled):
     _, facts, network = assembled("EfficientNetB0")
-    groups = layer_patterns.groups([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
     freeze(network, groups, "frozen")
     with still_dropout(network.backbone, groups):
         still = shapes(frozen_part.split(network))

@@ -6,6 +6,7 @@ from kerastune_recipes.backbones import build
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.model.precision import compute_in
 from kerastune_recipes.training import fit
+from kerastune_recipes.training.fit import FitOptions
 
 
 def images(count=4, size=32):
@@ -83,7 +84,7 @@ def test_weights_move_as_in_float32(precision, views, assembled, fit_plan, pictu
         keras.utils.set_random_seed(0)
         _, facts, network = assembled(precision=each)
         before = [np.array(weight) for weight in network.model.get_weights()]
-        fit.fit(network, facts, "only", plan, pictures(16), pictures(4, seed=1), seed=0, precision=each)
+        fit.fit(network, facts, "only", plan, pictures(16), pictures(4, seed=1), FitOptions(0, each))
         moves.append(
             np.concatenate([(a - b).ravel() for a, b in zip(network.model.get_weights(), before, strict=True)])
         )

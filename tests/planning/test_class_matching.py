@@ -2,23 +2,23 @@
 
 import pytest
 
-from kerastune_recipes.backbones.facts import SourceFacts
+from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
 from kerastune_recipes.planning.class_matching import match
 
 NAMES = ("ant", "bee", "crane", "great_white_shark", "Arctic_fox", "crane", "sunglass", "sunglasses")
 IDS = tuple(f"n{index:08d}" for index in range(len(NAMES)))
-SOURCE = SourceFacts(classes=len(NAMES), names=NAMES, ids=IDS)
-NAMELESS = SourceFacts(classes=1000, nameless="The names are not there: give indices.")
+SOURCE = PretrainedClassifierFacts(classes=len(NAMES), names=NAMES, ids=IDS)
+NAMELESS = PretrainedClassifierFacts(classes=1000, nameless="The names are not there: give indices.")
 
 
 def matched(asked, *class_names, source=SOURCE):
-    found, problems = match(asked, class_names, source, "source_classes")
+    found, problems = match(asked, class_names, source, "pretrained_classes")
     assert not problems
     return found
 
 
 def told(asked, *class_names, source=SOURCE):
-    return match(asked, class_names, source, "source_classes")[1]
+    return match(asked, class_names, source, "pretrained_classes")[1]
 
 
 @pytest.mark.parametrize(
@@ -50,30 +50,32 @@ def test_what_is_given_by_hand_comes_before_the_name():
 def test_classes_that_match_nothing():
     (problem,) = told({}, "wasps", "flies")
     assert problem == (
-        "source_classes: no class of the data (wasps, flies) has the name of one that the backbone was pretrained on; "
-        "say which of those stand for it, as in source_classes: {bees: bee, ants: 310}, or take another head than "
-        "source_classifier."
+        "pretrained_classes: no class of the data (wasps, flies) has the name of one that the backbone was pretrained on; "
+        "say which of those stand for it, as in pretrained_classes: {bees: bee, ants: 310}, or take another head than "
+        "pretrained_classifier."
     )
 
 
 def test_an_unknown_source_class():
     assert told({"bees": "beee"}, "bees") == [
-        'source_classes.bees: there is no source class "beee". Did you mean "bee"? Give a name, a WordNet id or an '
+        'pretrained_classes.bees: there is no pretrained class "beee". Did you mean "bee"? Give a name, a WordNet id or an '
         "index from 0 to 7."
     ]
     assert told({"bees": [1, 8]}, "bees") == [
-        "source_classes.bees: there is no source class 8. Give a name, a WordNet id or an index from 0 to 7."
+        "pretrained_classes.bees: there is no pretrained class 8. Give a name, a WordNet id or an index from 0 to 7."
     ]
 
 
 def test_a_class_that_the_data_lacks():
     assert told({"bes": 1}, "ants", "bees") == [
-        'source_classes.bes: the data has no class "bes". Did you mean "bees"? Classes: ants, bees.'
+        'pretrained_classes.bes: the data has no class "bes". Did you mean "bees"? Classes: ants, bees.'
     ]
 
 
 def test_a_name_of_two_source_classes():
-    ambiguous = '"crane" may be any of the source classes 2 (n00000002), 5 (n00000005); give the one that is meant, or'
+    ambiguous = (
+        '"crane" may be any of the pretrained classes 2 (n00000002), 5 (n00000005); give the one that is meant, or'
+    )
     assert ambiguous in told({}, "ants", "crane")[0]
     assert ambiguous in told({"birds": "crane"}, "birds")[0]
     assert matched({"crane": 5}, "ants", "crane") == {"ants": (0,), "crane": (5,)}
@@ -88,9 +90,9 @@ def test_without_the_names_indices_still_do():
 
 
 def test_without_the_names_names_say_what_to_do():
-    expected = ["source_classes: bee, ant cannot be looked up. The names are not there: give indices."]
+    expected = ["pretrained_classes: bee, ant cannot be looked up. The names are not there: give indices."]
     assert told({"bees": ["bee", 3], "ants": "ant"}, "bees", "ants", source=NAMELESS) == expected
     assert told({}, "bee", "ant", source=NAMELESS) == expected
     assert told({"bees": 1000}, "bees", source=NAMELESS) == [
-        "source_classes.bees: there is no source class 1000. Give an index from 0 to 999."
+        "pretrained_classes.bees: there is no pretrained class 1000. Give an index from 0 to 999."
     ]

@@ -37,7 +37,7 @@ def test_the_boundary_of_the_facts_is_that_of_the_network(name, size, assembled)
     from kerastune_recipes.planning import layer_patterns
 
     _, facts, network = assembled(name, size, taps="all")
-    groups = layer_patterns.groups([("head", 1.0), ("backbone/last_stage", 1.0), ("backbone", "frozen")], facts, "")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone/last_stage", 1.0), ("backbone", "frozen")], facts, "")
     freeze(network, groups, "frozen")
     end = costs.find_boundary(facts, layer_patterns.moving(groups, "frozen"), facts.stages, flat=False)
     real = frozen_part.split(network).fixed.outputs

@@ -11,7 +11,7 @@ def taken(rules, backbone):
     """Pattern -> names of the layers it takes."""
     return {
         group.pattern: [*(["head"] if group.head else []), *(layer.name for layer in group.layers)]
-        for group in layer_patterns.groups(rules, backbone, "trainable")
+        for group in layer_patterns.group_layers(rules, backbone, "trainable")
     }
 
 
@@ -66,18 +66,18 @@ def test_only_layers_that_hold_weights_are_halved(backbone_facts):
 @pytest.mark.parametrize("pattern", ["backbone/last_*", "backbone/first_4_stages", "backbone/last_0_stages"])
 def test_a_part_goes_by_its_own_name(pattern, backbone_facts):
     with pytest.raises(RecipeError, match="matches no layer.* backbone/last_N_stages with N up to 3"):
-        layer_patterns.groups([(pattern, 1.0), ("*", 1.0)], backbone_facts, "trainable")
+        layer_patterns.group_layers([(pattern, 1.0), ("*", 1.0)], backbone_facts, "trainable")
 
 
 def test_frozen_has_no_multiplier(backbone_facts):
-    head, rest = layer_patterns.groups([("head", 0.5), ("backbone", "frozen")], backbone_facts, "trainable")
+    head, rest = layer_patterns.group_layers([("head", 0.5), ("backbone", "frozen")], backbone_facts, "trainable")
     assert (head.multiplier, rest.multiplier) == (0.5, None)
 
 
 def test_every_problem_at_once(backbone_facts):
     rules = [("head", 1.0), ("backbone", 1.0), ("backbone/stage1", "frozen"), ("backbone/stag3", "frozen")]
     with pytest.raises(RecipeError) as caught:
-        layer_patterns.groups(rules, backbone_facts, "phases.x.fit.trainable")
+        layer_patterns.group_layers(rules, backbone_facts, "phases.x.fit.trainable")
     assert list(caught.value.problems) == [
         'phases.x.fit.trainable: the pattern "backbone/stage1" is never reached, because earlier patterns take all its '
         "layers; put it before them.",
@@ -90,7 +90,7 @@ def test_every_problem_at_once(backbone_facts):
 
 def test_every_layer_must_be_covered(backbone_facts):
     with pytest.raises(RecipeError, match="no pattern covers 5 of the layers, the first being backbone/stem/stem_conv"):
-        layer_patterns.groups([("backbone/stage2", 1.0)], backbone_facts, "trainable")
+        layer_patterns.group_layers([("backbone/stage2", 1.0)], backbone_facts, "trainable")
 
 
 def test_a_net_for_the_rest_may_find_nothing_left(backbone_facts):
@@ -150,13 +150,13 @@ def test_nothing_could_decay(rules, backbone_facts):
 
 def test_layers_by_their_patterns(backbone_facts):
     patterns = ["backbone/last_stage", "backbone/stem_*"]
-    assert layer_patterns.named(patterns, backbone_facts, "x") == {"stage2_conv", "stage2_bn", "stem_conv", "stem_bn"}
-    assert layer_patterns.named([], backbone_facts, "x") == frozenset()
+    assert layer_patterns.match_layers(patterns, backbone_facts, "x") == {"stage2_conv", "stage2_bn", "stem_conv", "stem_bn"}
+    assert layer_patterns.match_layers([], backbone_facts, "x") == frozenset()
 
 
 def test_patterns_of_layers_that_match_nothing_are_told_together(backbone_facts):
     with pytest.raises(RecipeError) as caught:
-        layer_patterns.named(["head", "backbone/stage2", "backbone/stage9"], backbone_facts, "fit.reinitialize")
+        layer_patterns.match_layers(["head", "backbone/stage2", "backbone/stage9"], backbone_facts, "fit.reinitialize")
     assert [problem.split(".", 2)[1] for problem in caught.value.problems] == [
         'reinitialize: the pattern "head" matches no layer of the backbone',
         'reinitialize: the pattern "backbone/stage9" matches no layer of the backbone',
@@ -164,7 +164,7 @@ def test_patterns_of_layers_that_match_nothing_are_told_together(backbone_facts)
 
 
 def test_batch_norm_of_fresh_layers_moves_even_where_it_is_frozen(backbone_facts):
-    groups = layer_patterns.groups([("head", 1.0), ("backbone", 1.0)], backbone_facts, "trainable")
+    groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], backbone_facts, "trainable")
     convolutions = {"stem_conv", "stage1_conv", "stage2_conv"}
     assert layer_patterns.moving(groups, "frozen") == convolutions
     assert layer_patterns.moving(groups, "frozen", {"stage2_conv", "stage2_bn"}) == convolutions | {"stage2_bn"}

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.backbones.facts import SourceFacts
+from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
 from kerastune_recipes.devices.facts import ONE_CPU, HardwareFacts
 from kerastune_recipes.errors import DataError, RecipeError
 from kerastune_recipes.planning import check
@@ -119,8 +119,8 @@ def test_an_edited_plan_is_checked(edit, message, data_facts, backbone_facts):
         check.check(Plan.from_data(data, "plan.yaml"), data_facts, backbone_facts)
 
 
-LETTERS = SourceFacts(classes=4, names=("ant", "bee", "wasp", "fly"))
-SOURCE_CLASSES = "phases.feature_extraction.solve.source_classes"
+LETTERS = PretrainedClassifierFacts(classes=4, names=("ant", "bee", "wasp", "fly"))
+SOURCE_CLASSES = "phases.feature_extraction.solve.pretrained_classes"
 
 
 def reused(data_facts, backbone_facts, source=LETTERS, **overrides):
@@ -129,15 +129,15 @@ def reused(data_facts, backbone_facts, source=LETTERS, **overrides):
 
 
 def test_source_classes_are_settled_in_the_plan(data_facts, backbone_facts):
-    assert reused(data_facts, backbone_facts).phases[0].solve.source_classes == {"ants": (0,), "bees": (1,)}
+    assert reused(data_facts, backbone_facts).phases[0].solve.pretrained_classes == {"ants": (0,), "bees": (1,)}
     plan = reused(data_facts, backbone_facts, **{SOURCE_CLASSES: {"bees": ["wasp", 3], "ants": []}})
-    assert plan.phases[0].solve.source_classes == {"bees": (2, 3)}
+    assert plan.phases[0].solve.pretrained_classes == {"bees": (2, 3)}
     text = yaml_files.dump(plan.to_data())
     assert Plan.from_data(yaml_files.parse(text, "plan"), "plan") == plan
 
 
 def test_other_heads_have_no_source_classes(data_facts, backbone_facts):
-    assert "source_classes" not in yaml_files.dump(changed(data_facts, backbone_facts).to_data())
+    assert "pretrained_classes" not in yaml_files.dump(changed(data_facts, backbone_facts).to_data())
 
 
 def test_what_keeps_the_source_classifier_from_being_used_is_told_at_once(data_facts, backbone_facts):
@@ -156,16 +156,22 @@ def test_what_keeps_the_source_classifier_from_being_used_is_told_at_once(data_f
 
 def test_a_backbone_without_a_classifier_of_use(data_facts, backbone_facts):
     with pytest.raises(RecipeError, match=r"^phases.feature_extraction.solve.head: it has none\.$"):
-        reused(data_facts, backbone_facts, SourceFacts("it has none."))
+        reused(data_facts, backbone_facts, PretrainedClassifierFacts("it has none."))
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        ({"source_classes": {"ants": [4]}}, "source_classes.ants: there is no source class 4. Give a name or an index"),
-        ({"source_classes": {"wasps": [1]}}, 'source_classes.wasps: the data has no class "wasps"'),
-        ({"source_classes": {}}, r"source_classes: no class of the data \(ants, bees\) has"),
-        ({"head": "lda", "strengths": [0.5]}, "source_classes: they go with head: source_classifier; this one is lda."),
+        (
+            {"pretrained_classes": {"ants": [4]}},
+            "pretrained_classes.ants: there is no pretrained class 4. Give a name or an index",
+        ),
+        ({"pretrained_classes": {"wasps": [1]}}, 'pretrained_classes.wasps: the data has no class "wasps"'),
+        ({"pretrained_classes": {}}, r"pretrained_classes: no class of the data \(ants, bees\) has"),
+        (
+            {"head": "lda", "strengths": [0.5]},
+            "pretrained_classes: they go with head: pretrained_classifier; this one is lda.",
+        ),
     ],
 )
 def test_edited_source_classes_are_checked(edit, message, data_facts, backbone_facts):

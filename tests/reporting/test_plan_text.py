@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from kerastune_recipes.backbones.facts import Scaling, SourceFacts
+from kerastune_recipes.backbones.facts import PretrainedClassifierFacts, Scaling
 from kerastune_recipes.planning.resolve import resolve
 from kerastune_recipes.reporting.plan_text import describe
 from kerastune_recipes.spec import catalog
@@ -52,7 +52,7 @@ def test_groups_are_told(data_facts, backbone_facts):
 
 def test_a_convention_without_a_name_says_its_numbers(data_facts, backbone_facts):
     scaling = Scaling(scale=1 / 255, offset=(0.0, -0.5, 1.0))
-    text = described(data_facts, replace(backbone_facts, convention=scaling))
+    text = described(data_facts, replace(backbone_facts, preprocessing=scaling))
     assert "resized to 32x32; pixels times 0.003922, plus 0/-0.5/1" in text
 
 
@@ -68,7 +68,7 @@ def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
             replace(tap, shape=(2 * tap.shape[0], 2 * tap.shape[1], tap.shape[2])) for tap in backbone_facts.taps
         ),
     )
-    known = replace(backbone_facts, elsewhere=(twice,))
+    known = replace(backbone_facts, other_sizes=(twice,))
     text = described(data_facts, known, **{"head.pooling": "flatten"})
     assert "flatten -> dense: 3,584 features, 7,170 parameters" in text
     assert "at 32: 7,170; at 64: 28,674; avg or max pooling would need 114 at any size" in text
@@ -107,12 +107,14 @@ def test_views_say_what_they_take_and_save(data_facts, backbone_facts):
 
 
 def test_source_classes_are_named(data_facts, backbone_facts):
-    spec = catalog.load("reuse_head", {"phases.feature_extraction.solve.source_classes": {"bees": [1, 2], "ants": []}})
+    spec = catalog.load(
+        "reuse_head", {"phases.feature_extraction.solve.pretrained_classes": {"bees": [1, 2], "ants": []}}
+    )
     for names, said in (
-        (("ant", "bee", "wasp"), "source classes bees from bee (1), wasp (2); from means of their features: ants"),
-        ((), "source classes bees from 1, 2; from means of their features: ants"),
+        (("ant", "bee", "wasp"), "pretrained classes bees from bee (1), wasp (2); from means of their features: ants"),
+        ((), "pretrained classes bees from 1, 2; from means of their features: ants"),
     ):
-        backbone = replace(backbone_facts, source=SourceFacts(classes=3, names=names))
+        backbone = replace(backbone_facts, pretrained_classifier=PretrainedClassifierFacts(classes=3, names=names))
         text = " ".join(describe(resolve("reuse_head", spec, data_facts, backbone), data_facts, backbone).split())
-        assert "logistic regression from the source classifier on, L2 strength from 3162.28 down to 0.1" in text
+        assert "logistic regression from the pretrained classifier, L2 strength from 3162.28 down to 0.1" in text
         assert said in text

@@ -1,21 +1,28 @@
-"""Which of the phases is kept. How phases run is tested by whole runs, in test_runner.py."""
+"""Phases one after the other: each is saved when it is complete, and none is run twice."""
 
-from kerastune_recipes.reporting.outcome import Outcome
-from kerastune_recipes.run import selection
+import numpy as np
 
+from kerastune_recipes.planning.plan import PhasePlan, SolvePlan
+from kerastune_recipes.run import phases
+from kerastune_recipes.run.checkpoint import Checkpoint
+from kerastune_recipes.training.gate import AFTER, Decision
 
-def outcome(name, log_loss, **choices):
-    kind = "fit" if "interpolation" in choices else "solve"
-    return Outcome(name, kind, 1.0, 10, 100, 0, {"log_loss": log_loss}, choices, ())
-
-
-def test_the_least_log_loss_on_validation_is_kept():
-    outcomes = [outcome("solved", 0.5), outcome("fitted", 0.4, interpolation=0.5), outcome("again", 0.6)]
-    assert selection.choose_phase(outcomes, "best_on_validation") == 1
-    assert selection.choose_phase(outcomes, "last") == 2
+SOLVE = PhasePlan(name="head", solve=SolvePlan(head="logistic_regression", strengths=(1.0,), folds=0))
 
 
-def test_a_phase_that_was_undone_is_none_to_keep():
-    """Its model is that of the phase before, but for the last digit; the head of that one can be refitted."""
-    outcomes = [outcome("solved", 0.5), outcome("fitted", 0.4999999, interpolation=0.0)]
-    assert selection.choose_phase(outcomes, "best_on_validation") == 0
+def test_a_completed_phase_is_loaded_instead_of_run(context, fit_plan, tmp_path):
+    plans = [SOLVE, PhasePlan(name="fit", fit=fit_plan())]
+    begun = Checkpoint(tmp_path / "checkpoints")
+    first = phases.run(context, plans[:1], begun)
+    resumed = phases.run(context, plans, Checkpoint(tmp_path / "checkpoints", resumes=True))
+    assert [done.outcome.name for done in resumed] == ["head", "fit"]
+    assert resumed[0].outcome == first[0].outcome
+    np.testing.assert_array_equal(resumed[0].probabilities, first[0].probabilities)
+    for one, other in zip(resumed[1].weights, context.network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_refit_takes_decisions_by_name(context, fit_plan):
+    decided = {"fit": Decision(AFTER, temperature=3.0)}
+    (done,) = phases.run(context, [PhasePlan(name="fit", fit=fit_plan())], Checkpoint(None), decided)
+    assert done.outcome.choices["temperature"] == 3.0

@@ -1,4 +1,4 @@
-"""What is kept learns from the held-out images too, in the end."""
+"""The selected model is refitted on all images, held-out ones included."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def run(ds, **changes):
     return Recipe.from_name("small_similar", **changes).run(ds, verbose=False)
 
 
-def test_a_refitted_head_is_that_of_all_images():
+def test_a_refitted_head_is_solved_on_all_images():
     refitted = run(stripes(), **SOLVED)
     # Folds judge by cross-validation instead of by a hold-out, and learn from all images too.
     everything = Recipe.from_name("small_similar", **SOLVED).run(stripes(), folds=5, verbose=False)
@@ -38,17 +38,17 @@ def test_a_refitted_head_is_that_of_all_images():
 
 
 @pytest.mark.parametrize("head", ["logistic_regression", "naive_bayes"])
-def test_strength_and_what_was_found_with_it_stay(head):
+def test_strength_and_temperature_stay(head):
     phases = [{"name": "head", "solve": {"head": head}}]
     kept, refitted = (
         run(stripes(), **DEMO, phases=phases, refit=refit).record["phases"][0] for refit in ("none", "heads")
     )
     assert refitted["strength"] == kept["strength"]
-    # Naive Bayes has an offset for each class beside its temperature; they are found anew, by folds.
+    # Naive Bayes has an offset for each class beside its temperature; folds find both again.
     assert (refitted["temperature"] == kept["temperature"]) == (head == "logistic_regression")
 
 
-def test_a_refitted_head_looks_at_one_tap_where_that_is_wanted():
+def test_a_refitted_head_uses_one_tap_where_the_recipe_says_so():
     report = run(stripes(), **DEMO, phases=[{"name": "head", "solve": {"taps": "best"}}])
     kernel = head(report)
     used = np.flatnonzero(np.abs(kernel).sum(axis=1))
@@ -56,31 +56,31 @@ def test_a_refitted_head_looks_at_one_tap_where_that_is_wanted():
     assert report.record["refitted"]
 
 
-def test_it_costs_no_forward_pass():
+def test_a_refitted_head_costs_no_forward_pass():
     images, labels = stripes()
     report = Recipe.from_name("small_similar", **SOLVED).run((images, labels), verbose=False, cache=False)
     assert report.record["phases"][0]["features_computed"] == 30
 
 
-def test_the_validation_figures_are_those_of_images_not_seen():
+def test_the_validation_figures_are_of_images_not_seen():
     kept, refitted = (run(stripes(), **SOLVED, refit=refit) for refit in ("none", "heads"))
     assert kept.metrics["validation"] == refitted.metrics["validation"]
     assert not np.array_equal(head(kept), head(refitted))
     assert not kept.record["refitted"]
 
 
-def test_validation_images_of_the_user_stay_out():
+def test_validation_images_of_the_user_are_not_trained_on():
     (images, labels), held = stripes(), stripes(9, seed=1)
     given = run({"train": (images, labels), "validation": held}, **SOLVED)
     assert given.plan.refit == "none"
     assert not given.record["refitted"]
 
 
-def test_a_head_solved_again_behind_training_is_refitted_too():
-    """At this rate training tears the head apart, and the features under it hardly."""
+def test_a_head_solved_again_after_training_is_refitted_too():
+    """At this rate training ruins the head and hardly changes the features."""
     fit = {"trainable": [["head", 1.0], ["backbone", 1e-6]], "learning_rate": 10.0, "duration": "2 epochs"}
-    phases = [{"name": "flat", "solve": {"regularization": 1e9}}, {"name": "torn", "fit": {**fit, "clip_norm": None}}]
-    # The head that is solved again is not as flat as the one before.
+    phases = [{"name": "flat", "solve": {"regularization": 1e9}}, {"name": "ruined", "fit": {**fit, "clip_norm": None}}]
+    # The head that is solved again is less regularised than the first.
     plan = Recipe.from_name("small_similar", **DEMO, phases=phases).plan(stripes(60)).to_data()
     plan["phases"][1]["fit"]["solve_again"]["strengths"] = [1.0]
     report = Recipe("own", Plan.from_data(plan, "own")).run(stripes(60), verbose=False)
@@ -91,24 +91,24 @@ def test_a_head_solved_again_behind_training_is_refitted_too():
     assert "the head solved again behind it" in str(report)
 
 
-@pytest.mark.parametrize("way", [gate.AFTER, gate.Way(0.5)])
-def test_behind_a_phase_that_trained_the_head_is_solved_on_all_images(way, monkeypatch):
-    judge = gate.judge
-    monkeypatch.setattr(gate, "judge", lambda candidates, labels: judge({way: candidates[way]}, labels))
-    monkeypatch.setattr(selection, "chosen", lambda outcomes, keep: len(outcomes) - 1)
+@pytest.mark.parametrize("kept", [gate.AFTER, gate.Candidate(0.5)])
+def test_the_head_after_a_fit_phase_is_solved_on_all_images(kept, monkeypatch):
+    choose = gate.choose
+    monkeypatch.setattr(gate, "choose", lambda candidates, labels: choose({kept: candidates[kept]}, labels))
+    monkeypatch.setattr(selection, "choose_phase", lambda outcomes, keep: len(outcomes) - 1)
     trained, refitted = (
         run(stripes(), **{**FITTED, "keep": "best_on_validation"}, refit=refit) for refit in ("none", "heads")
     )
     last = refitted.record["phases"][-1]
     assert refitted.record["refitted"]
-    assert (last["interpolation"], last["head_solved_again"]) == (way.share, True)
+    assert (last["interpolation"], last["head_solved_again"]) == (kept.share, True)
     assert not trained.record["phases"][-1]["head_solved_again"]
     assert refitted.metrics["validation"] == trained.metrics["validation"]
     assert not np.array_equal(head(refitted), head(trained))
 
 
 @pytest.mark.parametrize("refit", ["heads", "all"])
-def test_phases_that_fit_are_refitted_only_where_that_is_said(refit, tmp_path):
+def test_fit_phases_are_refitted_only_with_refit_all(refit, tmp_path):
     recipe = Recipe.from_name("small_similar", **FITTED, refit=refit)
     report = recipe.run(stripes(), out=tmp_path / "run", verbose=False)
     assert report.record["refitted"] == (refit == "all")
@@ -117,7 +117,7 @@ def test_phases_that_fit_are_refitted_only_where_that_is_said(refit, tmp_path):
     assert set(fitted["validation"]) >= {"accuracy", "log_loss"}
 
 
-def test_an_interrupted_refit_goes_on(tmp_path):
+def test_an_interrupted_refit_resumes(tmp_path):
     recipe = Recipe.from_name("small_similar", **FITTED, refit="all")
     whole = recipe.run(stripes(), verbose=False)
 

@@ -1,4 +1,4 @@
-"""The straight line on small data: what is run, what is kept, what the report says, how it goes on when interrupted."""
+"""Whole runs on small data: what is run, what is returned, what the report says, how an interrupted run resumes."""
 
 import json
 from functools import partial
@@ -9,7 +9,7 @@ import pytest
 from stripes import stripes
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.backbones.pretrained_classifier import load_source, source_facts
+from kerastune_recipes.backbones.pretrained_classifier import classifier_facts, load_classifier
 from kerastune_recipes.errors import DataError, OutputError, RequestError
 from kerastune_recipes.features import extraction
 
@@ -20,7 +20,7 @@ QUICK = {
     "phases.fine_tuning.fit.batch_size": 8,
 }
 
-# Of a size that must be resized.
+# A size that must be resized.
 stripes = partial(stripes, size=24)
 
 
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
     return Recipe.from_name("small_similar", **QUICK).run(ds, out=out, verbose=False), out
 
 
-def test_the_report_has_what_others_rely_on(run):
+def test_the_report_has_the_keys_of_the_contract(run):
     report, out = run
     record = json.loads((out / "report.json").read_text())
     assert record == json.loads(json.dumps(report.record))
@@ -75,28 +75,28 @@ def test_a_run_in_16_bits_ends_in_a_plain_model_with_the_same_answers(tmp_path):
     assert loaded.evaluate(*data["test"], verbose=0)
 
 
-def test_a_head_starts_from_the_classifier_of_the_pretraining():
+def test_a_head_starts_from_the_pretrained_classifier():
     letters = {
         "backbone.name": "DemoNet",
         "backbone.weights": "demo",
-        "phases.feature_extraction.solve.source_classes": {"1": "E", "2": ["H", "N"]},
+        "phases.feature_extraction.solve.pretrained_classes": {"1": "E", "2": ["H", "N"]},
         "phases.feature_extraction.solve.regularization": 1e9,
         "phases.fine_tuning.fit.duration": "1 steps",
         "phases.fine_tuning.fit.learning_rate": 1e-9,
     }
     report = Recipe.from_name("reuse_head", **letters).run(stripes(), verbose=False)
     solve = report.record["phases"][0]
-    source = load_source("DemoNet")
-    facts = source_facts("DemoNet", "demo")
+    source = load_classifier("DemoNet")
+    facts = classifier_facts("DemoNet", "demo")
     e, h, n = (facts.names.index(letter) for letter in "EHN")
-    assert solve["source_classes"] == {"1": [f"E ({e})"], "2": [f"H ({h})", f"N ({n})"]}
+    assert solve["pretrained_classes"] == {"1": [f"E ({e})"], "2": [f"H ({h})", f"N ({n})"]}
     assert f"(1 from E ({e}); 2 from H ({h}), N ({n}))" in str(report)
     kernel, _ = report.model.get_layer("head").get_weights()
     taken = np.stack([source.kernel[:, e], source.kernel[:, [h, n]].mean(axis=1)], axis=1)
     np.testing.assert_allclose(kernel[:, 1:] * solve["temperature"], taken, atol=1e-3)
 
 
-def test_the_better_phase_on_validation_is_kept(run):
+def test_the_phase_with_the_lower_validation_loss_is_kept(run):
     report, _ = run
     losses = {phase["name"]: phase["validation"]["log_loss"] for phase in report.record["phases"]}
     assert report.record["chosen_phase"] == min(losses, key=losses.get)
@@ -112,7 +112,7 @@ def test_the_reported_figures_are_those_of_the_model(run):
     assert (report.predict(images).argmax(axis=1) == labels).mean() == pytest.approx(report.metrics["test"]["accuracy"])
 
 
-def test_the_model_goes_on_in_the_users_hands(run):
+def test_the_saved_model_can_be_trained_further(run):
     _, out = run
     model = keras.saving.load_model(out / "model.keras")
     images, labels = stripes(12)
@@ -174,18 +174,18 @@ class _Interrupted(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_run_resumes(tmp_path):
     recipe, out = Recipe.from_name("small_similar", **QUICK, refit="none"), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         recipe.run(stripes(), out=out, verbose=False, callbacks=[_Interrupted()])
-    assert (out / "journal" / "phase_1.json").is_file()
-    solved = json.loads((out / "journal" / "phase_1.json").read_text())
+    assert (out / "checkpoints" / "phase_1.json").is_file()
+    solved = json.loads((out / "checkpoints" / "phase_1.json").read_text())
     report = recipe.run(stripes(), out=out, verbose=False, resume=True)
-    # The solved phase was not done again, and fine-tuning went on with its second epoch.
+    # The solved phase was loaded, and fine-tuning resumed with its second epoch.
     assert report.record["phases"][0]["seconds"] == solved["seconds"]
     assert report.record["phases"][1]["steps"] == 6
     assert [row["epoch"] for row in report.history] == [1, 2]
-    assert not (out / "journal").exists()
+    assert not (out / "checkpoints").exists()
 
 
 def test_resuming_another_run_is_refused(tmp_path):
@@ -241,13 +241,13 @@ def test_a_second_run_on_the_same_data_passes_nothing_through_the_network(cache,
         np.testing.assert_array_equal(one, other)
 
 
-def test_recipes_share_what_is_frozen(cache):
+def test_recipes_share_features(cache):
     Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
     other = Recipe.from_name("large_dissimilar", **SOLVED).run(stripes(), verbose=False)
     assert other.record["phases"][0]["features_computed"] == 0
 
 
-def test_an_ensemble_shares_what_is_frozen_of_each_network(cache):
+def test_an_ensemble_shares_the_features_of_each_network(cache):
     alone = Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
     companion = {"name": "MobileNet_0.25", "weights": "none", "image_size": 32}
     together = Recipe.from_name("small_similar", **SOLVED, ensemble=[companion]).run(stripes(), verbose=False)
@@ -257,7 +257,7 @@ def test_an_ensemble_shares_what_is_frozen_of_each_network(cache):
     assert again.metrics == alone.metrics
 
 
-def test_a_changed_label_costs_a_solution_and_no_pass(cache):
+def test_a_changed_label_needs_a_new_head_and_no_forward_pass(cache):
     images, labels = stripes()
     moved = np.where(np.arange(len(labels)) < 3, (labels + 1) % 3, labels)
     before, after = (
@@ -272,7 +272,7 @@ def test_a_changed_label_costs_a_solution_and_no_pass(cache):
 
 
 @pytest.mark.parametrize("change", [{"backbone.weights": "none"}, {"backbone.image_size": 40}, {"head.pooling": "max"}])
-def test_another_network_never_hits(cache, change):
+def test_another_network_never_hits_the_cache(cache, change):
     Recipe.from_name("small_similar", **SOLVED).run(stripes(), verbose=False)
     other = Recipe.from_name("small_similar", **{**SOLVED, **change})
     assert other.run(stripes(), verbose=False).record["phases"][0]["features_computed"] == 30
@@ -285,8 +285,8 @@ def test_without_the_cache_nothing_is_kept(cache, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_damaged_image_is_told_of_before_anything_is_written(photos, tmp_path):
-    """Also in a test split, and where a head alone is solved, so that images are decoded in passing."""
+def test_a_damaged_image_is_named_before_anything_is_written(photos, tmp_path):
+    """Also in a test split, and where only a head is solved, so that images are decoded while features are computed."""
     train, test = photos(tmp_path / "train", ants=6, bees=6), photos(tmp_path / "test", ants=6, bees=6)
     for file in (train / "ants" / "0.png", test / "bees" / "5.png"):
         file.write_bytes(file.read_bytes()[:1000])
@@ -299,7 +299,7 @@ def test_a_batch_smaller_than_the_replicas_is_refused(monkeypatch):
     from kerastune_recipes.devices import strategies
 
     monkeypatch.setattr(strategies, "replicas", lambda strategy: 16)
-    with pytest.raises(RequestError, match="a global batch of 8 cannot be shared by 16 replicas; give at least 16"):
+    with pytest.raises(RequestError, match="16 replicas cannot share a global batch of 8; give at least 16"):
         Recipe.from_name("small_similar", **QUICK).run(stripes(), verbose=False)
 
 
@@ -317,16 +317,16 @@ def test_the_report_says_what_was_done_about_unequal_classes(tmp_path):
     assert "class balance weights, imbalance 5" in (tmp_path / "report.html").read_text()
 
 
-def test_frozen_work_of_the_old_network_is_not_used_for_the_fresh_one(cache):
+def test_features_of_the_old_weights_are_not_used_for_fresh_ones(cache):
     """A head is solved again behind layers that got fresh weights."""
     fit = {"trainable": [["head", 1.0], ["backbone", 1.0]], "reinitialize": ["backbone"], "duration": "1 steps"}
-    phases = [{"name": "before", "solve": {}}, {"name": "anew", "fit": fit}, {"name": "after", "solve": {}}]
+    phases = [{"name": "before", "solve": {}}, {"name": "fresh", "fit": fit}, {"name": "after", "solve": {}}]
     recipe = Recipe.from_name("small_similar", **{**SOLVED, "phases": phases, "keep": "last"})
     report = recipe.run(stripes(), verbose=False)
     assert [phase.get("features_computed") for phase in report.record["phases"]] == [30, None, 30]
 
 
-def test_a_flatten_head_is_told_by_image_size():
+def test_the_plan_shows_the_size_of_a_flatten_head_by_image_size():
     changes = {"head.pooling": "flatten", "features.taps": "last", "backbone.image_size": 32}
     text = Recipe.from_name("small_similar", **QUICK, **changes).describe(stripes())
     # The last stage divides height and width by eight, and has 160 channels.
@@ -335,7 +335,7 @@ def test_a_flatten_head_is_told_by_image_size():
     assert f"{shown}; avg or max pooling would need 483 at any size" in " ".join(text.split())
 
 
-def test_between_trained_statistics_they_are_taken_anew():
+def test_statistics_between_two_models_are_re_estimated():
     fit = {"trainable": [["head", 1.0], ["backbone", 1.0]], "batch_norm": "trained"}
     changes = {f"phases.fine_tuning.fit.{key}": value for key, value in fit.items()}
     report = Recipe.from_name("small_similar", **QUICK, **changes).run(stripes(), verbose=False)

@@ -1,4 +1,4 @@
-"""Cross-validation of all images, and the refit of the best phase on all of them."""
+"""Which phase is chosen, by a hold-out or by cross-validation of all images."""
 
 import keras
 import numpy as np
@@ -7,6 +7,8 @@ from stripes import stripes
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.errors import RequestError
+from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.run.selection import choose_phase
 
 QUICK = {
     "backbone.name": "DemoNet",
@@ -20,7 +22,7 @@ SOLVED = {
 }
 
 
-def test_solved_heads_pass_every_image_once():
+def test_folds_of_solved_heads_pass_every_image_once():
     report = Recipe.from_name("small_similar", **SOLVED).run(stripes(), folds=5, verbose=False, cache=False)
     (phase,) = report.record["phases"]
     assert phase["features_computed"] == 30
@@ -34,8 +36,8 @@ def test_solved_heads_pass_every_image_once():
     assert "refitted on all 30 images" in str(report)
 
 
-def test_labels_at_random_cannot_be_foretold():
-    """Out-of-fold probabilities are of images that were not seen; the refitted model has seen them all."""
+def test_random_labels_cannot_be_predicted():
+    """Out-of-fold probabilities are of images not seen; the refitted model has seen all of them."""
     images, _ = stripes(60)
     labels = np.random.default_rng(0).permutation(np.arange(60) % 3)
     report = Recipe.from_name("small_similar", **SOLVED).run((images, labels), folds=4, verbose=False)
@@ -46,7 +48,7 @@ FITTED = Recipe.from_name("small_similar", **QUICK, keep="last")
 
 
 class Count(keras.callbacks.Callback):
-    """Counts how often training began, and is interrupted the time it is told."""
+    """Counts how often training began, and presses Ctrl-C at the given count."""
 
     def __init__(self, interrupted=0):
         super().__init__()
@@ -60,20 +62,20 @@ class Count(keras.callbacks.Callback):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A cross-validation of phases that fit: its folder, its report, and how often training began."""
+    """A cross-validation of fit phases: its folder, its report, and how often training began."""
     folder, count = tmp_path_factory.mktemp("folds") / "run", Count()
     return folder, FITTED.run(stripes(), folds=3, out=folder, callbacks=[count], verbose=False), count.began
 
 
-def test_phases_that_fit_run_once_for_each_fold_and_once_on_all(whole):
+def test_fit_phases_run_once_for_each_fold_and_once_on_all_images(whole):
     folder, report, began = whole
     assert began == 3 + 1
     assert [len(phase["accuracy_by_fold"]) for phase in report.record["phases"]] == [3, 3]
     assert report.record["chosen_phase"] == "fine_tuning"
-    assert not (folder / "journal").exists()
+    assert not (folder / "checkpoints").exists()
 
 
-def test_an_interrupted_cross_validation_goes_on(whole, tmp_path):
+def test_an_interrupted_cross_validation_resumes(whole, tmp_path):
     _, report, _ = whole
     with pytest.raises(KeyboardInterrupt):
         FITTED.run(stripes(), folds=3, out=tmp_path / "run", callbacks=[Count(interrupted=2)], verbose=False)
@@ -90,8 +92,25 @@ def test_more_folds_than_images_of_a_class():
         Recipe.from_name("small_similar", **SOLVED).plan(stripes(), folds=11)
 
 
-def test_a_plan_says_itself_how_it_is_judged(tmp_path):
+def test_a_plan_states_how_it_is_judged(tmp_path):
     recipe = Recipe.from_name("small_similar", **SOLVED)
     recipe.run(stripes(), out=tmp_path / "run", verbose=False)
     with pytest.raises(RequestError, match="write folds: 5 in its file"):
         Recipe.from_file(tmp_path / "run" / "plan.yaml").plan(stripes(), folds=5)
+
+
+def outcome(name, log_loss, **choices):
+    kind = "fit" if "interpolation" in choices else "solve"
+    return Outcome(name, kind, 1.0, 10, 100, 0, {"log_loss": log_loss}, choices, ())
+
+
+def test_the_phase_with_the_lowest_validation_loss_is_chosen():
+    outcomes = [outcome("solved", 0.5), outcome("fitted", 0.4, interpolation=0.5), outcome("solved_again", 0.6)]
+    assert choose_phase(outcomes, "best_on_validation") == 1
+    assert choose_phase(outcomes, "last") == 2
+
+
+def test_a_discarded_phase_is_never_chosen():
+    """Its model is that of the phase before, but for the last digit; the head of that one can be refitted."""
+    outcomes = [outcome("solved", 0.5), outcome("fitted", 0.4999999, interpolation=0.0)]
+    assert choose_phase(outcomes, "best_on_validation") == 0

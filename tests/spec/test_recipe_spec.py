@@ -42,11 +42,11 @@ EXPECTED = [
     "r.yaml: backbone.name: this key is missing.",
     'r.yaml: backbone.image_size: expected a valid integer or "auto"; received 2.5.',
     'r.yaml: backbone.nme: there is no key "nme" here. Did you mean "name"? '
-    "Known: name, weights, image_size, convention.",
+    "Known: name, weights, image_size, preprocessing.",
     'r.yaml: features.taps: name at least one stage or layer, or write "all", "early" or "last".',
     "r.yaml: features.views: expected less than or equal to 64; received 65.",
     'r.yaml: phases.a.solve.head: expected "logistic_regression" or "linear_svm" or "naive_bayes" or "lda" or '
-    '"source_classifier"; received "logistic_regresion". '
+    '"pretrained_classifier"; received "logistic_regresion". '
     'Did you mean "logistic_regression"?',
     'r.yaml: phases.a.solve.regularization: expected greater than 0 or "auto"; received -1.',
     'r.yaml: phases.b.fit.trainable.1.1: expected a valid number or "frozen"; received "frosen". '
@@ -133,18 +133,18 @@ def test_an_ensemble_must_fit_together(ensemble, message):
 
 
 @pytest.mark.parametrize(
-    ("convention", "problem"),
+    ("preprocessing", "problem"),
     [
         ('"torchy"', r'expected a mapping or "auto" or .*; received "torchy"\. Did you mean "torch"\?'),
-        ("{scale: 0}", r"convention.scale: expected greater than 0 or a list; received 0"),
-        ("{scale: [1, 1]}", r"convention.scale.2: this item of the list is missing"),
+        ("{scale: 0}", r"preprocessing.scale: expected greater than 0 or a list; received 0"),
+        ("{scale: [1, 1]}", r"preprocessing.scale.2: this item of the list is missing"),
         ("{scal: 1, scale: 1}", r'there is no key "scal" here\. Did you mean "scale"\? Known: scale, offset'),
     ],
 )
-def test_a_convention_is_a_word_or_numbers(convention, problem):
-    assert read(GOOD.replace("ResNet50", "ResNet50, convention: {scale: 0.1, offset: [0, 1, 2]}"))
+def test_a_convention_is_a_word_or_numbers(preprocessing, problem):
+    assert read(GOOD.replace("ResNet50", "ResNet50, preprocessing: {scale: 0.1, offset: [0, 1, 2]}"))
     with pytest.raises(RecipeError, match=problem) as caught:
-        read(GOOD.replace("ResNet50", f"ResNet50, convention: {convention}"))
+        read(GOOD.replace("ResNet50", f"ResNet50, preprocessing: {preprocessing}"))
     assert len(caught.value.problems) == 1
 
 

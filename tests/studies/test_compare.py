@@ -149,7 +149,7 @@ def test_a_twin_that_cannot_be_is_left_out(recipes, ds, monkeypatch, capsys):
 
     def plan(recipe, ds, seed=0):
         if recipe.content.backbone.weights == "none":
-            raise RecipeError("head.reuse: there is no source classifier without weights.")
+            raise RecipeError("head.reuse: there is no pretrained classifier without weights.")
         return genuine(recipe, ds, seed)
 
     monkeypatch.setattr(Recipe, "plan", plan)

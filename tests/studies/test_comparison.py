@@ -7,7 +7,7 @@ import pytest
 
 from kerastune_recipes.errors import DataError, OutputError
 from kerastune_recipes.planning.plan import Plan
-from kerastune_recipes.studies.comparison import Comparison, Failure, Judged
+from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedRun
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def judged(assembled):
             },
         }
         names = images or [str(index) for index in range(len(correct))]
-        return Judged(record, plan, by, np.eye(2)[named] * 0.8 + 0.1, labels, names)
+        return JudgedRun(record, plan, by, np.eye(2)[named] * 0.8 + 0.1, labels, names)
 
     return make
 
@@ -106,7 +106,7 @@ def test_the_table_says_what_it_rests_on(judged):
     assert "50.0% (15.0 to 85.0)" in told
     assert "+25.0 (" in told
     assert "third failed: The loss became NaN." in told
-    assert "Judged by 4 test images, by which nothing was chosen; one seed." in told
+    assert "JudgedRun by 4 test images, by which nothing was chosen; one seed." in told
     assert "What another seed would change is not in them" in told
 
 

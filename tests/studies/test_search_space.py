@@ -93,7 +93,7 @@ def test_a_solved_head_searches_by_itself(space):
 def test_open_keys_are_those_of_overrides():
     data = {
         "summary": "A test.",
-        "backbone": {"name": "DemoNet", "image_size": 32, "convention": "symmetric"},
+        "backbone": {"name": "DemoNet", "image_size": 32, "preprocessing": "symmetric"},
         "phases": [{"name": "head", "solve": {}}],
     }
     assert search_space.open_keys(RecipeSpec.from_data(data, "test")) == ("phases.head.solve.regularization",)

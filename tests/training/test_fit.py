@@ -8,6 +8,7 @@ import pytest
 from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.model import frozen_part
 from kerastune_recipes.training import fit
+from kerastune_recipes.training.fit import FitOptions
 
 LAST_STAGE = [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]
 
@@ -25,7 +26,8 @@ def changed(before, after):
 
 
 def run(network, facts, plan, pictures, size=32, **options):
-    return fit.fit(network, facts, "fine_tuning", plan, pictures(8, size), pictures(4, size, seed=1), seed=0, **options)
+    train, validation = pictures(8, size), pictures(4, size, seed=1)
+    return fit.fit(network, facts, "fine_tuning", plan, train, validation, FitOptions(seed=0, **options))
 
 
 # Without BatchNormalization, with it, and with stochastic depth and statistics of pixels besides; the deeper networks
@@ -56,7 +58,7 @@ def test_images_may_lie_in_a_file(assembled, fit_plan, pictures):
     for given in (images, stored):
         network.model.set_weights(start)
         keras.utils.set_random_seed(0)
-        fitted = fit.fit(network, facts, "fine_tuning", fit_plan(), (given, labels), (given, labels), seed=0)
+        fitted = fit.fit(network, facts, "fine_tuning", fit_plan(), (given, labels), (given, labels), FitOptions(seed=0))
         trained.append((fitted.rows[-1]["loss"], network.model.get_weights()))
     (loss, weights), (again, same) = trained
     assert again == pytest.approx(loss, rel=1e-5)
@@ -317,7 +319,7 @@ def test_a_rare_class_is_recognised_when_the_classes_are_balanced(assembled, fit
         rules = [["head", 1.0], ["backbone", "frozen"]]
         plan = fit_plan(trainable=rules, class_balance=how, views=1, steps=60, batch_size=8, learning_rate=0.3)
         other = pictures(12, seed=1)
-        fit.fit(network, facts, "only", plan, (images, labels), other, seed=0)
+        fit.fit(network, facts, "only", plan, (images, labels), other, FitOptions(seed=0))
         shares[how] = network.core.predict_on_batch(other[0]).mean(axis=0)[0]
     assert shares["none"] > 0.6
     assert shares["weights"] < 0.5

@@ -45,7 +45,7 @@ LAST_STAGE = [("head", 1.0), ("backbone/last_stage", 1.0), ("backbone", "frozen"
 
 
 def frozen_but_last(network, facts, fresh=()):
-    freeze(network, layer_patterns.groups(LAST_STAGE, facts, "trainable"), "frozen", fresh=fresh)
+    freeze(network, layer_patterns.group_layers(LAST_STAGE, facts, "trainable"), "frozen", fresh=fresh)
 
 
 def shift(variables, by):
@@ -70,7 +70,7 @@ def test_the_pull_is_half_the_squared_distance_from_the_start(assembled):
 
 def test_fresh_layers_are_pulled_to_zero_as_the_head_is(assembled):
     _, facts, network = assembled()
-    fresh = layer_patterns.named(["backbone/last_stage"], facts, "reinitialize")
+    fresh = layer_patterns.match_layers(["backbone/last_stage"], facts, "reinitialize")
     frozen_but_last(network, facts, fresh)
     kernels = [variable for variable in network.core.trainable_variables if variable.name == "kernel"]
     assert {variable.name for variable in network.core.trainable_variables} == {"kernel", "bias", "gamma", "beta"}

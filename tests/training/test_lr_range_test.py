@@ -12,7 +12,7 @@ from kerastune_recipes.training import lr_range_test
 
 
 def trained(network, facts, plan, images):
-    return training.fit(network, facts, "fine_tuning", plan, images, None, seed=0)
+    return training.fit(network, facts, "fine_tuning", plan, images, None, training.FitOptions(seed=0))
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """What a source turns out to hold, before it is judged as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,10 @@ UNLABELED_NAMES = ("unlabeled", "unlabelled")
 # Where class names come from: the user named them (folders, class_names), they were collected from labels that are
 # names, or they are the numbers of labels that are positions.
 Naming = Literal["declared", "collected", "numbered"]
+
+# Which images belong together: a folder level, the name of a column or feature, the group of each image, or one of
+# these for each split.
+GroupBy = int | str | Sequence | np.ndarray | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
