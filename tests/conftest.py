@@ -12,24 +12,25 @@ import pytest
 from kerastune_recipes.backbones.facts import BackboneFacts, LayerFacts, TapFacts
 from kerastune_recipes.data.facts import DatasetFacts
 
-# Minutes each; begun last, one of them would keep one core busy while the other has nothing left to do.
-_LONG = ("test_training.py", "test_recipes.py", "test_runner.py", "test_backends.py", "test_workers.py")
-
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest; the order within each stays."""
-    items.sort(key=lambda item: item.path.name not in _LONG)
+    """Start the files that hold slow tests first; the order within each stays.
+
+    Started last, one of them would keep one core busy while the other has nothing left to do.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """Let no test read or fill the cache of whoever runs it."""
+    """Keep tests away from the cache of whoever runs them."""
     os.environ["KERASTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache") / "kerastune")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def left_alone():
-    """Let the garbage collector pass over what earlier modules have left: graphs of hundreds of networks."""
+def unscanned():
+    """Keep the garbage collector away from the graphs of hundreds of networks that earlier modules left."""
     yield
     gc.collect()
     gc.freeze()
