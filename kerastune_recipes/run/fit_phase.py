@@ -175,7 +175,7 @@ def _candidates(plan: FitPlan, has_earlier: bool) -> list[Candidate]:
 def _apply(trained: _Trained, candidate: Candidate) -> None:
     """Give the network the weights of a candidate."""
     context, plan = trained.context, trained.plan
-    context.network.set_weights(gate.between(trained.before, trained.after, candidate.share))
+    context.network.set_weights(gate.interpolate(trained.before, trained.after, candidate.share))
     if 0 < candidate.share < 1 and plan.batch_norm_momentum is not None:
         _reestimate(context, plan)
     if candidate.solved_again:

@@ -1,4 +1,4 @@
-"""Whether training made a model better: the weights before it, after it, and between, on held-out images."""
+"""The gate: whether, and how far, held-out images support keeping what a fit phase trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ import numpy as np
 from scipy.special import softmax
 
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.heads.calibration import Judge
+from kerastune_recipes.heads.calibration import Calibrator
 
-# How much of the way from the weights before a phase to those after it, after WiSE-FT (Wortsman et al. 2022). A quarter
-# of it was the best where training had torn the features (benchmarks/fine_tuning.md).
+# Interpolations between the weights before a phase (0) and after it (1), as in WiSE-FT (Wortsman et al. 2022). 0.25 was
+# best where training had destroyed features (benchmarks/fine_tuning.md).
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-# How much likelier all held-out images together must be by what is kept than by the model before, in nats: by a factor
-# of e. In 56 runs a phase so kept lost 0.02 nats in one. By one standard error it did in three, and less was gained, as
-# it is with two nats; to keep every phase would gain most, and lose so much in four (benchmarks/gate.md).
+# Minimum gain in total held-out log-likelihood to keep a phase: 1 nat, a likelihood ratio of e. Of 56 runs, one then
+# lost more than 0.02 nats. With one standard error instead, three did, and the mean gain was smaller, as it is with
+# 2 nats; keeping every phase gains most, and loses as much in four runs (benchmarks/gate.md).
 EVIDENCE = 1.0
-# Keras's smallest probability in float32 is about 1e-38; below this one nothing is told apart.
-_SMALLEST = 1e-30
+# Keras's smallest float32 probability is about 1e-38; below this bound losses are not told apart.
+_SMALLEST_PROBABILITY = 1e-30
 
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """What may be made of a phase that trained.
+    """A model that a fit phase may end with.
 
     Args:
-        share: How much of it is kept, 0 (the model before it) to 1 (the model after it).
-        solved_again: Whether the head is solved anew, on the features behind the phase (the last layer retrained, as in
+        share: Interpolation between the weights before the phase, 0, and those after it, 1.
+        solved_again: Whether the head is solved again on the features of the trained backbone (last-layer retraining,
             Kirichenko et al. 2022).
     """
 
@@ -34,6 +34,7 @@ class Candidate:
     solved_again: bool = False
 
     def __str__(self) -> str:
+        # A key in report.json.
         return f"{self.share:g}{', head solved again' if self.solved_again else ''}"
 
 
@@ -42,11 +43,11 @@ BEFORE, AFTER, SOLVED_AGAIN = Candidate(0.0), Candidate(1.0), Candidate(1.0, sol
 
 @dataclass(frozen=True)
 class Decision:
-    """What is made of a phase that trained.
+    """The model that a fit phase ends with.
 
     Args:
-        way: Which of the ways.
-        temperature: What the logits are divided by then, so that probabilities match held-out frequencies.
+        candidate: The chosen candidate.
+        temperature: Divisor of its logits, above 0, that calibrates its probabilities on the held-out images.
     """
 
     candidate: Candidate
@@ -55,13 +56,13 @@ class Decision:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What held-out images say of a phase.
+    """A fit phase as judged by held-out images.
 
     Args:
-        kept: What is to be made of it.
-        log_losses: Held-out log loss by way, nats, each but that of the model before with its own temperature.
-        probabilities: float32 (n, k), of the held-out images by what is kept.
-        ece: Expected calibration error of what is kept, before the temperature; see `metrics.ece`.
+        decision: The chosen candidate and its temperature.
+        log_losses: Held-out log loss of each candidate, nats, at its own temperature; 1 for the model before the phase.
+        probabilities: float32 (n, k), of the held-out images by the chosen model.
+        ece: Expected calibration error of the chosen candidate before temperature scaling; see `metrics.ece`.
     """
 
     decision: Decision
@@ -71,15 +72,15 @@ class Assessment:
 
 
 def choose(candidates: Mapping[Candidate, np.ndarray], labels: np.ndarray) -> Assessment:
-    """Choose what is made of a phase, by held-out log loss.
+    """Choose the model that a phase ends with, by held-out log loss.
 
-    The model before the phase stays where the best of the others is not better by `EVIDENCE`, so that a phase does not
-    win by chance: a log Bayes factor is "positive evidence" from 1 nat on (Kass & Raftery 1995). Of the others it is
-    the head solved again, unless one is better than that by as much: where it was tried, it was better in the end than
-    what training made of the head, and than weights in between (benchmarks/gate.md, docs/experiments.md).
+    The model before the phase wins unless the best candidate beats it by `EVIDENCE`, so that chance keeps no phase: a
+    log Bayes factor of 1 nat or more is "positive evidence" (Kass & Raftery 1995). Among the others the head solved
+    again wins unless one beats it by `EVIDENCE`: where it was tried, it ended better than the trained head and than
+    interpolated weights (benchmarks/gate.md, docs/experiments.md).
 
     Args:
-        candidates: Probabilities (n, k) of the held-out images; those of the model before, where there was one, are
+        candidates: Probabilities (n, k) of the held-out images by each candidate. Those of `BEFORE`, if present, are
             calibrated already.
         labels: int (n,), of these images.
 
@@ -89,38 +90,49 @@ def choose(candidates: Mapping[Candidate, np.ndarray], labels: np.ndarray) -> As
         >>> choose({BEFORE: before, AFTER: after}, labels).decision.candidate
         Candidate(share=1.0, solved_again=False)
     """
-    held = Judge(labels, np.ones(len(labels)), offsets=False)
-    raw = {way: np.log(np.maximum(probabilities, _SMALLEST)) for way, probabilities in sorted(candidates.items())}
-    temperatures = {way: 1.0 if way == BEFORE else held(logits)[0].temperature for way, logits in raw.items()}
-    losses = {way: held.losses(logits / temperatures[way]) for way, logits in raw.items()}
-    best = min(losses, key=lambda way: losses[way].mean())
+    calibrator = Calibrator(labels, np.ones(len(labels)), offsets=False)
+    logits = {one: np.log(np.maximum(candidates[one], _SMALLEST_PROBABILITY)) for one in sorted(candidates)}
+    temperatures = {
+        one: 1.0 if one == BEFORE else calibrator.fit(values)[0].temperature for one, values in logits.items()
+    }
+    losses = {one: calibrator.losses(values / temperatures[one]) for one, values in logits.items()}
+    best = min(losses, key=lambda one: losses[one].mean())
     if BEFORE in losses and not enough_evidence(losses[best], losses[BEFORE]):
         best = BEFORE
     elif SOLVED_AGAIN in losses and not enough_evidence(losses[best], losses[SOLVED_AGAIN]):
         best = SOLVED_AGAIN
     return Assessment(
         decision=Decision(best, temperatures[best]),
-        log_losses={way: float(each.mean()) for way, each in losses.items()},
-        probabilities=softmax(raw[best] / temperatures[best], axis=1).astype(np.float32),
+        log_losses={one: float(values.mean()) for one, values in losses.items()},
+        probabilities=softmax(logits[best] / temperatures[best], axis=1).astype(np.float32),
         ece=metrics.ece(candidates[best], labels),
     )
 
 
-def enough_evidence(for_one: np.ndarray, against: np.ndarray) -> bool:
-    """Return whether losses (n,) on the same images are evidence enough for one model against another."""
-    return bool((against - for_one).sum() > EVIDENCE)
-
-
-def between(before: Sequence[np.ndarray], after: Sequence[np.ndarray], share: float) -> list[np.ndarray]:
-    """Return weights on the straight way between two models of one architecture.
+def enough_evidence(losses: np.ndarray, baseline: np.ndarray) -> bool:
+    """Return whether a model beats a baseline by more than `EVIDENCE`.
 
     Args:
-        before: Where the way begins, share 0.
-        after: Where it ends, share 1.
-        share: 0..1. What is no number on a line, such as the state of a random generator, is taken from the end.
+        losses: Log loss of each image under the model, float (n,), nats.
+        baseline: The same under the baseline, on the same images.
 
     Example:
-        >>> between([np.zeros(2)], [np.ones(2)], 0.25)
+        >>> enough_evidence(np.full(10, 0.3), np.full(10, 0.5))  # 2 nats in total
+        True
+    """
+    return bool((baseline - losses).sum() > EVIDENCE)
+
+
+def interpolate(before: Sequence[np.ndarray], after: Sequence[np.ndarray], share: float) -> list[np.ndarray]:
+    """Interpolate linearly between the weights of two models of one architecture.
+
+    Args:
+        before: Weights at share 0.
+        after: Weights at share 1.
+        share: 0..1. Integers, such as the state of a random generator, are taken from `after`.
+
+    Example:
+        >>> interpolate([np.zeros(2)], [np.ones(2)], 0.25)
         [array([0.25, 0.25])]
     """
     return [
