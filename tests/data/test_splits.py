@@ -71,7 +71,7 @@ def test_seed_decides_which_of_equal_groups_are_held_out():
 
 
 def test_groups_that_leave_no_stratified_split_are_refused():
-    # Holding out any group of one class holds out the last group of another class, or leaves it none.
+    # Any one group lacks a class, and any two hold all images of one.
     labels, groups = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 2, 2, 0])
     with pytest.raises(DataError, match="no choice of groups to hold out leaves images of every class"):
         stratified_holdout(labels, 0.2, 0, groups)
