@@ -1,49 +1,33 @@
-"""A report, or a comparison, as one HTML page that stands alone: no scripts, light or dark as its reader."""
+"""A report as one HTML page that needs no other file and no script."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.reporting import plots
+from kerastune_recipes.reporting.html_parts import (
+    escaped,
+    figure_html,
+    format_interval,
+    format_seconds,
+    page_html,
+    section_html,
+    table_html,
+)
 
-# What every phase has; anything else in its record is something it chose by itself.
+# The keys of every phase; all others in its record are its own choices.
 _PHASE_KEYS = frozenset({"name", "kind", "seconds", "steps", "trainable_parameters", "frozen_parameters", "validation"})
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --soft: #62676d; --line: #d9dce0; --page: #ffffff; --card: #f5f6f8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ea; --soft: #a0a6ad; --line: #3a3f45; --page: #17191c; --card: #212429; } }
-body { margin: 2rem auto; max-width: 64rem; padding: 0 1rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-p { margin: .3rem 0; }
-.soft { color: var(--soft); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .8rem; margin: 1.2rem 0; }
-.card { background: var(--card); border-radius: .5rem; padding: .8rem 1rem; }
-.card b { display: block; font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; }
-th { color: var(--soft); font-weight: 500; }
-.number { text-align: right; }
-figure { margin: 0; }
-figure svg { max-width: 100%; height: auto; color: var(--ink); }
-pre { background: var(--card); border-radius: .5rem; padding: 1rem; overflow-x: auto; font-size: .85rem; }
-"""
 
 
 def render(report: Mapping[str, Any]) -> str:
     """Write a report as a page.
 
     Args:
-        report: As report.json, and: "history", one row per epoch of each fit phase (see `plots.curves`);
-            "plan_text"; "confusion", {"validation": matrix, "test": matrix or None}, each (classes, classes) by class
-            and prediction. "title" is optional.
+        report: The record of report.json, and three more keys: "history", one row for each epoch of each fit phase (see
+            `plots.curves`); "plan_text"; "confusion", {"validation": matrix, "test": matrix or None}, each matrix
+            (classes, classes) by class and prediction. A "title" may be given.
 
     Returns:
         The whole file. All text in it is escaped.
@@ -59,7 +43,7 @@ def render(report: Mapping[str, Any]) -> str:
         section_html("Curves", figure_html(plots.curves(report["history"]), "curves")) if report["history"] else "",
         *(_range_test(phase) for phase in report["phases"] if "loss_by_learning_rate" in phase),
         _confusions(report),
-        section_html(f"Classes, least recognised first ({judged})", _classes(report, judged)),
+        section_html(f"Classes, lowest recall first ({judged})", _classes(report, judged)),
         section_html("Plan", f"<pre>{escaped(report['plan_text'])}</pre>"),
         section_html(
             "Versions", table_html(("", ""), ((name, version) for name, version in report["versions"].items()))
@@ -72,14 +56,6 @@ def _range_test(phase: Mapping[str, Any]) -> str:
     rates, losses = phase["loss_by_learning_rate"]
     figure = plots.range_test(rates, losses, phase["learning_rate"])
     return section_html(f"Range test of {escaped(phase['name'])}", figure_html(figure, f"range-test-{phase['name']}"))
-
-
-def page_html(title: str, body: Iterable[str]) -> str:
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body>\n</html>\n"
-    )
 
 
 def _data_line(report: Mapping[str, Any]) -> str:
@@ -99,11 +75,11 @@ def _headline(report: Mapping[str, Any]) -> str:
         ("Backbone", backbone["name"], backbone_note),
     ]
     if report["test"] is None:
-        note = "no test images: measured on those that also chose the phase"
+        note = "no test images: measured on the images that chose the phase"
         cards.append(("Validation accuracy", f"{report['validation']['accuracy']:.1%}", note))
     else:
         cards.append(
-            ("Test accuracy", f"{report['test']['accuracy']:.1%}", f"{format_interval(report['test'])} at 95 %")
+            ("Test accuracy", f"{report['test']['accuracy']:.1%}", f"95% interval {format_interval(report['test'])}")
         )
     cards.append(("Cost", format_seconds(cost["seconds_total"]), cost_note))
     return '<div class="cards">' + "".join(_card(*card) for card in cards) + "</div>"
@@ -132,12 +108,12 @@ def _phases(report: Mapping[str, Any]) -> str:
         )
         for phase in report["phases"]
     ]
-    note = '<p class="soft">Accuracy and log loss are those on the validation images; parameters are counted.</p>'
+    note = '<p class="soft">Accuracy and log loss on the validation images; numbers of parameters.</p>'
     return table_html(header, rows, numbers=range(2, 8)) + note
 
 
 def _choices(choices: Mapping[str, Any]) -> str:
-    """Name what was chosen; a table of what was tried stays in report.json."""
+    """List the choices of a phase; its tables of candidates stay in report.json."""
     plain = {key: value for key, value in choices.items() if not isinstance(value, Mapping | list)}
     return ", ".join(
         f"{key.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
@@ -146,7 +122,7 @@ def _choices(choices: Mapping[str, Any]) -> str:
 
 
 def _metrics(report: Mapping[str, Any]) -> str:
-    header = ("", "accuracy", "95 % interval", "balanced accuracy", "log loss", "calibration error")
+    header = ("", "accuracy", "95% interval", "balanced accuracy", "log loss", "calibration error")
     rows = [
         (
             split,
@@ -162,20 +138,13 @@ def _metrics(report: Mapping[str, Any]) -> str:
     return table_html(header, rows, numbers=range(1, 6))
 
 
-def format_interval(scores: Mapping[str, Any]) -> str:
-    if "accuracy_ci95" not in scores:
-        return ""
-    low, high = scores["accuracy_ci95"]
-    return f"{low:.1%} to {high:.1%}"
-
-
 def _confusions(report: Mapping[str, Any]) -> str:
     names = report["data"]["classes"]
     return "\n".join(
         section_html(
             f"Confusion ({split})",
             figure_html(plots.confusion(np.asarray(matrix), names), f"confusion-{split}"),
-            "Share of each class (row) taken for each class (column), in percent.",
+            "Percentage of the images of each class (row) by predicted class (column).",
         )
         for split in ("test", "validation")
         if (matrix := report["confusion"][split]) is not None
@@ -192,10 +161,10 @@ def _classes(report: Mapping[str, Any], split: str) -> str:
             "no images" if np.isnan(recalls[number]) else f"{recalls[number]:.1%}",
             _mistaken_for(matrix[number], number, names),
         )
-        # NaN, which is a class without images, sorts last.
+        # NaN, the recall of a class without images, sorts last.
         for number in np.argsort(recalls, kind="stable")
     ]
-    return table_html(("class", "images", "recognised", "most often taken for"), rows, numbers=(1, 2))
+    return table_html(("class", "images", "recall", "most often mistaken for"), rows, numbers=(1, 2))
 
 
 def _mistaken_for(row: np.ndarray, number: int, names: Sequence[str]) -> str:
@@ -203,41 +172,3 @@ def _mistaken_for(row: np.ndarray, number: int, names: Sequence[str]) -> str:
     others[number] = 0
     most = int(others.argmax())
     return f"{names[most]} ({others[most]:,})" if others[most] else ""
-
-
-def section_html(heading: str, content: str, note: str = "") -> str:
-    said = f'<p class="soft">{escaped(note)}</p>' if note else ""
-    return f"<section><h2>{escaped(heading)}</h2>{said}{content}</section>"
-
-
-def figure_html(figure: Figure, name: str) -> str:
-    return f'<figure class="scroll">{plots.to_svg(figure, name)}</figure>'
-
-
-def table_html(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
-    """Lay out rows, the columns in `numbers` to the right; columns that are empty throughout are left out."""
-    rows, right = list(rows), set(numbers)
-    kept = [column for column in range(len(header)) if any(str(row[column]) for row in rows)]
-
-    def line(cells: Sequence[Any], tag: str) -> str:
-        return "".join(
-            f'<{tag} class="number">{escaped(cells[column])}</{tag}>'
-            if column in right
-            else f"<{tag}>{escaped(cells[column])}</{tag}>"
-            for column in kept
-        )
-
-    head = f"<thead><tr>{line(header, 'th')}</tr></thead>" if any(header) else ""
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
-
-
-def format_seconds(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def escaped(value: object) -> str:
-    return escape(str(value))

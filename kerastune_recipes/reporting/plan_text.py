@@ -1,4 +1,4 @@
-"""A plan in words, for people: what will be trained, how, and what it costs, before anything is."""
+"""A plan in words: what will be trained, how, and at what cost."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,42 +23,59 @@ from kerastune_recipes.planning.forecast import (
     head_parameters,
 )
 from kerastune_recipes.planning.plan import FitPlan, PhasePlan, Plan, SolvePlan
-from kerastune_recipes.reporting.wording import balance
+from kerastune_recipes.reporting import wording
 from kerastune_recipes.spec.heads import HEADS
 
-_WIDTH = 110
-_CONVENTIONS = {
-    "identity": "pixels 0..255 as they are; the network rescales them itself",
-    "caffe": "BGR, ImageNet mean subtracted (caffe)",
-    "torch": "0..1, then ImageNet mean and deviation (torch)",
+# How the pixels become the input of the network, by the name of a preprocessing.
+_PREPROCESSING = {
+    "identity": "pixels 0..255 unchanged; the network rescales them itself",
+    "caffe": "BGR, minus the ImageNet mean (caffe)",
+    "torch": "scaled to 0..1, minus the ImageNet mean, divided by its deviation (torch)",
     "symmetric": "pixels scaled to -1..1",
 }
 
 
 def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
-    """Return a plan as text.
+    """Describe a plan in words.
 
     Args:
         plan: The plan.
-        data: The images it is for.
-        backbone: The network it is for.
+        data: Facts of the images it is for.
+        backbone: Facts of the network it is for.
+
+    Returns:
+        The text, as `kerastune plan` prints it.
+
+    Example:
+        >>> print(describe(plan, data, backbone))
     """
     expected = forecast(plan, data, backbone)
-    # In a notebook rich would show the text at once instead of writing it.
-    console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
-    console.print(f"Plan of {plan.recipe}: {plan.summary}\n", highlight=False)
-    console.print(_rows(_data_rows(plan, data)))
-    console.print(_rows(_model_rows(plan, backbone, expected)))
+    parts: list[str | Table] = [
+        f"Plan: {plan.recipe}",
+        f"{plan.summary}\n",
+        _table(_data_rows(plan, data)),
+        _table(_model_rows(plan, backbone, expected)),
+    ]
     for phase, cost in zip(plan.phases, expected.phases, strict=True):
-        console.print(f"\nPhase {phase.name} ({phase.kind})", highlight=False)
-        console.print(_rows(_phase_rows(phase, plan, cost, data, backbone)))
-        console.print(_groups(cost.groups, phase.kind))
+        parts += [
+            f"\nPhase {phase.name} ({phase.kind})",
+            _table(_phase_rows(phase, plan, cost, data, backbone)),
+            _groups(cost.groups, phase.kind),
+        ]
     total = sum(phase.forward_passes for phase in expected.phases)
-    console.print(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.", highlight=False)
+    parts.append(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.")
+    return as_text(parts, width=110)
+
+
+def as_text(parts: Iterable[str | Table], width: int) -> str:
+    # In a notebook rich would show the text at once instead of writing it.
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+    for part in parts:
+        console.print(part, highlight=False)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def _rows(pairs: Iterable[tuple[str, str]]) -> Table:
+def _table(pairs: Iterable[tuple[str, str]]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True, min_width=16)
     table.add_column(overflow="fold")
@@ -68,19 +85,18 @@ def _rows(pairs: Iterable[tuple[str, str]]) -> Table:
 
 
 def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
-    test = "none" if data.test is None else f"{sum(data.test)}"
+    images = [f"{data.train_images} training"]
     if plan.folds:
-        judged = f"all of them judged by {plan.folds}-fold cross-validation and trained on in the end"
+        images[0] += f" ({wording.cross_validation(plan.folds)}; the final model trains on all of them)"
     else:
-        whole = ", groups whole" if data.groups else ""
-        again = {"none": "", "heads": "; a solved head is refitted on all", "all": "; what is kept is refitted on all"}
-        held = f" (held out of the training images, stratified{whole}{again[plan.refit]})" if data.held_out else ""
-        judged = f"{data.validation_images} validation{held}"
-    more = f", {data.unlabeled} unlabelled" if data.unlabeled else ""
+        images.append(f"{data.validation_images} validation{_hold_out(plan, data) if data.held_out else ''}")
+    images.append("no test" if data.test is None else f"{sum(data.test)} test")
+    if data.unlabeled:
+        images.append(f"{data.unlabeled} unlabelled")
     counts = listed(f"{name} {count}" for name, count in zip(data.class_names, data.train, strict=True))
     return [
         ("data", data.source),
-        ("images", f"{data.train_images} training, {judged}, {test} test{more}"),
+        ("images", ", ".join(images)),
         ("classes", f"{data.classes}: {counts}"),
         *([("grouped by", f"{data.grouped_by}, {data.groups} groups")] if data.groups else []),
         (
@@ -89,6 +105,16 @@ def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
             "(height x width)",
         ),
     ]
+
+
+def _hold_out(plan: Plan, data: DatasetFacts) -> str:
+    refits = {
+        "none": "",
+        "heads": "; solved heads are refitted on all images",
+        "all": "; the selected model is refitted on all images",
+    }
+    whole = ", groups kept whole" if data.groups else ""
+    return f" (held out of the training images, stratified{whole}{refits[plan.refit]})"
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -103,7 +129,7 @@ def _model_rows(plan: Plan, backbone: BackboneFacts, expected: Forecast) -> list
         shapes = (f"{tap.name} {'x'.join(map(str, tap.shape))}" for tap in map(facts.tap, taps) if tap)
         rows += [
             ("backbone", f"{each.name}, weights {each.weights}, {used:,} parameters in use"),
-            ("input", f"resized to {each.image_size}x{each.image_size}; {_convention(each.preprocessing)}"),
+            ("input", f"resized to {each.image_size}x{each.image_size}; {_preprocessing(each.preprocessing)}"),
             ("taps", "; ".join(shapes)),
         ]
     return [
@@ -125,16 +151,15 @@ def _precision(plan: Plan) -> str:
 
 
 def _head_by_size(plan: Plan, backbone: BackboneFacts) -> str:
-    sizes_known = head_by_size(plan, backbone)
     pooled = head_parameters(plan, feature_count(plan, backbone, "avg"))
-    by_size = "; ".join(f"at {size}: {parameters:,}" for size, parameters in sizes_known.items())
+    by_size = "; ".join(f"at {size}: {parameters:,}" for size, parameters in head_by_size(plan, backbone).items())
     return f"{by_size}; avg or max pooling would need {pooled:,} at any size"
 
 
-def _convention(preprocessing: Preprocessing) -> str:
+def _preprocessing(preprocessing: Preprocessing) -> str:
     if isinstance(preprocessing, Scaling):
         return f"pixels times {_channels(preprocessing.scale)}, plus {_channels(preprocessing.offset)}"
-    return _CONVENTIONS[preprocessing]
+    return _PREPROCESSING[preprocessing]
 
 
 def _channels(numbers: float | tuple[float, ...]) -> str:
@@ -153,7 +178,7 @@ def _phase_rows(
 ) -> list[tuple[str, str]]:
     rows = _solve_rows(phase.solve, plan, backbone.pretrained_classifier) if phase.solve else []
     rows += _fit_rows(phase.fit, cost, data, backbone) if phase.fit else []
-    fresh = f" ({cost.fresh_passes:.1f} if every epoch augmented anew)" if cost.stored else ""
+    fresh = f" ({cost.fresh_passes:.1f} with fresh augmentation in every epoch)" if cost.cached_bytes else ""
     return [
         *rows,
         ("batch norm", cost.batch_norm),
@@ -162,20 +187,21 @@ def _phase_rows(
     ]
 
 
-def _solve_rows(solve: SolvePlan, plan: Plan, source: PretrainedClassifierFacts) -> list[tuple[str, str]]:
+def _solve_rows(solve: SolvePlan, plan: Plan, classifier: PretrainedClassifierFacts) -> list[tuple[str, str]]:
     head = HEADS[solve.head]
     strongest, weakest = solve.strengths[0], solve.strengths[-1]
-    choice = f"{strongest:g}" if strongest == weakest else f"from {strongest:g} down to {weakest:g}"
-    by = f"by {solve.folds}-fold cross-validation" if solve.folds else "not calibrated, for want of folds"
-    if solve.folds and strongest == weakest:
-        by = f"calibrated {by}"
-    alone = "one alone: the one whose features have the least held-out log loss"
+    fixed = strongest == weakest
+    strength = f"{strongest:g}" if fixed else f"from {strongest:g} down to {weakest:g}"
+    if not solve.folds:
+        method = "not calibrated (no cross-validation)"
+    else:
+        method = f"{'calibrated ' if fixed else ''}by {wording.cross_validation(solve.folds)}"
     return [
-        ("head", f"{head.name}, {head.strength} {choice}, {by}"),
-        *([("taps", alone)] if solve.taps == "best" else []),
-        *([("class balance", "each class weighs the same")] if solve.class_balance == "weights" else []),
+        ("head", f"{head.name}, {head.strength} {strength}, {method}"),
+        *([("taps", "one of them, by held-out log loss")] if solve.taps == "best" else []),
+        *([("class balance", "all classes weighted equally")] if solve.class_balance == "weights" else []),
         *(
-            [("pretrained classes", _source_classes(solve.pretrained_classes, plan, source))]
+            [("pretrained classes", _pretrained_classes(solve.pretrained_classes, plan, classifier))]
             if solve.pretrained_classes
             else []
         ),
@@ -183,10 +209,10 @@ def _solve_rows(solve: SolvePlan, plan: Plan, source: PretrainedClassifierFacts)
     ]
 
 
-def _source_classes(taken: Mapping[str, Sequence[int]], plan: Plan, source: PretrainedClassifierFacts) -> str:
-    words = [f"{name} from {listed(map(source.label, indices), most=3)}" for name, indices in taken.items()]
-    others = [name for name in plan.class_names if name not in taken]
-    return "; ".join([*words, *([f"from means of their features: {listed(others)}"] if others else [])])
+def _pretrained_classes(indices: Mapping[str, Sequence[int]], plan: Plan, classifier: PretrainedClassifierFacts) -> str:
+    words = wording.taken_from({name: map(classifier.called, found) for name, found in indices.items()})
+    others = [name for name in plan.class_names if name not in indices]
+    return "; ".join([*words, *([f"from the means of their features: {listed(others)}"] if others else [])])
 
 
 def _views(plan: Plan) -> str:
@@ -196,7 +222,7 @@ def _views(plan: Plan) -> str:
     if View(mirrored=True) in shown:
         words.append("its mirror image")
     if crops:
-        words.append(f"{crops} random crop{'s' if crops > 1 else ''} of {SMALLEST_CROP:.0%} or more of it")
+        words.append(f"{crops} random crop{'s' if crops > 1 else ''} of at least {SMALLEST_CROP:.0%} of it")
     return ", ".join(words)
 
 
@@ -212,14 +238,22 @@ def _fit_rows(fit: FitPlan, cost: PhaseForecast, data: DatasetFacts, backbone: B
             f"{fit.steps} steps = {cost.epochs:.3g} epochs of global batch {fit.batch_size}",
         ),
         ("augmentation", "; ".join(_layer(layer.layer, layer.arguments) for layer in fit.augmentation) or "none"),
-        *([("views", _kept_views(fit, cost, backbone))] if fit.views else []),
+        *([("views", _cached_views(fit, cost, backbone))] if fit.views else []),
         *([("loss", _loss(fit))] if fit.loss.name != "crossentropy" else []),
         *([("label smoothing", f"{fit.label_smoothing:g}")] if fit.label_smoothing else []),
-        *([("classes", balance(fit.class_balance, data.imbalance))] if fit.class_balance != "none" else []),
-        *([("fresh weights", f"{listed(fit.reinitialize)}, drawn by their initialisers")] if fit.reinitialize else []),
-        *([("L2-SP", f"{fit.l2_sp:g}, pulls trained layers to their start, the head to zero")] if fit.l2_sp else []),
         *(
-            [("head", "as trained, or solved again behind it, whichever held-out images find better")]
+            [("classes", wording.class_balance(fit.class_balance, data.imbalance))]
+            if fit.class_balance != "none"
+            else []
+        ),
+        *([("reinitialized", listed(fit.reinitialize))] if fit.reinitialize else []),
+        *(
+            [("L2-SP", f"{fit.l2_sp:g}: pulls trained layers to their initial weights, the head to zero")]
+            if fit.l2_sp
+            else []
+        ),
+        *(
+            [("head", "as trained, or solved again on the trained features, by held-out log loss")]
             if fit.solve_again
             else []
         ),
@@ -231,9 +265,9 @@ def _peak(fit: FitPlan) -> str:
         low, high = fit.learning_rate / rules.RANGE_TEST_SPAN, fit.learning_rate * rules.RANGE_TEST_SPAN
         return f"by a range test from {low:.1g} to {high:.1g}"
     name, batch = fit.optimizer.name, fit.batch_size
-    of_rules = [rules.learning_rate(name, batch, pretrained) for pretrained in (True, False)]
-    scaled = batch != rules.REFERENCE_BATCH and rules.scales(name) and fit.learning_rate in of_rules
-    return f"{fit.learning_rate:g}{' in proportion to the batch' if scaled else ''}"
+    by_rule = [rules.learning_rate(name, batch, pretrained) for pretrained in (True, False)]
+    scaled = batch != rules.REFERENCE_BATCH and rules.scales(name) and fit.learning_rate in by_rule
+    return f"{fit.learning_rate:g}{' (scaled to the batch size)' if scaled else ''}"
 
 
 def _loss(fit: FitPlan) -> str:
@@ -241,12 +275,12 @@ def _loss(fit: FitPlan) -> str:
     return ", ".join([fit.loss.name.replace("_", " "), *(f"{key} {value:g}" for key, value in arguments.items())])
 
 
-def _kept_views(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> str:
+def _cached_views(fit: FitPlan, cost: PhaseForecast, backbone: BackboneFacts) -> str:
     what = "the image" if not fit.augmentation else f"{fit.views} augmented view{'s' if fit.views != 1 else ''}"
     stages = {tap.layer: tap.name for tap in backbone.taps}
-    until = listed(stages.get(layer, layer) for layer in cost.fixed_until) or "the backbone"
-    place = " on disk" if cost.stored > memory.limit_bytes() else ""
-    return f"{what}, computed once to the end of {until}: {units.format_bytes(cost.stored)}{place}"
+    until = listed(stages.get(layer, layer) for layer in cost.frozen_until) or "the backbone"
+    place = " on disk" if cost.cached_bytes > memory.limit_bytes() else ""
+    return f"{what}, computed once up to the end of {until}: {units.format_bytes(cost.cached_bytes)}{place}"
 
 
 def _layer(name: str, arguments: dict) -> str:

@@ -1,4 +1,4 @@
-"""Figures of a run, its curves, confusions and calibration, and of a comparison; for a light or a dark page."""
+"""Figures of a run (curves, confusion, calibration) and of a comparison, for a light or a dark page."""
 
 import io
 import math
@@ -14,23 +14,24 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from kerastune_recipes.evaluation import metrics
 
-# Stands for the colour of the text around the figure: `to_svg` makes it the page's own.
+# Placeholder for the text colour of the page; `to_svg` replaces it.
 INK = "#010101"
-# Message apart by the colour-blind too, and of middle lightness: clear on white and on black.
+# The colour-blind can tell them apart, and their medium lightness is clear on white and on black.
 _BLUE, _ORANGE, _GREY = "#3a87c8", "#d9782d", "#888888"
-# Above so many classes the numbers in the cells could not be read; above so many names not the names.
+# Most classes with readable numbers in the cells, and with readable names on the axes.
 _MOST_NUMBERS, _MOST_NAMES = 20, 100
+# Characters of a class name and of a recipe name before they are shortened.
 _LONGEST_NAME, _LONGEST_RECIPE = 24, 40
-# Room for the names of the phases between a figure and its title, points.
+# Space for the phase names between axes and title, points.
 _TITLE_PAD = 18
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw loss, accuracy and learning rate over the epochs of all fit phases, one after the other.
+    """Draw loss, accuracy and learning rate over the epochs of all fit phases.
 
     Args:
-        history: One row per epoch with "phase", "loss", "accuracy", "val_loss", "val_accuracy" and "learning_rate";
-            a value may be None or missing. At least one row.
+        history: One row for each epoch with "phase", "loss", "accuracy", "val_loss", "val_accuracy" and
+            "learning_rate"; a value may be None or missing. At least one row.
     """
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     losses, accuracies, rates = figure.subplots(1, 3)
@@ -58,12 +59,12 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def range_test(rates: Sequence[float], losses: Sequence[float], learning_rate: float) -> Figure:
-    """Draw the loss that a range test saw against the learning rate, and the peak rate that was taken.
+    """Draw the loss of a learning rate range test against the learning rate, and mark the peak rate it chose.
 
     Args:
-        rates: Rising.
-        losses: One for each.
-        learning_rate: The peak.
+        rates: Learning rates, rising.
+        losses: Smoothed loss at each.
+        learning_rate: The peak rate.
     """
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
@@ -77,28 +78,28 @@ def range_test(rates: Sequence[float], losses: Sequence[float], learning_rate: f
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw which share of each class was taken for which.
+    """Draw a confusion matrix in percent of each class.
 
     Args:
-        matrix: (classes, classes), images by class (row) and prediction (column). A class without images has an
-            empty row.
-        class_names: One per class.
+        matrix: Numbers of images by class (row) and prediction (column), (classes, classes). A class without images
+            has an empty row.
+        class_names: Name of each class.
     """
     matrix = np.asarray(matrix, np.float64)
     images = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, images, out=np.zeros_like(matrix), where=images > 0)
     count = len(class_names)
     side = min(max(0.42 * count, 2.6), 9.0)
-    # Points of a cell's height, less a little air.
+    # The height of a cell in points, less a margin.
     font_size = min(9.0, 0.8 * 72 * side / count)
     figure = Figure(figsize=(side + 1.8, side + 1.4), layout="constrained")
     axes = figure.subplots()
-    # The root of the share: one image in fifty going astray should be seen.
+    # The colour follows the root of the share, so that one mistake in fifty images is visible.
     image = axes.imshow(shares, cmap=_fading(_BLUE), norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
-    every = math.ceil(count / _MOST_NAMES)
-    names = [_shortened(name) for name in class_names][::every]
-    axes.set_xticks(range(0, count, every), names, rotation=90, fontsize=font_size, parse_math=False)
-    axes.set_yticks(range(0, count, every), names, fontsize=font_size, parse_math=False)
+    step = math.ceil(count / _MOST_NAMES)
+    names = [_shortened(name) for name in class_names][::step]
+    axes.set_xticks(range(0, count, step), names, rotation=90, fontsize=font_size, parse_math=False)
+    axes.set_yticks(range(0, count, step), names, fontsize=font_size, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("class")
     if count <= _MOST_NUMBERS:
@@ -113,11 +114,11 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> Figure:
-    """Draw how often predictions of each confidence are right, with 95 % intervals, above how many there are.
+    """Draw accuracy by confidence with 95 % intervals, and below it the number of images.
 
     Args:
-        probabilities: (images, classes), float.
-        labels: (images,), integer.
+        probabilities: Probabilities, float (images, classes).
+        labels: True classes, int (images,).
     """
     bins = metrics.calibration_bins(probabilities, labels)
     confidences, accuracies = [each.confidence for each in bins], [each.accuracy for each in bins]
@@ -141,17 +142,17 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> Figure:
 
 
 def comparison(results: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the accuracy of recipes, with 95 % intervals, against what they took.
+    """Draw the accuracy of recipes, with 95 % intervals, against their time.
 
     Args:
-        results: One for each recipe with "recipe", "accuracy", "accuracy_ci95" and "seconds"; at least one. The first
-            is the one that the others are compared with.
+        results: For each recipe a mapping with "recipe", "accuracy", "accuracy_ci95" and "seconds"; at least one. The
+            first is the one that all others are compared with.
     """
     figure = Figure(figsize=(8, max(3.6, 0.28 * len(results) + 1)), layout="constrained")
     axes = figure.subplots()
     bounds = [bound for result in results for bound in result["accuracy_ci95"]]
     bottom, top = max(0.0, min(bounds) - 0.02), min(1.0, max(bounds) + 0.02)
-    heights = _apart(
+    heights = _spread(
         [result["accuracy"] for result in results], (top - bottom) / max(14, len(results) - 1), bottom, top
     )
     for number, (result, height) in enumerate(zip(results, heights, strict=True)):
@@ -159,7 +160,7 @@ def comparison(results: Sequence[Mapping[str, Any]]) -> Figure:
         seconds, accuracy = result["seconds"], result["accuracy"]
         axes.vlines(seconds, *result["accuracy_ci95"], color=colour, alpha=0.5)
         axes.plot(seconds, accuracy, color=colour, marker="o")
-        # The names stand in a column beside the axes, where they cannot hide one another.
+        # A column of names beside the axes, where they cannot overlap.
         axes.annotate(
             _shortened(result["recipe"], _LONGEST_RECIPE),
             (seconds, accuracy),
@@ -185,26 +186,26 @@ def comparison(results: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """Return the figure as an `<svg>` element that takes its text colour from the page around it.
+    """Return a figure as an `<svg>` element in the text colour of the page around it.
 
     Args:
         figure: A figure of this module.
-        name: Put before every identifier in it, so that several figures can share a page.
+        name: Prefix of every identifier in it, so that several figures can share a page.
     """
     buffer = io.StringIO()
-    # Text stays text (small, searchable); the fixed salt makes equal figures equal files.
+    # Text stays text (small, searchable); a fixed salt makes equal figures equal files.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    whole = buffer.getvalue()
-    element = whole[whole.index("<svg") :].replace(INK, "currentColor")
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    content = buffer.getvalue()
+    element = content[content.index("<svg") :].replace(INK, "currentColor")
     for reference in ('id="', 'xlink:href="#', "url(#"):
         element = element.replace(reference, f"{reference}{name}-")
     return element
 
 
-def _apart(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move values apart, as little as it takes, until they lie a gap from one another and between two bounds."""
+def _spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move values apart until they differ by a gap, and keep them within two bounds."""
     order = np.argsort(values, kind="stable")
     moved = np.asarray(values, np.float64)[order]
     for index in range(1, len(moved)):
@@ -212,9 +213,9 @@ def _apart(values: Sequence[float], gap: float, low: float, high: float) -> list
     moved[-1] = min(moved[-1], high)
     for index in range(len(moved) - 1, 0, -1):
         moved[index - 1] = min(moved[index - 1], moved[index] - gap)
-    apart = np.empty(len(moved))
-    apart[order] = np.maximum(moved, low)
-    return apart.tolist()
+    spread = np.empty(len(moved))
+    spread[order] = np.maximum(moved, low)
+    return spread.tolist()
 
 
 def _known(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:

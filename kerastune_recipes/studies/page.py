@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerastune_recipes.reporting import plots
-from kerastune_recipes.reporting.html import (
+from kerastune_recipes.reporting.html_parts import (
     escaped,
     figure_html,
     format_interval,
@@ -19,7 +19,7 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
     """Write a comparison of recipes as a page.
 
     Args:
-        comparison: As comparison.json.
+        comparison: The record of comparison.json.
 
     Returns:
         The whole file. All text in it is escaped.
@@ -31,15 +31,15 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
         *(f'<p class="soft">{escaped(note)}</p>' for note in comparison["notes"]),
         section_html("Accuracy", _results(comparison["results"])),
         section_html("Failed", _failures(comparison["failures"])) if comparison["failures"] else "",
-        section_html("Accuracy against seconds", figure, "Bars are 95 % intervals."),
+        section_html("Accuracy against seconds", figure, "Bars are 95% intervals."),
     ]
     return page_html(title, body)
 
 
 def _results(results: Sequence[Mapping[str, Any]]) -> str:
     header = (
-        "recipe", "accuracy", "95 % interval", "seeds", "balanced", "log loss", "time", "forward passes", "trained",
-        "against the first", "95 % interval", "better", "worse", "p",
+        "recipe", "accuracy", "95% interval", "seeds", "balanced", "log loss", "time", "forward passes", "trained",
+        "vs. the first", "95% interval", "better", "worse", "p",
     )  # fmt: skip
     return table_html(header, map(_result, results), numbers=range(1, 14))
 

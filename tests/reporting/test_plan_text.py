@@ -1,3 +1,5 @@
+"""A plan in words: what it says of images, network, phases and costs."""
+
 from dataclasses import replace
 
 import pytest
@@ -15,10 +17,12 @@ def described(data_facts, backbone_facts, **overrides):
     )
 
 
-def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
+def test_a_plan_describes_images_network_phases_and_layers(data_facts, backbone_facts):
     text = described(data_facts, backbone_facts)
-    for said in (
-        "50 training, 13 validation (held out of the training images, stratified; a solved head is refitted on all)",
+    for words in (
+        "Plan: small_similar Few images",
+        "50 training, 13 validation (held out of the training images, stratified; solved heads are refitted on all "
+        "images), no test",
         "2: ants 30, bees 20",
         "200x300 median, 100x120 to 400x600 (height x width)",
         "resized to 32x32; pixels scaled to -1..1",
@@ -32,10 +36,10 @@ def test_a_plan_says_what_will_happen(data_facts, backbone_facts):
         "sgd, momentum 0.9, nesterov True, gradient clipped to norm 1",
         "RandomFlip(mode=horizontal)",
     ):
-        assert said in text
+        assert words in text
 
 
-def test_precision_is_told(data_facts, backbone_facts):
+def test_precision_is_named(data_facts, backbone_facts):
     assert "precision float32 keep" in described(data_facts, backbone_facts)
     half = described(data_facts, backbone_facts, precision="bfloat16", jit_compile=True)
     assert (
@@ -44,23 +48,32 @@ def test_precision_is_told(data_facts, backbone_facts):
     )
 
 
-def test_groups_are_told(data_facts, backbone_facts):
+def test_groups_are_named(data_facts, backbone_facts):
     text = described(replace(data_facts, groups=12, grouped_by="folder level 1"), backbone_facts)
-    assert "(held out of the training images, stratified, groups whole; a solved head is refitted on all)" in text
+    assert (
+        "(held out of the training images, stratified, groups kept whole; solved heads are refitted on all images)"
+        in text
+    )
     assert "grouped by folder level 1, 12 groups" in text
 
 
-def test_a_convention_without_a_name_says_its_numbers(data_facts, backbone_facts):
+def test_preprocessing_without_a_name_shows_its_numbers(data_facts, backbone_facts):
     scaling = Scaling(scale=1 / 255, offset=(0.0, -0.5, 1.0))
     text = described(data_facts, replace(backbone_facts, preprocessing=scaling))
     assert "resized to 32x32; pixels times 0.003922, plus 0/-0.5/1" in text
 
 
-def test_unlabelled_images_are_told(data_facts, backbone_facts):
-    assert "none test, 300 unlabelled" in described(replace(data_facts, unlabeled=300), backbone_facts)
+def test_test_images_and_unlabelled_images_are_counted(data_facts, backbone_facts):
+    assert "no test, 300 unlabelled classes" in described(replace(data_facts, unlabeled=300), backbone_facts)
+    assert "12 test classes" in described(replace(data_facts, test=(6, 6)), backbone_facts)
 
 
-def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
+def test_cross_validation_takes_the_place_of_validation_images(data_facts, backbone_facts):
+    text = described(replace(data_facts, validation=(0, 0)), backbone_facts, folds=4)
+    assert "50 training (4-fold cross-validation; the final model trains on all of them), no test" in text
+
+
+def test_a_flatten_head_shows_its_size_at_each_image_size(data_facts, backbone_facts):
     twice = replace(
         backbone_facts,
         image_size=64,
@@ -75,46 +88,68 @@ def test_a_flatten_head_says_what_it_costs(data_facts, backbone_facts):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "words"),
     [
         ({"loss": "focal"}, "loss focal, gamma 2"),
         ({"loss": {"name": "huber", "delta": 0.2}}, "loss huber, delta 0.2"),
         ({"class_balance": "weights"}, "classes unbalanced, 1.5 to 1: weighted"),
-        ({"class_balance": "sampling"}, "classes unbalanced, 1.5 to 1: drawn equally often"),
-        ({"reinitialize": ["backbone/last_stage"]}, "fresh weights backbone/last_stage, drawn by their initialisers"),
+        ({"class_balance": "sampling"}, "classes unbalanced, 1.5 to 1: sampled equally often"),
+        ({"reinitialize": ["backbone/last_stage"]}, "reinitialized backbone/last_stage head"),
         ({"reinitialize": ["backbone/last_stage"]}, "batch norm 2 frozen, 1 trained"),
-        ({"l2_sp": 0.01}, "L2-SP 0.01, pulls trained layers to their start, the head to zero"),
+        ({"l2_sp": 0.01}, "L2-SP 0.01: pulls trained layers to their initial weights, the head to zero"),
         (
             {"trainable": [["head", 1.0], ["backbone", 1.0]], "stage_decay": 0.1},
             "backbone/stage2 2 428 0.003 backbone/stage1 2 264 0.0003 backbone/stem 2 132 3e-05",
         ),
     ],
 )
-def test_options_of_a_phase_are_said_where_they_are_used(changes, said, data_facts, backbone_facts):
+def test_options_of_a_fit_phase_are_shown_where_they_are_used(changes, words, data_facts, backbone_facts):
     overrides = {f"phases.fine_tuning.fit.{key}": value for key, value in changes.items()}
-    assert said in described(data_facts, backbone_facts, **overrides)
-    assert said not in described(data_facts, backbone_facts)
+    assert words in described(data_facts, backbone_facts, **overrides)
+    assert words not in described(data_facts, backbone_facts)
 
 
-def test_views_say_what_they_take_and_save(data_facts, backbone_facts):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"taps": "best"}, "taps one of them, by held-out log loss"),
+        ({"class_balance": "weights"}, "class balance all classes weighted equally"),
+        ({"regularization": 10.0}, "L2 strength 10, calibrated by 5-fold cross-validation"),
+    ],
+)
+def test_options_of_a_solved_head_are_shown_where_they_are_used(changes, words, data_facts, backbone_facts):
+    overrides = {f"phases.feature_extraction.solve.{key}": value for key, value in changes.items()}
+    assert words in described(data_facts, backbone_facts, **overrides)
+    assert words not in described(data_facts, backbone_facts)
+
+
+def test_a_class_too_small_to_cross_validate_leaves_the_head_uncalibrated(data_facts, backbone_facts):
+    text = described(replace(data_facts, train=(30, 1)), backbone_facts)
+    assert "L2 strength 100, not calibrated (no cross-validation)" in text
+
+
+def test_cached_views_show_their_size_and_what_they_save(data_facts, backbone_facts):
     last = {"phases.fine_tuning.fit.trainable": [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]}
     text = described(data_facts, backbone_facts, **last)
-    assert "views 4 augmented views, computed once to the end of stage1: 872.0 KiB" in text
-    assert "expected cost 10.1 forward passes (24.8 if every epoch augmented anew)" in text
+    assert "views 4 augmented views, computed once up to the end of stage1: 872.0 KiB" in text
+    assert "expected cost 10.1 forward passes (24.8 with fresh augmentation in every epoch)" in text
     fresh = described(data_facts, backbone_facts, **last, **{"phases.fine_tuning.fit.views": "fresh"})
     assert "expected cost 24.8 forward passes" in fresh
     assert "computed once" not in fresh
 
 
-def test_source_classes_are_named(data_facts, backbone_facts):
+def test_pretrained_classes_are_named(data_facts, backbone_facts):
     spec = catalog.load(
         "reuse_head", {"phases.feature_extraction.solve.pretrained_classes": {"bees": [1, 2], "ants": []}}
     )
-    for names, said in (
-        (("ant", "bee", "wasp"), "pretrained classes bees from bee (1), wasp (2); from means of their features: ants"),
-        ((), "pretrained classes bees from 1, 2; from means of their features: ants"),
+    for names, words in (
+        (
+            ("ant", "bee", "wasp"),
+            "pretrained classes bees from bee (1), wasp (2); from the means of their features: ants",
+        ),
+        ((), "pretrained classes bees from 1, 2; from the means of their features: ants"),
     ):
         backbone = replace(backbone_facts, pretrained_classifier=PretrainedClassifierFacts(classes=3, names=names))
         text = " ".join(describe(resolve("reuse_head", spec, data_facts, backbone), data_facts, backbone).split())
         assert "logistic regression from the pretrained classifier, L2 strength from 3162.28 down to 0.1" in text
-        assert said in text
+        assert words in text

@@ -1,3 +1,5 @@
+"""Figures: what they draw, and that they fit into any page."""
+
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -22,7 +24,7 @@ def drawn(line):
     return list(line.get_xdata()), list(line.get_ydata())
 
 
-def test_curves_run_on_from_phase_to_phase():
+def test_curves_continue_from_phase_to_phase():
     losses, accuracies, rates = plots.curves(HISTORY).axes
     training, validation = losses.lines
     assert drawn(training) == ([1, 2, 3], [2.0, 1.5, 1.0])
@@ -38,7 +40,7 @@ def test_curves_name_each_phase_and_shade_every_second():
         assert (band.get_x(), band.get_x() + band.get_width()) == (2.5, 3.5)
 
 
-def test_confusion_is_by_row_and_an_absent_class_stays_empty():
+def test_confusion_is_in_percent_of_each_row_and_an_absent_class_has_an_empty_row():
     axes = plots.confusion(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]), ["a", "b", "c"]).axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]])
     assert texts(axes) == ["75", "25", "100"]
@@ -46,7 +48,7 @@ def test_confusion_is_by_row_and_an_absent_class_stays_empty():
 
 
 @pytest.mark.parametrize(("classes", "numbers", "names"), [(20, 20, 20), (21, 0, 21), (100, 0, 100), (250, 0, 84)])
-def test_confusion_leaves_out_what_could_not_be_read(classes, numbers, names):
+def test_confusion_leaves_out_numbers_and_names_that_are_too_small_to_read(classes, numbers, names):
     axes = plots.confusion(np.eye(classes, dtype=int), [f"class {number}" for number in range(classes)]).axes[0]
     assert len(axes.texts) == numbers
     assert len(axes.get_xticks()) == names
@@ -57,7 +59,7 @@ def test_long_names_are_shortened():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a" * 24, "b" * 23 + "…"]
 
 
-def test_reliability_shows_accuracy_by_confidence_and_how_many_images():
+def test_reliability_shows_accuracy_and_images_by_confidence():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     above, below = plots.reliability(probabilities, np.array([0, 0, 0, 1])).axes
     confidences, accuracies = drawn(above.lines[1])
@@ -81,7 +83,7 @@ def test_a_comparison_shows_accuracy_against_seconds():
     assert texts(axes) == ["small_similar", "large_similar", "small_similar (random weights)"]
 
 
-def test_names_of_recipes_that_are_equally_good_do_not_hide_one_another():
+def test_names_of_equally_good_recipes_do_not_overlap():
     (axes,) = plots.comparison(RESULTS).axes
     first, second, third = (text.xyann[1] for text in axes.texts)
     bottom, top = axes.get_ylim()
@@ -90,7 +92,7 @@ def test_names_of_recipes_that_are_equally_good_do_not_hide_one_another():
     assert second <= top
 
 
-def test_svg_takes_the_pages_colour_and_holds_any_class_name():
+def test_svg_has_the_text_colour_of_the_page_and_takes_any_class_name():
     svg = plots.to_svg(plots.confusion(np.eye(2, dtype=int), ["<script>&", "$x_{"]), "one")
     labels = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert {"<script>&", "$x_{"} <= set(labels)
@@ -114,6 +116,6 @@ def test_equal_figures_are_equal_files():
     assert plots.to_svg(plots.curves(HISTORY), "a") == plots.to_svg(plots.curves(HISTORY), "a")
 
 
-def test_no_window_system_is_asked_for():
+def test_pyplot_is_not_imported():
     program = "import sys; import kerastune_recipes.reporting.plots; print('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
