@@ -31,7 +31,8 @@ from kerastune_recipes.backbones.pretrained_classifier import load_classifier
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.heads import solve as solve_module
-from kerastune_recipes.heads.calibration import Judge
+from kerastune_recipes.heads.calibration import Calibrator
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.planning.augmentation_presets import preset
 from kerastune_recipes.planning.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.training import augmentation
@@ -196,12 +197,12 @@ def judged(model: keras.Model, plan: SolvePlan, size: int, images: Images, held:
     looks = keras.Model(model.input, [model.output, _features(model)[0]])
     probabilities, features = looks.predict(held.at[size], batch_size=BATCH, verbose=0)
     _, learnt = looks.predict(images.at[size], batch_size=BATCH, verbose=0)
-    again = solve_module.solve(plan, learnt[None], images.labels, seed=0).probabilities(features)
-    judge, found = Judge(held.labels, np.ones(len(held.labels)), offsets=False), {}
+    again = solve_module.solve(plan, LabelledFeatures(learnt[None], images.labels), seed=0).probabilities(features)
+    calibrator, found = Calibrator(held.labels, np.ones(len(held.labels)), offsets=False), {}
     for name, each in (("as_trained", probabilities), ("solved_again", again)):
         logits = np.log(np.maximum(each, 1e-30))
-        cooled = softmax(logits / judge(logits)[0].temperature, axis=1)
-        found[f"{name}_log_loss"] = float(judge.losses(np.log(np.maximum(cooled, 1e-30))).mean())
+        cooled = softmax(logits / calibrator.fit(logits)[0].temperature, axis=1)
+        found[f"{name}_log_loss"] = float(calibrator.losses(np.log(np.maximum(cooled, 1e-30))).mean())
         found[f"{name}_accuracy"] = float((each.argmax(axis=1) == held.labels).mean())
     return found
 

@@ -19,8 +19,10 @@ from kerastune_recipes import Recipe
 from kerastune_recipes.demo.digits import digits
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.heads import solve
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import SolvePlan
+from kerastune_recipes.spec.heads import HEADS
 
 Labelled = tuple[np.ndarray, np.ndarray]
 PER_CLASS = 10
@@ -51,8 +53,8 @@ def from_scratch(ds: dict[str, Labelled], seed: int) -> np.ndarray:
 def raw_pixels(ds: dict[str, Labelled], seed: int) -> np.ndarray:
     """Return test probabilities of the same linear head, solved on pixels instead of features, of all images."""
     (x, y), (test, _) = ds["train"], ds["test"]
-    plan = SolvePlan(head="logistic_regression", strengths=rules.STRENGTHS["logistic_regression"], folds=rules.FOLDS)
-    return solve.solve(plan, flat(x)[None], y, seed).probabilities(flat(test))
+    plan = SolvePlan(head="logistic_regression", strengths=HEADS["logistic_regression"].strengths, folds=rules.FOLDS)
+    return solve.solve(plan, LabelledFeatures(flat(x)[None], y), seed).probabilities(flat(test))
 
 
 def flat(images: np.ndarray) -> np.ndarray:

@@ -21,16 +21,18 @@ from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.features import cache, extraction
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.heads import solve
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.forecast import feature_counts
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.run.prepare import prepare
+from kerastune_recipes.spec.heads import HEADS
 
 FOLDS = 5
 PLAN = SolvePlan(
-    head="logistic_regression", strengths=rules.STRENGTHS["logistic_regression"], folds=rules.FOLDS_OF_MORE
+    head="logistic_regression", strengths=HEADS["logistic_regression"].strengths, folds=rules.FOLDS_OF_MORE
 )
 
 # Everything that is compared below, extracted once; crop 2 both ways, because it is mirrored in `flip: horizontal`.
@@ -41,7 +43,7 @@ def held_out(rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, fl
     """Return accuracy and log loss on images that neither the head nor its strength was chosen by."""
     scores = []
     for train, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels):
-        solved = solve.solve(PLAN, rows[:, train], labels[train], seed)
+        solved = solve.solve(PLAN, LabelledFeatures(rows[:, train], labels[train]), seed)
         summary = metrics.summary(solved.probabilities(rows[0][held]), labels[held])
         scores.append((summary["accuracy"], summary["log_loss"]))
     accuracy, log_loss = np.mean(scores, axis=0)
@@ -56,8 +58,9 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images, size = prepared.dataset.train, prepared.plan.backbone.image_size
     with cache.open_cache() as kept:
-        space = kept.space(fingerprint(network.members[0], prepared.plan.head.pooling), f"{backbone}, {size} px")
-        rows = extraction.extract(network.extractor, images, size, space, VIEWS).rows
+        digest = fingerprint(network.members[0], prepared.plan.head.pooling)
+        extractor = extraction.Extractor(network.extractor, kept.network(digest, f"{backbone}, {size} px"))
+        rows = extraction.extract(extractor, extraction.ExtractionRequest(images, size, VIEWS)).rows
     single = forward.predict(network.extractor, decoding.load(images, size))[None]
     widths = feature_counts(prepared.plan, prepared.facts)
     last, early = slice(sum(widths[:-1]), None), slice(0, sum(widths[:-1]))

@@ -19,6 +19,7 @@ import numpy as np
 from kerastune_recipes.data import decoding
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.heads import solve as solve_module
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import Network, assemble
 from kerastune_recipes.planning import rules
@@ -62,7 +63,7 @@ def views(folder: Path, backbone: str, size: int | str, seed: int) -> None:
     assert fit is not None
     (pixels, labels), (held_pixels, held_labels) = images
     found = forward.predict(network.extractor, pixels)[None]
-    solved = solve_module.solve(solve, found, labels, seed)
+    solved = solve_module.solve(solve, LabelledFeatures(found, labels), seed)
     network.head.set_weights([solved.kernel, solved.bias])
     start = network.model.get_weights()
     epochs = math.ceil(fit.steps / math.ceil(len(labels) / fit.batch_size))

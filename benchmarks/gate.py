@@ -27,7 +27,8 @@ from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.features import cache
 from kerastune_recipes.heads import solve
-from kerastune_recipes.heads.calibration import Judge
+from kerastune_recipes.heads.calibration import Calibrator
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning.plan import Plan, SolvePlan
 from kerastune_recipes.progress import Display
@@ -100,10 +101,10 @@ def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Decis
 
 def losses(probabilities: np.ndarray, labels: np.ndarray, fitted: bool) -> tuple[np.ndarray, float]:
     """Return the log loss (n,) of each image, nats, and the temperature, which is found on these where that is said."""
-    judge = Judge(labels, np.ones(len(labels)), offsets=False)
+    calibrator = Calibrator(labels, np.ones(len(labels)), offsets=False)
     logits = np.log(np.maximum(probabilities, 1e-30))
-    temperature = judge(logits)[0].temperature if fitted else 1.0
-    return judge.losses(logits / temperature), temperature
+    temperature = calibrator.fit(logits)[0].temperature if fitted else 1.0
+    return calibrator.losses(logits / temperature), temperature
 
 
 def outcomes(kept: Decision, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
@@ -131,10 +132,10 @@ def outcomes(kept: Decision, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]
         }
 
     def on_all(stage: str) -> dict[str, float]:
-        solved = solve.solve(plan, every(stage), labels, seed=0)
+        solved = solve.solve(plan, LabelledFeatures(every(stage), labels), seed=0)
         return told(solved.probabilities(kept[f"{stage} {TEST}"]))
 
-    again = solve.solve(plan, kept[f"after {TRAIN}"][None], seen, seed=0)
+    again = solve.solve(plan, LabelledFeatures(kept[f"after {TRAIN}"][None], seen), seed=0)
     by_held = [kept[f"probabilities after {VALIDATION}"], again.probabilities(kept[f"after {VALIDATION}"])]
     (as_trained, apply_temperature), (solved_again, cold) = (losses(each, held, fitted=True) for each in by_held)
     before, _ = losses(kept["probabilities before"], held, fitted=False)

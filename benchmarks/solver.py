@@ -21,11 +21,13 @@ from sklearn.metrics import log_loss
 from kerastune_recipes import Recipe
 from kerastune_recipes.data import decoding
 from kerastune_recipes.heads import solve
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.model import forward as forward_module
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.run.prepare import prepare
+from kerastune_recipes.spec import heads
 from kerastune_recipes.spec.recipe_spec import SolvedHead
 
 HEADS: tuple[SolvedHead, ...] = ("logistic_regression", "linear_svm", "lda", "naive_bayes")
@@ -34,7 +36,7 @@ HEADS: tuple[SolvedHead, ...] = ("logistic_regression", "linear_svm", "lda", "na
 def plan(head: SolvedHead, images: int) -> SolvePlan:
     """Return what a plan for so many images says of a head."""
     folds = rules.FOLDS if images <= rules.FEW_IMAGES else rules.FOLDS_OF_MORE
-    return SolvePlan(head=head, strengths=rules.STRENGTHS[head], folds=folds)
+    return SolvePlan(head=head, strengths=heads.HEADS[head].strengths, folds=folds)
 
 
 def extract(data: Path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -57,11 +59,12 @@ def seconds(work: Callable[[], object]) -> tuple[float, float]:
 def real(data: Path, repeats: int) -> None:
     """Print what each head costs on one data set."""
     views, labels, forward = extract(data)
+    features = LabelledFeatures(views, labels)
     times: dict[SolvedHead, list[tuple[float, float]]] = {head: [] for head in HEADS}
     for _ in range(repeats):
         for head, found in times.items():
             stated = plan(head, len(labels))
-            found.append(seconds(lambda stated=stated: solve.solve(stated, views, labels, 0)))  # type: ignore[misc]
+            found.append(seconds(lambda stated=stated: solve.solve(stated, features, 0)))  # type: ignore[misc]
     for head, found in times.items():
         wall, cpu = np.min(found, axis=0)
         print(f"| {data.name} | {len(labels)} | {head} | {wall:.2f} | {cpu:.2f} | {wall / forward:.3f} |", flush=True)
@@ -96,12 +99,13 @@ def large(like: np.ndarray, shape: str) -> None:
     fresh = min(images // 5, 4000)
     rows, labels = made(like, images + fresh, width, classes)
     (views, judged), (labels, answers) = np.split(rows, [images], axis=1), np.split(labels, [images])
+    data = LabelledFeatures(views, labels)
     for name in HEADS:
         stated = plan(name, images)
         heads: list[solve.Solved] = []
-        wall, cpu = seconds(lambda stated=stated, heads=heads: heads.append(solve.solve(stated, views, labels, 0)))  # type: ignore[misc]
+        wall, cpu = seconds(lambda stated=stated, heads=heads: heads.append(solve.solve(stated, data, 0)))  # type: ignore[misc]
         tracemalloc.start()
-        solve.solve(stated, views, labels, 0)
+        solve.solve(stated, data, 0)
         copies = tracemalloc.get_traced_memory()[1] / (4 * images * width)
         tracemalloc.stop()
         loss = log_loss(answers, heads[0].probabilities(judged[0].astype(np.float32)))

@@ -1,4 +1,4 @@
-"""The classifiers: each learns from standardised features, and its logits are linear in them, or in their squares too."""
+"""The classifiers: each learns from standardised features; its logits are linear in them, or in their squares too."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -26,8 +26,8 @@ def solve_out_of_core(
 
     Strength, calibration and tap are chosen on a stratified sample that fits into memory. At that strength the head
     learns from all images, after one pass over the file for their scale: LDA and naive Bayes from sums, in at most two
-    more passes; the others by L-BFGS, starting from the head of the sample, with one pass per evaluation of the loss and
-    at most `ROUGH.max_iter` iterations.
+    more passes; the others by L-BFGS, starting from the head of the sample, with one pass per evaluation of the loss
+    and at most `ROUGH.max_iter` iterations.
 
     Args:
         plan: The plan of the head, see `solve`.

@@ -93,9 +93,9 @@ def solve(
 ) -> Solved:
     """Solve a head on standardised features.
 
-    The strength of least held-out log loss, after calibration, is chosen; then the head is calibrated with it. All views
-    of an image stay in one fold, and only the image itself is evaluated. With many images, cross-validation on a sample
-    finds a strength; a hold-out of all images compares it with a stronger one.
+    Chooses the strength of least held-out log loss after calibration. All views of an image stay in one fold, and only
+    the image itself is evaluated. With many images, cross-validation on a sample finds a strength; a hold-out of all
+    images compares it with a stronger one.
 
     Args:
         plan: The classifier, its strengths, the number of folds; without folds there is one strength and no

@@ -1,4 +1,4 @@
-"""Made features for the tests of the solvers."""
+"""Synthetic features for the tests of heads."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture
 def problem():
-    """Return a function that draws overlapping classes: features (n, d) of all sizes, and labels (n,)."""
+    """Return a function that draws overlapping classes: features (n, d) on very different scales, and labels (n,)."""
 
     def draw(images=120, features=20, classes=3, seed=0):
         random = np.random.default_rng(seed)

@@ -1,12 +1,14 @@
+"""Calibration: temperature and offsets that match held-out frequencies."""
+
 import numpy as np
 import pytest
 
-from kerastune_recipes.heads.calibration import Judge
+from kerastune_recipes.heads.calibration import Calibrator
 
 
 @pytest.fixture
-def honest():
-    """Labels that are drawn by probabilities, and the logits of these."""
+def calibrated():
+    """Calibrated logits, and labels drawn from their probabilities."""
     random = np.random.default_rng(0)
     logits = 2 * random.normal(size=(4000, 3))
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -14,46 +16,46 @@ def honest():
     return logits, labels
 
 
-def judge(labels, offsets=False, weights=None):
-    return Judge(labels, np.ones(len(labels)) if weights is None else weights, offsets)
+def calibrator(labels, offsets=False, weights=None):
+    return Calibrator(labels, np.ones(len(labels)) if weights is None else weights, offsets)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_a_temperature_undoes_any_scale(scale, honest):
-    logits, labels = honest
-    calibration, loss = judge(labels)(scale * logits)
+def test_the_temperature_undoes_any_scale(scale, calibrated):
+    logits, labels = calibrated
+    calibration, loss = calibrator(labels).fit(scale * logits)
     assert calibration.temperature == pytest.approx(scale, rel=0.05)
-    assert loss == pytest.approx(judge(labels).log_loss(logits), abs=1e-3)
+    assert loss == pytest.approx(calibrator(labels).log_loss(logits), abs=1e-3)
 
 
-def test_offsets_undo_what_classes_were_given(honest):
-    logits, labels = honest
+def test_offsets_undo_a_bias_of_the_classes(calibrated):
+    logits, labels = calibrated
     wrong = 5 * logits + [3.0, 0.0, -20.0]
-    _, plain = judge(labels)(wrong)
-    calibration, loss = judge(labels, offsets=True)(wrong)
+    _, plain = calibrator(labels).fit(wrong)
+    calibration, loss = calibrator(labels, offsets=True).fit(wrong)
     assert plain > 0.7
-    assert loss == pytest.approx(judge(labels).log_loss(logits), abs=2e-3)
+    assert loss == pytest.approx(calibrator(labels).log_loss(logits), abs=2e-3)
     assert calibration.offsets[2] - calibration.offsets[1] == pytest.approx(4, abs=0.2)
 
 
-def test_what_is_always_right_is_not_sure_without_bound():
+def test_the_temperature_is_bounded_where_every_image_is_correct():
     labels = np.arange(30) % 3
-    calibration, loss = judge(labels)(np.eye(3)[labels])
+    calibration, loss = calibrator(labels).fit(np.eye(3)[labels])
     assert 0.05 < calibration.temperature < 0.5
     assert loss > 1e-4
 
 
 @pytest.mark.parametrize("offsets", [False, True])
-def test_what_tells_nothing_is_made_to_say_so(offsets):
+def test_logits_of_noise_are_flattened(offsets):
     labels = np.arange(300) % 3
     noise = np.random.default_rng(0).normal(size=(300, 3))
-    calibration, loss = judge(labels, offsets)(noise)
+    calibration, loss = calibrator(labels, offsets).fit(noise)
     assert loss == pytest.approx(np.log(3), abs=0.01)
     assert np.ptp(calibration.logits(noise)) < 1
 
 
-def test_images_weigh_what_they_weigh(honest):
-    logits, labels = honest
+def test_sample_weights_shift_the_offsets(calibrated):
+    logits, labels = calibrated
     rare = np.where(labels == 0, 0.1, 1.0)
-    calibration, _ = judge(labels, offsets=True, weights=rare)(logits)
+    calibration, _ = calibrator(labels, offsets=True, weights=rare).fit(logits)
     np.testing.assert_allclose(calibration.offsets[0] - calibration.offsets[1:], np.log(0.1), atol=0.25)

@@ -1,12 +1,13 @@
-"""Learning from unlabelled images: it helps where classes are clusters, and changes nothing where they are not."""
+"""Learning from unlabelled images: it helps where classes are clusters, and changes nothing elsewhere."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kerastune_recipes.heads import pseudo_labels
-from kerastune_recipes.heads import solve as solve_module
+from kerastune_recipes.heads import solve
+from kerastune_recipes.heads.pseudo_labels import with_pseudo_labels
+from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.spec.recipe_spec import PseudoLabelsSpec
 
@@ -14,30 +15,29 @@ METHODS = ["self_train", "cotrain"]
 
 
 def plan(method: str = "self_train", folds: int = 4) -> SolvePlan:
-    how = PseudoLabelsSpec(method=method)
-    return SolvePlan(head="logistic_regression", strengths=(10.0,), folds=folds, pseudo_labels=how)
+    options = PseudoLabelsSpec(method=method)
+    return SolvePlan(head="logistic_regression", strengths=(10.0,), folds=folds, pseudo_labels=options)
 
 
 def clusters(each: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return points of three classes in twenty dimensions, of which only two tell the classes apart."""
+    """Draw points of three classes in twenty dimensions, few of which separate the classes."""
     random = np.random.default_rng(seed)
     labels = np.arange(3 * each) % 3
     centres = apart * np.eye(3, 20) + 2 * apart * np.eye(3, 20, k=10)
-    # The features differ in scale, which four images of a class cannot tell.
+    # The features differ in scale, which cannot be estimated from four images of a class.
     scales = np.random.default_rng(1).uniform(0.1, 30, 20)
     return ((centres[labels] + random.normal(size=(len(labels), 20))) * scales).astype(np.float32), labels
 
 
 def supervised_by(few, folds=4):
     features, labels = few
-    return solve_module.solve(plan(folds=folds), features[None], labels, seed=0, every_image=True)
+    return solve.solve(plan(folds=folds), LabelledFeatures(features[None], labels), seed=0, every_image=True)
 
 
-def solve(few, unlabelled, method):
-    supervised = supervised_by(few)
-    return supervised, pseudo_labels.with_pseudo_labels(
-        supervised, plan(method), *few, unlabelled, seed=0, widths=(10, 10)
-    )
+def improve(supervised, few, unlabelled, method="self_train", folds=4):
+    features, labels = few
+    data = LabelledFeatures(features[None], labels, widths=(10, 10))
+    return with_pseudo_labels(supervised, plan(method, folds), data, unlabelled, seed=0)
 
 
 def accuracy(head, points):
@@ -47,42 +47,44 @@ def accuracy(head, points):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_unlabelled_images_help_where_classes_are_clusters(method):
-    supervised, improved = solve(clusters(4, apart=2.0), clusters(100, apart=2.0, seed=1)[0], method)
+    few, (unlabelled, _) = clusters(4, apart=2.0), clusters(100, apart=2.0, seed=1)
+    supervised = supervised_by(few)
+    improved = improve(supervised, few, unlabelled, method)
     fresh = clusters(300, apart=2.0, seed=2)
     assert accuracy(improved, fresh) > accuracy(supervised, fresh) + 0.05
     assert f"{method} on 300 unlabelled ones" in improved.judged_by
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_where_they_do_not_help_nothing_changes(method):
+def test_nothing_changes_where_they_do_not_help(method):
     few = _, labels = clusters(4, apart=2.0)
-    # Better than any, so that nothing gains.
+    # Nearly perfect, so that nothing can be gained.
     best = replace(supervised_by(few), held_out=np.eye(3, dtype=np.float32)[labels] * 0.97 + 0.01)
     unlabelled, _ = clusters(100, apart=2.0, seed=1)
-    same = pseudo_labels.with_pseudo_labels(best, plan(method), *few, unlabelled, seed=0, widths=(10, 10))
+    same = improve(best, few, unlabelled, method)
     np.testing.assert_array_equal(same.kernel, best.kernel)
     np.testing.assert_array_equal(same.bias, best.bias)
-    assert "unlabelled images left out" in same.judged_by
+    assert "unlabelled images not used" in same.judged_by
 
 
-def test_heads_of_no_information_are_mostly_left_out():
-    left = []
+def test_on_noise_the_unlabelled_images_are_mostly_not_used():
+    unused = []
     for seed in range(8):
-        unlabelled, _ = clusters(100, apart=0.0, seed=seed + 1)
-        left.append("left out" in solve(clusters(4, apart=0.0, seed=seed), unlabelled, "self_train")[1].judged_by)
-    assert sum(left) > 4
+        few, (unlabelled, _) = clusters(4, apart=0.0, seed=seed), clusters(100, apart=0.0, seed=seed + 1)
+        unused.append("not used" in improve(supervised_by(few), few, unlabelled).judged_by)
+    assert sum(unused) > 4
 
 
-def test_the_held_out_probabilities_are_those_of_heads_that_have_not_seen_the_image():
-    """Labels at random cannot be foretold, and the held-out probabilities must not pretend so."""
+def test_held_out_probabilities_come_from_heads_that_have_not_seen_the_image():
+    """Random labels cannot be predicted, so held-out probabilities must not seem to predict them."""
     few = features, labels = clusters(40, apart=0.0)
-    # Worse than any, so that whatever is found is taken.
+    # Mostly wrong, so that any other head is better.
     worst = replace(supervised_by(few), held_out=np.roll(np.eye(3, dtype=np.float32)[labels], 1, axis=1) * 0.9 + 0.03)
-    found = pseudo_labels.with_pseudo_labels(worst, plan(), *few, features, seed=0)
+    found = improve(worst, few, features)
     assert (found.held_out.argmax(axis=1) == labels).mean() < 0.5
 
 
-def test_a_single_image_of_a_class_cannot_be_cross_validated():
+def test_a_class_of_one_image_cannot_be_cross_validated():
     few = clusters(4, apart=2.0)
-    same = pseudo_labels.with_pseudo_labels(supervised_by(few, folds=0), plan(folds=0), *few, few[0], seed=0)
+    same = improve(supervised_by(few, folds=0), few, few[0], folds=0)
     assert "a class has a single image" in same.judged_by
