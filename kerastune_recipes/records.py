@@ -12,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kerastune_recipes import yaml_files
 from kerastune_recipes.errors import RecipeError, did_you_mean
 
+# Keys and values of older recipes, plans and overrides, and their names today.
+RENAMED_KEYS = {"convention": "preprocessing", "source_classes": "pretrained_classes"}
+RENAMED_VALUES = {"source_classifier": "pretrained_classifier"}
+
 
 class Record(BaseModel):
-    """A frozen, strict record: unknown keys are refused, no value is converted on the quiet."""
+    """A frozen, strict record: unknown keys are refused, and values are never converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -24,15 +28,15 @@ class Record(BaseModel):
 
         Args:
             data: Nested dictionaries, lists and scalars.
-            where: How to name the data in an error, such as its file.
+            where: Name of the data for error messages, such as its file.
 
         Raises:
-            RecipeError: With one sentence for each thing that is wrong.
+            RecipeError: One sentence for each problem.
         """
         if not isinstance(data, Mapping):
             raise RecipeError(f"{where}: expected keys and values, received {_shown(data)}.")
         try:
-            # Through JSON, because strict validation of Python data takes no list for a tuple.
+            # Through JSON, because strict validation of Python data does not accept a list for a tuple.
             return cls.model_validate_json(json.dumps(data, default=str))
         except ValidationError as error:
             raise RecipeError(*_sentences(cls, error.errors(), data, where)) from None
@@ -55,14 +59,14 @@ def _plain(value: Any) -> Any:
 
 
 def _sentences(record: type[BaseModel], problems: Sequence[Any], data: Any, where: str) -> list[str]:
-    """Say pydantic's errors as a person would, one sentence for each place."""
+    """Rewrite pydantic's errors in plain words, one sentence for each place."""
     by_place: dict[tuple[int | str, ...], list[Any]] = {}
     for problem in problems:
-        # A list whose items are all wrong is also reported as too short; its items say what is wrong.
+        # A list whose items are all wrong is also reported as too short; the errors of the items suffice.
         if problem["type"] == "too_short" and problem["input"]:
             continue
         by_place.setdefault(_place(problem, data), []).append(problem)
-    # Where a union allows a word or a record, a record with a wrong key is also reported as none of the words.
+    # In a union of words and a record, a record with a wrong key is also reported as "none of the words".
     by_place = {place: found for place, found in by_place.items() if not _has_inner(place, by_place)}
     return [
         f"{where}: {_dotted(place, data) or 'the file'}: {_complaint(record, place, found)}"
@@ -75,7 +79,7 @@ def _has_inner(place: tuple[int | str, ...], places: Iterable[tuple[int | str, .
 
 
 def _place(problem: Any, data: Any) -> tuple[int | str, ...]:
-    """Return the problem's path as the user wrote it: pydantic adds the members of unions it tried."""
+    """Return the problem's path as the user wrote it, without the union members that pydantic adds."""
     place: list[int | str] = []
     last = len(problem["loc"]) - 1
     for position, step in enumerate(problem["loc"]):
@@ -90,11 +94,11 @@ def _place(problem: Any, data: Any) -> tuple[int | str, ...]:
 
 
 def _dotted(place: Sequence[int | str], data: Any) -> str:
-    """Write a path as an override would: what has a name is called by it."""
+    """Write a path as an override would: a list item with a name appears as its name."""
     steps = []
     for step in place:
-        held = range(len(data)) if isinstance(data, list) else data if isinstance(data, Mapping) else ()
-        data = data[step] if step in held else None
+        keys = range(len(data)) if isinstance(data, list) else data if isinstance(data, Mapping) else ()
+        data = data[step] if step in keys else None
         named = isinstance(step, int) and isinstance(data, Mapping) and isinstance(data.get("name"), str)
         steps.append(data["name"] if named else str(step))
     return ".".join(steps)
@@ -103,16 +107,19 @@ def _dotted(place: Sequence[int | str], data: Any) -> str:
 def _complaint(record: type[BaseModel], place: tuple[int | str, ...], problems: list[Any]) -> str:
     kinds = {problem["type"]: problem for problem in problems}
     if "extra_forbidden" in kinds:
-        known = _keys_at(record, place[:-1])
-        hint = did_you_mean(str(place[-1]), known)
-        return f'there is no key "{place[-1]}" here.{hint} Known: {", ".join(known)}.'
+        known, key = _keys_at(record, place[:-1]), str(place[-1])
+        if RENAMED_KEYS.get(key) in known:
+            return f'there is no key "{key}" here; it is now called "{RENAMED_KEYS[key]}".'
+        return f'there is no key "{key}" here.{did_you_mean(key, known)} Known: {", ".join(known)}.'
     if "missing" in kinds:
         return "this key is missing." if isinstance(place[-1], str) else "this item of the list is missing."
     if "value_error" in kinds:
-        said = str(kinds["value_error"]["ctx"]["error"])
-        return said if said.endswith(("?", ".")) else f"{said}."
+        message = str(kinds["value_error"]["ctx"]["error"])
+        return message if message.endswith(("?", ".")) else f"{message}."
     received = problems[0]["input"]
     words = _literal_words(problems)
+    if isinstance(received, str) and RENAMED_VALUES.get(received) in words:
+        return f'"{received}" is now called "{RENAMED_VALUES[received]}".'
     rules = [_rule(problem) for problem in problems if problem["type"] != "literal_error"]
     expected = " or ".join([*rules, *(f'"{word}"' for word in words)])
     return f"expected {expected}; received {_shown(received)}.{did_you_mean(str(received), words)}"
@@ -136,7 +143,7 @@ def _shown(value: object) -> str:
 
 
 def _keys_at(record: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """Return the keys that are known at a dotted path."""
+    """Return the known keys at a path."""
     for step in path:
         if isinstance(step, int):
             continue
@@ -161,5 +168,5 @@ def _record_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def digest(record: Record) -> str:
-    """Return the SHA-256 of a record, by which it is told from another."""
+    """Return the SHA-256 of a record as YAML; equal records have equal digests."""
     return hashlib.sha256(yaml_files.dump(record.to_data()).encode()).hexdigest()

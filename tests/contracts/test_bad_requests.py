@@ -180,6 +180,23 @@ def test_unknown_key_in_a_recipe_file(told, data):
     ]
 
 
+def test_keys_and_values_of_older_versions(shell):
+    Path("old.yaml").write_text(
+        "summary: Old.\n"
+        "backbone: {name: DemoNet, convention: torch}\n"
+        "phases:\n"
+        "  - {name: only, solve: {head: source_classifier, source_classes: {ants: [310]}}}\n"
+    )
+    refused = shell("validate", "old.yaml")
+    assert refused.status == 2
+    assert refused.err.splitlines()[1:] == [
+        '- old.yaml: backbone.convention: there is no key "convention" here; it is now called "preprocessing".',
+        '- old.yaml: phases.only.solve.head: "source_classifier" is now called "pretrained_classifier".',
+        '- old.yaml: phases.only.solve.source_classes: there is no key "source_classes" here; it is now called '
+        '"pretrained_classes".',
+    ]
+
+
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
