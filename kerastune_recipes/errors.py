@@ -1,7 +1,17 @@
-"""The whole taxonomy of errors on one screen: what a user did wrong, and what went wrong in the work."""
+"""Every error of this package, on one screen.
+
+KerastuneError
+├── RequestError       the request is wrong; nothing was trained (exit code 2)
+│   ├── RecipeError    a recipe, plan or override
+│   ├── DataError      images or labels
+│   ├── BackboneError  the pretrained network
+│   └── OutputError    a folder or file to write to or to read
+└── WorkError          the request was right, but the work failed (exit code 1)
+"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class KerastuneError(Exception):
@@ -24,13 +34,13 @@ class KerastuneError(Exception):
 
 
 class RequestError(KerastuneError):
-    """The request was wrong; nothing was trained."""
+    """The request is wrong; nothing was trained."""
 
     exit_code = 2
 
 
 class RecipeError(RequestError):
-    """A recipe, plan or override cannot be understood or does not fit the model."""
+    """A recipe, plan or override is malformed or does not fit the model."""
 
 
 class DataError(RequestError):
@@ -38,19 +48,42 @@ class DataError(RequestError):
 
 
 class BackboneError(RequestError):
-    """The backbone is unknown, too small for the images asked of it, or its weights cannot be had."""
+    """The backbone is unknown, needs larger images, or its weights are not available."""
 
 
 class OutputError(RequestError):
-    """The run folder cannot be written or read."""
+    """A run folder or file cannot be written or read."""
 
 
 class WorkError(KerastuneError):
-    """The request was right, the work failed."""
+    """The request was right, but the work failed."""
 
 
 class CacheWarning(UserWarning):
-    """The cache cannot be used, or a part of it; the answer is the same, it only takes longer."""
+    """The cache, or a part of it, cannot be used; results are the same but take longer."""
+
+
+@contextmanager
+def writing(path: object, what: str = "the folder") -> Iterator[None]:
+    """Turn an OSError in the block into an OutputError that names the path.
+
+    Args:
+        path: The file or folder written to.
+        what: What is being written, for the message.
+
+    Raises:
+        OutputError: The block raised OSError.
+
+    Example:
+        >>> with writing("run/report.json", what="the report"):
+        ...     raise OSError(28, "No space left on device")
+        Traceback (most recent call last):
+        kerastune_recipes.errors.OutputError: run/report.json: the report cannot be written: No space left on device.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: {what} cannot be written: {error.strerror or error}.") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -65,7 +98,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of an exception's message, or its kind where it has none.
+    """Return the first line of an exception's message, or the name of its type if the message is empty.
 
     Example:
         >>> reason(OSError("Network is unreachable."))
@@ -76,7 +109,7 @@ def reason(error: Exception) -> str:
 
 
 def listed(items: Iterable[object], most: int = 10) -> str:
-    """Join items with commas, naming at most `most` of them and counting the rest.
+    """Join items with commas; name at most `most` of them and count the rest.
 
     Example:
         >>> listed(["a", "b", "c"], most=2)

@@ -1,35 +1,70 @@
-"""What a person sees while work is under way: one bar for each piece of work, one line for each thing done."""
+"""Progress on standard error, one bar for each piece of work and one line for each result; tables as plain text."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-# Called with how much of a piece of work is done.
+# Receives the amount of work done so far.
 Tick = Callable[[int], None]
 
 
 class Display:
-    """Bars and lines on standard error, and lines alone where that is no terminal; silent when told so.
+    """Bars and lines on standard error; only lines when that is not a terminal.
 
     Args:
         visible: False prints nothing.
+
+    Example:
+        >>> with Display(visible=False).bar("decoding", total=2) as tick:
+        ...     tick(1)
+        ...     tick(2)
     """
 
     def __init__(self, visible: bool = True):
         self.console = Console(stderr=True, quiet=not visible)
 
     def line(self, text: str) -> None:
-        """Print one line; it stays."""
+        """Print one line; it stays on the screen."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar with the time left; the function given is told how much is done."""
+    def bar(self, title: str, total: int) -> Iterator[Tick]:
+        """Show a bar with the time left; it disappears at the end.
+
+        Args:
+            title: Text before the bar.
+            total: Amount of work at 100%.
+
+        Returns:
+            A function that receives the amount of work done so far.
+        """
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         hidden = not (self.console.is_terminal or self.console.is_jupyter)
         with Progress(*columns, *times, console=self.console, transient=True, disable=hidden) as progress:
             task = progress.add_task(title, total=total)
             yield lambda done: progress.update(task, completed=done)
+
+
+def as_text(*parts: RenderableType, width: int) -> str:
+    """Render rich tables and texts as plain text, one below the other, without colours.
+
+    Args:
+        parts: Tables, or strings with rich markup; wrap a string in `rich.text.Text` to print it as it is.
+        width: Characters in a line.
+
+    Returns:
+        The text; lines keep their trailing spaces.
+
+    Example:
+        >>> as_text("accuracy 0.9", width=40)
+        'accuracy 0.9\\n'
+    """
+    # In a notebook rich would show the text at once instead of writing it.
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+    for part in parts:
+        console.print(part, highlight=False)
+    return console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,6 +1,16 @@
 import pytest
 
-from kerastune_recipes.errors import DataError, KerastuneError, RequestError, WorkError, did_you_mean, listed
+from kerastune_recipes.errors import (
+    DataError,
+    KerastuneError,
+    OutputError,
+    RequestError,
+    WorkError,
+    did_you_mean,
+    listed,
+    reason,
+    writing,
+)
 
 
 def test_one_problem_is_one_sentence():
@@ -24,3 +34,28 @@ def test_did_you_mean_names_the_nearest():
 def test_listed_counts_what_it_leaves_out():
     assert listed([1, 2, 3]) == "1, 2, 3"
     assert listed(range(12), most=2) == "0, 1 and 10 more"
+
+
+def test_reason_is_the_first_line_without_its_full_stop():
+    assert reason(OSError("Network is unreachable.\nTry again.")) == "Network is unreachable"
+    assert reason(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_failed_write_names_the_path(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as caught, writing(tmp_path / "file"):
+        (tmp_path / "file" / "folder").mkdir()
+    assert str(caught.value) == f"{tmp_path}/file: the folder cannot be written: Not a directory."
+
+
+def test_a_failed_write_without_an_error_number_keeps_its_message():
+    with (
+        pytest.raises(OutputError, match=r"out: the report cannot be written: the disk is gone\."),
+        writing("out", what="the report"),
+    ):
+        raise OSError("the disk is gone")
+
+
+def test_other_errors_pass_while_writing():
+    with pytest.raises(KeyError), writing("out"):
+        raise KeyError
