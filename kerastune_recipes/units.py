@@ -16,28 +16,28 @@ _UNITS: dict[str, Literal["epochs", "steps", "%"]] = {
 
 @dataclass(frozen=True)
 class Duration:
-    """An amount of training: passes over the data, optimizer updates, or a share of something longer."""
+    """A training duration: epochs, optimizer steps, or a percentage of a longer duration."""
 
     amount: float
     unit: Literal["epochs", "steps", "%"]
 
-    def steps(self, steps_per_epoch: int, whole: int | None = None) -> int:
-        """Return the duration in optimizer updates.
+    def steps(self, steps_per_epoch: int, total: int | None = None) -> int:
+        """Return the duration in optimizer steps.
 
         Args:
-            steps_per_epoch: Updates in one pass over the training images.
-            whole: What a percentage is a share of, in updates.
+            steps_per_epoch: Optimizer steps in one epoch.
+            total: Number of steps that is 100%; None where percentages are not allowed.
 
         Raises:
-            ValueError: A percentage is asked for where there is nothing to take a share of.
+            ValueError: The duration is a percentage and `total` is None.
         """
         if self.unit == "steps":
             return round(self.amount)
         if self.unit == "epochs":
             return round(self.amount * steps_per_epoch)
-        if whole is None:
-            raise ValueError(f'"{self}" is a share of nothing here; write epochs or steps')
-        return round(self.amount / 100 * whole)
+        if total is None:
+            raise ValueError(f'a percentage such as "{self}" has no meaning here; write epochs or steps')
+        return round(self.amount / 100 * total)
 
     def __str__(self) -> str:
         amount = f"{self.amount:g}"
@@ -50,10 +50,10 @@ def parse_duration(text: str) -> Duration:
     """Read a duration.
 
     Args:
-        text: Such as "3 epochs", "0.5 epochs", "500 steps" or "10%".
+        text: A number and a unit, such as "3 epochs", "0.5 epochs", "500 steps" or "10%".
 
     Raises:
-        ValueError: The text is no duration.
+        ValueError: The text is not a duration.
 
     Example:
         >>> parse_duration("500 steps").steps(steps_per_epoch=40)
@@ -65,7 +65,7 @@ def parse_duration(text: str) -> Duration:
     unit = _UNITS[match["unit"]]
     amount = float(match["amount"])
     if unit == "steps" and not amount.is_integer():
-        raise ValueError(f'steps are whole; received "{text}"')
+        raise ValueError(f'the number of steps must be an integer; received "{text}"')
     return Duration(amount, unit)
 
 
@@ -74,13 +74,13 @@ _SIZE_FORM = re.compile(rf"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(BYTE_U
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that a text such as "10 GiB" means.
+    """Return the number of bytes in a size such as "10 GiB".
 
     Args:
         text: A number and one of B, KiB, MiB, GiB, TiB.
 
     Raises:
-        ValueError: It cannot be understood.
+        ValueError: The text is not a size.
 
     Example:
         >>> parse_size("1.5 KiB")
@@ -93,7 +93,7 @@ def parse_size(text: str) -> int:
 
 
 def format_bytes(count: int) -> str:
-    """Return bytes as a person reads them.
+    """Return a number of bytes as readable text.
 
     Example:
         >>> format_bytes(1_500_000_000)

@@ -1,4 +1,4 @@
-"""YAML as our files use it: safe, without duplicate keys, and with `1e-3` read as the number it is."""
+"""YAML for our files: safe, duplicate keys refused, and `1e-3` read as a number."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from kerastune_recipes.errors import RecipeError
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with YAML 1.2 floats and duplicate keys refused."""
+    """PyYAML's safe loader, which also reads YAML 1.2 floats and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f'the key "{key}" stands twice; keep one', key_node.start_mark
+                    None, None, f'the key "{key}" appears twice; keep one', key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -51,26 +51,26 @@ def parse(text: str, where: str) -> Any:
 
     Args:
         text: The YAML.
-        where: How to name the text in an error, such as its file.
+        where: Name of the text for error messages, such as its file.
 
     Raises:
-        RecipeError: The text is no YAML, or a key stands twice.
+        RecipeError: The text is not valid YAML, or a key appears twice.
     """
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{where}{line}: this is no valid YAML: {error.problem}.") from None
+        raise RecipeError(f"{where}{line}: this is not valid YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: this is no valid YAML: {error}.") from None
+        raise RecipeError(f"{where}: this is not valid YAML: {error}.") from None
 
 
 def read(path: Path) -> Any:
     """Read a YAML file.
 
     Raises:
-        RecipeError: The file is missing, not UTF-8 text, or no YAML.
+        RecipeError: The file is missing, unreadable, not UTF-8 text, or not valid YAML.
     """
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
@@ -79,13 +79,13 @@ def read(path: Path) -> Any:
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name a recipe file.") from None
     except PermissionError:
-        raise RecipeError(f"{path}: this file may not be read; change its permissions.") from None
+        raise RecipeError(f"{path}: this file cannot be read; change its permissions.") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: this is not text; a recipe is a YAML file in UTF-8.") from None
 
 
 def dump(data: Any) -> str:
-    """Return the data as YAML text, keys in their own order.
+    """Return the data as YAML text; keys keep their order.
 
     Example:
         >>> dump({"taps": ["stage1", "stage2"], "views": 2})

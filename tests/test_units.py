@@ -6,28 +6,28 @@ from kerastune_recipes import units
 @pytest.mark.parametrize(
     ("text", "steps"), [("3 epochs", 30), ("1 epoch", 10), ("0.5 epochs", 5), ("500 steps", 500), ("10%", 20)]
 )
-def test_in_steps(text, steps):
-    assert units.parse_duration(text).steps(steps_per_epoch=10, whole=200) == steps
+def test_a_duration_in_steps(text, steps):
+    assert units.parse_duration(text).steps(steps_per_epoch=10, total=200) == steps
 
 
 @pytest.mark.parametrize("text", ["3 epochs", "1 epoch", "500 steps", "10%", "0.5 epochs"])
-def test_written_as_read(text):
+def test_a_duration_is_written_as_it_is_read(text):
     assert str(units.parse_duration(text)) == text
 
 
 @pytest.mark.parametrize("text", ["3", "epochs", "-1 epochs", "ten steps", "10 %%", ""])
-def test_no_duration(text):
+def test_text_that_is_not_a_duration_is_refused(text):
     with pytest.raises(ValueError, match='write a duration as "3 epochs", "500 steps" or "10%"; received'):
         units.parse_duration(text)
 
 
-def test_steps_are_whole():
-    with pytest.raises(ValueError, match="steps are whole"):
+def test_steps_must_be_an_integer():
+    with pytest.raises(ValueError, match="the number of steps must be an integer"):
         units.parse_duration("1.5 steps")
 
 
-def test_a_share_needs_a_whole():
-    with pytest.raises(ValueError, match='"10%" is a share of nothing here'):
+def test_a_percentage_needs_a_total():
+    with pytest.raises(ValueError, match='a percentage such as "10%" has no meaning here; write epochs or steps'):
         units.parse_duration("10%").steps(steps_per_epoch=10)
 
 
@@ -37,7 +37,7 @@ def test_sizes_are_read(text, count):
 
 
 @pytest.mark.parametrize("text", ["", "10", "10 GB", "-1 MiB", "many"])
-def test_what_is_no_size_is_refused(text):
+def test_text_that_is_not_a_size_is_refused(text):
     with pytest.raises(ValueError, match='write a size as "512 MiB" or "10 GiB"; received'):
         units.parse_size(text)
 

@@ -201,7 +201,7 @@ def test_keys_and_values_of_older_versions(shell):
     ("override", "problem"),
     [
         ("backbone", '--set backbone: write KEY=VALUE, such as "backbone=VGG16".'),
-        ("features.taps=[", "--set features.taps, line 1: this is no valid YAML: "),
+        ("features.taps=[", "--set features.taps, line 1: this is not valid YAML: "),
         ("phases.fine_tunin.fit.duration=auto", 'there is no "fine_tunin" here. Did you mean "fine_tuning"? Known: '),
         ("features.view=2", 'small_similar: features.view: there is no key "view" here. Did you mean "views"?'),
         ("features.views=two", 'small_similar: features.views: expected a valid integer; received "two".'),
