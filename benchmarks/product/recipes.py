@@ -37,7 +37,7 @@ from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.costs import steps_per_epoch
 from kerastune_recipes.records import digest
 from kerastune_recipes.spec import catalog
-from kerastune_recipes.studies.comparison import cost_alone
+from kerastune_recipes.studies.comparison import standalone_cost
 
 SCRATCH = "from_scratch"
 NOTES = """\
@@ -159,7 +159,7 @@ def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cor
         "accuracy": record["test"]["accuracy"],
         "chosen_phase": record["chosen_phase"],
         "cores": len(cores),
-        "seconds": round(cost_alone(record, plan).seconds, 2),
+        "seconds": round(standalone_cost(record, plan).seconds, 2),
     }
 
 

@@ -34,7 +34,7 @@ STEPS: list[tuple[Any, str, str]] = [
     (networks, "build", "building the network, reading its weights"),
     (run, "assemble", "assembling the model"),
     (extraction, "digests", "digests of the images"),
-    (extraction._Timed, "__next__", "decoding and resizing"),
+    (extraction.TimedIterator, "__next__", "decoding and resizing"),
     (cache.NetworkCache, "find", "finding features in the store"),
     (cache.NetworkCache, "add", "keeping features in the store"),
     (solvers, "solve", "solving the head"),
