@@ -1,1 +1,1 @@
-"""Features of the frozen backbone, computed once and cached."""
+"""Features: outputs of the frozen part of the network, computed once for each image and cached."""

@@ -1,8 +1,9 @@
-"""The store of frozen work on disk: features by network, image and view, and the heads that were solved on them.
+"""The cache on disk: features by network, image and view, and the heads solved on them.
 
-A folder for each network as it computes features (a space); in it files of some hundred rows each, found by the digest
-of image and view. A file is written under another name and then renamed, so a half is never read, and two processes may
-use one store at once: at worst both write the same rows. Whatever is wrong with the store costs time, never the answer.
+It has a folder for each network, with files of some hundred rows each; a row is found by the digest of its image and
+view. A file is written under another name and then renamed, so a partial file is never read, and two processes may use
+one cache at the same time: at worst both write the same rows. A problem with the cache costs time, but never changes a
+result.
 """
 
 import contextlib
@@ -28,26 +29,28 @@ from safetensors.numpy import save
 from kerastune_recipes import units
 from kerastune_recipes.errors import CacheWarning, OutputError, RequestError
 
-# Raised whenever what is on disk would be understood differently; a store of another format is left alone.
+# Raised whenever the content on disk changes its meaning; a cache of another format is not touched.
 FORMAT = "1"
 LIMIT = "10 GiB"
 DIGEST_BYTES = 16
 
-_MARK = "format"
+_FORMAT_FILE = "format"
 _ABOUT = "about.json"
+# Key in about.json; another name would lose what existing caches have measured.
+_SECONDS = "seconds_an_image"
 _SUFFIX = ".safetensors"
-_PART = ".part"
-# A process that writes renames its part within moments; what is older was left by one that was killed.
+_PARTIAL_SUFFIX = ".part"
+# A process renames its partial file within moments; an older one was left by a process that was killed.
 _STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class NetworkCacheInfo:
-    """What is kept for one network.
+    """Content of the cache of one network.
 
     Args:
-        about: The network in words.
-        rows: Rows of features, one for each image and view.
+        about: Description of the network.
+        rows: Number of feature rows, one for each image and view.
         size: Bytes on disk, solved heads included.
     """
 
@@ -56,38 +59,38 @@ class NetworkCacheInfo:
     size: int
 
 
-# Where a store lies that several runs share and that goes when they are done; None where they use the lasting one.
-_passing: ContextVar[Path | None] = ContextVar("passing", default=None)
+# Folder of a temporary cache that several runs share; None for the permanent cache.
+_temporary: ContextVar[Path | None] = ContextVar("temporary", default=None)
 
 
 def location() -> Path:
-    """Return the folder of the store: KERASTUNE_CACHE, or the user's cache folder."""
-    return _passing.get() or Path(os.environ.get("KERASTUNE_CACHE") or platformdirs.user_cache_path("kerastune"))
+    """Return the folder of the cache: KERASTUNE_CACHE, or the user's cache folder."""
+    return _temporary.get() or Path(os.environ.get("KERASTUNE_CACHE") or platformdirs.user_cache_path("kerastune"))
 
 
 @contextlib.contextmanager
 def share_cache(keep: bool = True) -> Iterator[None]:
-    """Let all runs within the block share one store, with `opened()`.
+    """Let all runs within the block share one cache, which `open_cache()` then opens.
 
     Args:
-        keep: False for a store that goes when the block ends, in place of the lasting one.
+        keep: False for a temporary cache, removed at the end of the block, instead of the permanent one.
     """
     if keep:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as folder:
-        token = _passing.set(Path(folder))
+        token = _temporary.set(Path(folder))
         try:
             yield
         finally:
-            _passing.reset(token)
+            _temporary.reset(token)
 
 
 def limit() -> int:
-    """Return how many bytes the store may hold: KERASTUNE_CACHE_LIMIT, or 10 GiB.
+    """Return the maximum size of the cache in bytes: KERASTUNE_CACHE_LIMIT, or 10 GiB.
 
     Raises:
-        RequestError: KERASTUNE_CACHE_LIMIT cannot be understood.
+        RequestError: KERASTUNE_CACHE_LIMIT is not a size.
     """
     try:
         return units.parse_size(os.environ.get("KERASTUNE_CACHE_LIMIT") or LIMIT)
@@ -97,155 +100,159 @@ def limit() -> int:
 
 @contextlib.contextmanager
 def open_cache(keep: bool = True) -> Iterator["Cache"]:
-    """Open the store for one run; what is over the limit then goes, least recently used first.
+    """Open the cache for one run; at the end, remove the least recently used files over the limit.
 
     Args:
-        keep: False for a store that lasts as long as the run.
+        keep: False for a temporary cache, removed at the end of the run.
+
+    Raises:
+        RequestError: KERASTUNE_CACHE_LIMIT is not a size.
     """
-    bound = limit()
+    max_bytes = limit()
     folder = _usable(location()) if keep else None
     if folder is not None:
-        store = Cache(folder)
+        cache = Cache(folder)
         try:
-            yield store
+            yield cache
         finally:
-            store.shrink(bound)
+            cache.shrink(max_bytes)
         return
-    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as passing:
-        yield Cache(Path(passing))
+    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as temporary:
+        yield Cache(Path(temporary))
 
 
-def at_rest() -> "Cache":
-    """Return the store as it lies, to be shown or cleared; there may be nothing in it."""
+def existing_cache() -> "Cache":
+    """Return the cache as it is on disk, to show or clear it; it may be empty."""
     return Cache(location())
 
 
 def _usable(folder: Path) -> Path | None:
-    """Return the folder if a store of this format is in it, or can be made in it."""
-    mark = folder / _MARK
+    """Return the folder if it holds a cache of this format, or one can be created in it; otherwise warn."""
+    format_file = folder / _FORMAT_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not mark.exists():
+        if not format_file.exists():
             if any(folder.iterdir()):
-                _warn(f"{folder}: this folder is no cache, and it is not empty; name another in KERASTUNE_CACHE.")
+                _warn(f"{folder}: not empty and not a kerastune cache; point KERASTUNE_CACHE elsewhere.")
                 return None
-            mark.write_text(FORMAT)
-        found = mark.read_text()
+            format_file.write_text(FORMAT)
+        found = format_file.read_text()
     except OSError as error:
-        _warn(f"{folder}: the cache cannot be used ({error.strerror}); name another folder in KERASTUNE_CACHE.")
+        _warn(f"{folder}: the cache cannot be used ({error.strerror}); point KERASTUNE_CACHE elsewhere.")
         return None
     if found != FORMAT:
         _warn(
-            f"{folder}: this cache was written by another version of the package (its format is {found[:20]!r}, that "
-            f'of this version "{FORMAT}"); clear it (kerastune cache clear) or name another folder in KERASTUNE_CACHE.'
+            f"{folder}: this cache was written by another version of the package (format {found[:20]!r}; this version "
+            f'writes format "{FORMAT}"); clear it (kerastune cache clear) or point KERASTUNE_CACHE elsewhere.'
         )
         return None
     return folder
 
 
 def _warn(problem: str) -> None:
-    warnings.warn(f"{problem} The run goes on without what is kept there.", CacheWarning, stacklevel=2)
+    warnings.warn(f"{problem} The run continues without it.", CacheWarning, stacklevel=2)
 
 
 @dataclass
 class Cache:
-    """Frozen work in one folder.
+    """The cache in one folder.
 
     Args:
-        folder: Where.
-        full: True once writing has failed; nothing more is written then.
+        folder: The folder.
+        full: True after a write has failed; then nothing more is written.
     """
 
     folder: Path
     full: bool = False
 
     def network(self, digest: str, about: str) -> "NetworkCache":
-        """Return what is kept for one network, which may be nothing yet.
+        """Return the cache of one network, which may be empty.
 
         Args:
-            digest: Of all that decides what the network makes of an image.
-            about: The network in words.
+            digest: Digest of everything that determines the features of an image, see `fingerprint`.
+            about: Description of the network, for `kerastune cache info`.
         """
         return NetworkCache(self, self.folder / digest, about)
 
     def info(self) -> list[NetworkCacheInfo]:
-        """Say what is kept, by network."""
+        """Return the content of the cache, network by network."""
         found = []
-        for folder in self._spaces():
+        for folder in self._network_folders():
             files = [file for file in folder.rglob(f"*{_SUFFIX}") if file.is_file()]
             about = _read_json(folder / _ABOUT).get("about", folder.name)
-            found.append(NetworkCacheInfo(about, sum(map(_rows, files)), sum(file.stat().st_size for file in files)))
+            size = sum(file.stat().st_size for file in files)
+            found.append(NetworkCacheInfo(about, sum(map(_count_rows, files)), size))
         return found
 
     def clear(self) -> None:
-        """Remove everything the store has written.
+        """Remove everything that the cache has written.
 
         Raises:
             OutputError: It cannot be removed.
         """
         try:
-            for folder in self._spaces():
+            for folder in self._network_folders():
                 shutil.rmtree(folder)
-            (self.folder / _MARK).unlink(missing_ok=True)
+            (self.folder / _FORMAT_FILE).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.folder}: the cache cannot be cleared: {error.strerror}.") from None
 
-    def _spaces(self) -> list[Path]:
-        """Return the folders of the networks; none where the folder is no store, which has a mark."""
-        if not (self.folder / _MARK).is_file():
+    def _network_folders(self) -> list[Path]:
+        """Return the folders of the networks; none without a format file, since the folder is then not a cache."""
+        if not (self.folder / _FORMAT_FILE).is_file():
             return []
         return sorted(entry for entry in self.folder.iterdir() if entry.is_dir())
 
-    def shrink(self, bound: int) -> None:
-        """Remove the files used longest ago until at most so many bytes are left."""
+    def shrink(self, max_bytes: int) -> None:
+        """Remove the least recently used files until at most `max_bytes` remain."""
         with contextlib.suppress(OSError):
-            for part in self.folder.rglob(f"*{_PART}"):
-                if time.time() - part.stat().st_mtime > _STALE_SECONDS:
-                    part.unlink(missing_ok=True)
+            for partial in self.folder.rglob(f"*{_PARTIAL_SUFFIX}"):
+                if time.time() - partial.stat().st_mtime > _STALE_SECONDS:
+                    partial.unlink(missing_ok=True)
             files = [(file.stat().st_mtime, file.stat().st_size, file) for file in self.folder.rglob(f"*{_SUFFIX}")]
-            held = sum(size for _, size, _ in files)
+            total = sum(size for _, size, _ in files)
             for _, size, file in sorted(files):
-                if held <= bound:
+                if total <= max_bytes:
                     break
                 file.unlink(missing_ok=True)
-                held -= size
+                total -= size
 
     def write(self, file: Path, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> None:
-        """Write a file as a whole or not at all; a disk that refuses is told of once."""
+        """Write a file completely or not at all; warn at the first failure, and write nothing after it."""
         if self.full:
             return
-        part = file.with_name(f"{uuid.uuid4().hex}{_PART}")
+        partial = file.with_name(f"{uuid.uuid4().hex}{_PARTIAL_SUFFIX}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            sums = {f"{name} checksum": _checksum(array) for name, array in arrays.items()}
-            part.write_bytes(save(dict(arrays), {**texts, **sums}))
-            part.replace(file)
+            checksums = {f"{name} checksum": _checksum(array) for name, array in arrays.items()}
+            partial.write_bytes(save(dict(arrays), {**texts, **checksums}))
+            partial.replace(file)
         except OSError as error:
             self.full = True
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
             _warn(
-                f"{self.folder}: nothing more can be kept in this cache ({error.strerror}); free space, or name "
-                "another folder in KERASTUNE_CACHE."
+                f"{self.folder}: this cache cannot be written ({error.strerror}); free disk space, or point "
+                "KERASTUNE_CACHE elsewhere."
             )
 
 
 @dataclass(frozen=True)
 class NetworkCache:
-    """What is kept for one network.
+    """The cache of one network.
 
     Args:
-        store: Where.
-        folder: Its own folder.
-        about: The network in words.
+        cache: The whole cache.
+        folder: The network's own folder.
+        about: Description of the network.
     """
 
-    store: Cache
+    cache: Cache
     folder: Path
     about: str
 
     def find(self, keys: Sequence[bytes]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the rows that are kept, file by file.
+        """Yield the cached rows, file by file.
 
         Args:
             keys: Digests of image and view, `DIGEST_BYTES` each.
@@ -253,21 +260,21 @@ class NetworkCache:
         Returns:
             Pairs: positions in `keys`, int (m,), and their rows, float16 or float32 (m, d).
         """
-        places: dict[bytes, list[int]] = {}
+        wanted: dict[bytes, list[int]] = {}
         for position, key in enumerate(keys):
-            places.setdefault(key, []).append(position)
+            wanted.setdefault(key, []).append(position)
         for file in sorted(self.folder.glob(f"*{_SUFFIX}")):
             read = _read(file, ["keys"])
-            here = [(row, key) for row, key in enumerate(_split(read[0]["keys"])) if key in places] if read else []
-            found = _read(file, ["rows"]) if here else None
+            matches = [(row, key) for row, key in enumerate(_split(read[0]["keys"])) if key in wanted] if read else []
+            found = _read(file, ["rows"]) if matches else None
             if found:
                 _touch(file)
-                taken = [(row, position) for row, key in here for position in places.pop(key, ())]
+                taken = [(row, position) for row, key in matches for position in wanted.pop(key, ())]
                 rows, positions = np.array(taken).T
                 yield positions, found[0]["rows"][rows]
 
     def add(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
-        """Keep rows.
+        """Cache rows.
 
         Args:
             keys: Digests of image and view, `DIGEST_BYTES` each.
@@ -275,10 +282,10 @@ class NetworkCache:
         """
         self._describe()
         joined = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, DIGEST_BYTES)
-        self.store.write(self.folder / f"{uuid.uuid4().hex}{_SUFFIX}", {"keys": joined, "rows": rows}, {})
+        self.cache.write(self.folder / f"{uuid.uuid4().hex}{_SUFFIX}", {"keys": joined, "rows": rows}, {})
 
     def load_head(self, name: str) -> tuple[dict[str, np.ndarray], Any] | None:
-        """Return what `remember` was told under a name, or None."""
+        """Return the arrays and the value that `save_head` saved under a name, or None."""
         file = self.folder / "solved" / f"{name}{_SUFFIX}"
         read = _read(file) if file.is_file() else None
         if not read:
@@ -288,45 +295,45 @@ class NetworkCache:
         return arrays, json.loads(texts["value"])
 
     def save_head(self, name: str, arrays: Mapping[str, np.ndarray], value: Any) -> None:
-        """Keep arrays and a plain value under a name."""
-        self.store.write(self.folder / "solved" / f"{name}{_SUFFIX}", arrays, {"value": json.dumps(value)})
+        """Save arrays and a JSON value under a name."""
+        self.cache.write(self.folder / "solved" / f"{name}{_SUFFIX}", arrays, {"value": json.dumps(value)})
 
     @property
-    def seconds_an_image(self) -> float | None:
-        """What the network took for an image when last measured, or None where that never was."""
-        return _read_json(self.folder / _ABOUT).get("seconds_an_image")
+    def seconds_per_image(self) -> float | None:
+        """Seconds of the forward pass of an image when last measured, or None."""
+        return _read_json(self.folder / _ABOUT).get(_SECONDS)
 
-    def measured(self, seconds_an_image: float) -> None:
-        """Keep what the network takes for an image."""
-        self._describe(seconds_an_image)
+    def save_seconds_per_image(self, seconds: float) -> None:
+        """Save the seconds of the forward pass of an image."""
+        self._describe(seconds)
 
-    def _describe(self, seconds_an_image: float | None = None) -> None:
+    def _describe(self, seconds_per_image: float | None = None) -> None:
         about = self.folder / _ABOUT
-        if self.store.full or (about.exists() and seconds_an_image is None):
+        if self.cache.full or (about.exists() and seconds_per_image is None):
             return
-        known = _read_json(about) | {"about": self.about}
-        if seconds_an_image is not None:
-            known["seconds_an_image"] = seconds_an_image
-        with contextlib.suppress(OSError):  # `write` tells of it where something is lost
+        content = _read_json(about) | {"about": self.about}
+        if seconds_per_image is not None:
+            content[_SECONDS] = seconds_per_image
+        with contextlib.suppress(OSError):  # `Cache.write` warns where something is lost
             self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f"{uuid.uuid4().hex}{_PART}"
-            part.write_text(json.dumps(known))
-            part.replace(about)
+            partial = self.folder / f"{uuid.uuid4().hex}{_PARTIAL_SUFFIX}"
+            partial.write_text(json.dumps(content))
+            partial.replace(about)
 
 
 def _read(file: Path, names: Sequence[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
-    """Return arrays of a file, by default all, and its texts; None where it is gone, or damaged: then it is removed."""
+    """Return arrays of a file, by default all, and its texts; None if it is gone, or damaged and therefore removed."""
     try:
         with safe_open(file, "np") as content:
             arrays = {name: content.get_tensor(name) for name in names or content.keys()}
             texts = content.metadata()
         if all(texts[f"{name} checksum"] == _checksum(array) for name, array in arrays.items()):
             return arrays, texts
-    except FileNotFoundError:  # another process has removed it
+    except FileNotFoundError:  # removed by another process
         return None
     except (SafetensorError, OSError, KeyError, TypeError):
         pass
-    _warn(f"{file}: this part of the cache is damaged; it is removed, and what was in it computed anew.")
+    _warn(f"{file}: this file of the cache is damaged and is removed; its content is computed again.")
     with contextlib.suppress(OSError):
         file.unlink(missing_ok=True)
     return None
@@ -341,7 +348,7 @@ def _split(keys: np.ndarray) -> list[bytes]:
     return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
 
 
-def _rows(file: Path) -> int:
+def _count_rows(file: Path) -> int:
     with contextlib.suppress(SafetensorError, OSError), safe_open(file, "np") as content:
         if "rows" in content.keys():  # noqa: SIM118, no mapping
             return content.get_slice("rows").get_shape()[0]
@@ -349,7 +356,7 @@ def _rows(file: Path) -> int:
 
 
 def _touch(file: Path) -> None:
-    with contextlib.suppress(OSError):  # a store that may only be read serves all the same
+    with contextlib.suppress(OSError):  # a read-only cache is of use too
         os.utime(file)
 
 

@@ -1,4 +1,4 @@
-"""The frozen part of the model, computed once for each image and view, ever: what the store holds is not done again."""
+"""Feature extraction: each view of each image passes through the frozen network once; the cache has it afterwards."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.arrays.feature_matrix import Filled
-from kerastune_recipes.arrays.files import Rows
+from kerastune_recipes.arrays.files import Rows as AnyArray
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.views import WHOLE, View
@@ -21,15 +21,50 @@ from kerastune_recipes.features.cache import DIGEST_BYTES, NetworkCache
 from kerastune_recipes.model.forward import BATCH, forward, timed
 from kerastune_recipes.progress import Tick
 
-# Rows are handed to the store when they fill so many bytes or are so old: an interruption costs less than that.
-_KEPT_BYTES = 32 * 2**20
-_KEPT_SECONDS = 30
-# Half precision is taken where its rounding is noise of less than this share of every feature's deviation; on four
-# data sets it is 1% at most, and the solved heads are as good as from single precision (benchmarks/features.md).
-_ROUNDING = 0.02
-# Several workers tell each other their rows so many of each at a time: often enough that little is lost when one of
-# them is, seldom enough that the telling, which takes a moment, costs nothing beside the pass.
-_TOLD_AT_ONCE = 128 * BATCH
+# Computed rows are written to the cache when they reach this size or age, which bounds what an interruption can lose.
+_BUFFER_BYTES = 32 * 2**20
+_BUFFER_SECONDS = 30
+# Features are stored in half precision where the rounding noise of each is less than this fraction of its standard
+# deviation; on four data sets it is 1% at most, and heads are as good as from single precision
+# (benchmarks/features.md).
+_MAX_ROUNDING_NOISE = 0.02
+# Rows of each worker between two exchanges: few enough that a lost worker costs little, many enough that an exchange,
+# which takes a moment, costs nothing next to the forward pass.
+_ROWS_PER_EXCHANGE = 128 * BATCH
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A backbone with its present weights, and the cache of its features.
+
+    Args:
+        network: Resized images (b, s, s, 3) to features (b, d).
+        cache: The cache of this network.
+    """
+
+    network: keras.Model
+    cache: NetworkCache
+
+
+@dataclass(frozen=True)
+class ExtractionRequest:
+    """Images whose features are needed.
+
+    Args:
+        samples: The images; the same for all workers.
+        size: Height and width of the network's input, pixels.
+        views: Views of each image.
+        keys: Result of `digests`, if known; computed otherwise.
+        pixels: uint8 (n, s, s, 3), the decoded images if available; then only crops are decoded again.
+        ahead: Chunks decoded ahead, see `decoding.stream`.
+    """
+
+    samples: Pictures
+    size: int
+    views: Sequence[View] = (WHOLE,)
+    keys: Sequence[bytes] | None = None
+    pixels: Any = None
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,25 +72,25 @@ class Extracted:
     """Features of one split.
 
     Args:
-        rows: float16 or float32 (v, n, d), for each view of each image; in a file where memory has no room for them.
-        computed: Rows that were passed through the network; the others were found in the store.
-        seconds_a_row: What one of them took, by the median of the batches; None where there were too few to tell.
-        seconds_aside: Time spent on reading images and on tracing the graph, which are no part of the pass.
+        rows: float16 or float32 (v, n, d), for each view of each image; a FileArray where memory has no room for them.
+        computed: Number of rows that passed through the network; the others came from the cache.
+        seconds_per_row: Median over the batches, or None after too few images to measure it.
+        overhead_seconds: Time spent reading images and tracing the graph, which is not part of the forward pass.
     """
 
-    rows: Rows
+    rows: AnyArray
     computed: int
-    seconds_a_row: float | None
-    seconds_aside: float
+    seconds_per_row: float | None
+    overhead_seconds: float
 
     @property
-    def plain(self) -> Rows:
-        """Features (n, d) of the images themselves."""
+    def plain(self) -> AnyArray:
+        """Features (n, d) of the images themselves, without their other views."""
         return self.rows[0] if isinstance(self.rows, np.ndarray) else self.rows.part(0)
 
 
 def digests(samples: Pictures, views: Sequence[View]) -> list[bytes]:
-    """Return the key of each view of each image: image by image, its views side by side.
+    """Return the cache key of each view of each image: image by image, its views side by side.
 
     Raises:
         DataError: Images that cannot be read, all of them.
@@ -68,137 +103,181 @@ def digests(samples: Pictures, views: Sequence[View]) -> list[bytes]:
 
 
 def extract(
-    extractor: keras.Model,
-    samples: Pictures,
-    size: int,
-    space: NetworkCache,
-    views: Sequence[View] = (WHOLE,),
-    keys: Sequence[bytes] | None = None,
-    pixels: Any | None = None,
-    ahead: int = 0,
-    tick: Tick | None = None,
-    workers: Workers = SINGLE,
+    extractor: Extractor, request: ExtractionRequest, tick: Tick | None = None, workers: Workers = SINGLE
 ) -> Extracted:
-    """Return the features of images: from the store where it has them, through the network where not.
+    """Return features of images: from the cache where it has them, through the network otherwise.
 
-    What is computed goes to the store every few seconds, so that an interrupted pass goes on from there. Several
-    workers each compute a part of what the main worker's store has not, and all of them are given all rows.
+    Computed rows go to the cache every few seconds, so that an interrupted extraction continues from there. Several
+    workers each compute a part of what the main worker's cache lacks, and all receive all rows.
 
     Args:
-        extractor: Resized images (b, s, s, 3) to features (b, d).
-        samples: The images.
-        size: Height and width of the network's input, pixels.
-        space: Where features of this network are kept.
-        views: Of each image.
-        keys: What `digests` gave, if it was asked before.
-        pixels: uint8 (n, s, s, 3), the images as they were decoded before; then only crops are read again.
-        ahead: See `decoding.stream`.
-        tick: Message how many rows are done.
-        workers: Who shares the work; `samples` are the same for all.
+        extractor: The network and its cache.
+        request: The images.
+        tick: Called with the number of rows done.
+        workers: The workers that share the work.
 
     Raises:
         DataError: Images that cannot be decoded, all of them.
     """
-    keys = digests(samples, views) if keys is None else keys
+    samples, views = request.samples, request.views
+    keys = digests(samples, views) if request.keys is None else request.keys
     rows = Filled(len(samples), len(views))
-    _find(rows, space, keys, workers)
-    todo = np.flatnonzero(rows.missing)
-    work = _Pass(extractor)
+    _fill_from_cache(rows, extractor.cache, keys, workers)
+    missing = np.flatnonzero(rows.missing)
+    forward_pass = _ForwardPass(extractor.network)
 
     def compute(places: np.ndarray) -> None:
         done = len(keys) - int(rows.missing.sum())
-        images = _read(samples, _wanted(places, views), size, pixels, ahead)
-        work.over(images, places, _Keeper(space, keys, rows), lambda given: tick(done + given) if tick else None)
+        chunks = _read(request, _views_by_image(places, views))
+        writer = _RowWriter(places, keys, rows, extractor.cache)
+        forward_pass.run(chunks, writer, lambda written: tick(done + written) if tick else None)
 
-    def compute_share(part: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
-        compute(workers.shard(part))
-        return {"rows": rows.take(workers.shard(part))}, None
+    def compute_shard(places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
+        compute(workers.shard(places))
+        return {"rows": rows.take(workers.shard(places))}, None
 
     if workers.size == 1:
-        compute(todo)
+        compute(missing)
     else:
-        for part in np.split(todo, range(_TOLD_AT_ONCE * workers.size, len(todo), _TOLD_AT_ONCE * workers.size)):
-            for index, (found, _) in enumerate(workers.all_gather(partial(compute_share, part))):
+        for part in _exchanged_parts(missing, workers):
+            for index, (found, _) in enumerate(workers.all_gather(partial(compute_shard, part))):
                 places = workers.shard(part, index)
                 if index != workers.index and len(places):
                     rows.put(places, found["rows"])
                     if workers.is_main:
-                        space.add([keys[place] for place in places], found["rows"])
+                        extractor.cache.add([keys[place] for place in places], found["rows"])
     if tick:
         tick(len(keys))
     return Extracted(
         rows=rows.whole(),
-        computed=len(todo),
-        seconds_a_row=float(np.median(work.seconds)) if work.seconds else None,
-        seconds_aside=work.aside,
+        computed=len(missing),
+        seconds_per_row=float(np.median(forward_pass.seconds_per_row)) if forward_pass.seconds_per_row else None,
+        overhead_seconds=forward_pass.overhead_seconds,
     )
 
 
-def _find(rows: "Filled", space: NetworkCache, keys: Sequence[bytes], workers: Workers) -> None:
-    """Fill in what the store has; with several workers the main worker's store, so that they agree on what is missing."""
+def _exchanged_parts(places: np.ndarray, workers: Workers) -> list[np.ndarray]:
+    """Divide places, int (m,), into the parts that workers exchange one after the other."""
+    step = _ROWS_PER_EXCHANGE * workers.size
+    return np.split(places, range(step, len(places), step))
+
+
+def _fill_from_cache(rows: Filled, cache: NetworkCache, keys: Sequence[bytes], workers: Workers) -> None:
+    """Fill in the rows that are cached; all workers use the main worker's cache, and so agree on what is missing."""
     if workers.is_main:
-        for places, found in space.find(keys):
+        for places, found in cache.find(keys):
             rows.put(places, found)
     if workers.size > 1:
         _, count = workers.broadcast(lambda: ({}, int((~rows.missing).sum())))
-        there = np.flatnonzero(~rows.missing)
-        for begin in range(0, count, _TOLD_AT_ONCE * workers.size):
-            part = there[begin : begin + _TOLD_AT_ONCE * workers.size]
-            told, _ = workers.broadcast(partial(_told, rows, part))
+        filled = np.flatnonzero(~rows.missing)
+        step = _ROWS_PER_EXCHANGE * workers.size
+        for begin in range(0, count, step):
+            received, _ = workers.broadcast(partial(_message, rows, filled[begin : begin + step]))
             if not workers.is_main:
-                rows.put(told["places"], told["rows"])
+                rows.put(received["places"], received["rows"])
 
 
-def _told(rows: "Filled", places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
+def _message(rows: Filled, places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
     return {"places": places, "rows": rows.take(places)}, None
 
 
-class _Pass:
-    """Passes images through a network, and takes the time of it."""
+class _RowWriter:
+    """Buffers computed rows, and writes them to the cache and to the result, which thus hold the same values.
+
+    Args:
+        places: int (m,), where in the result the rows belong, in the order in which they are added.
+        keys: Cache keys of all rows of the result.
+        rows: The result.
+        cache: The cache.
+    """
+
+    def __init__(self, places: np.ndarray, keys: Sequence[bytes], rows: Filled, cache: NetworkCache):
+        self.added = 0
+        self._places, self._keys, self._rows, self._cache = places, keys, rows, cache
+        self._buffer: list[np.ndarray] = []
+        self._last_flush = time.perf_counter()
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add the next rows (b, d)."""
+        self.added += len(rows)
+        self._buffer.append(rows)
+        full = sum(part.nbytes for part in self._buffer) >= _BUFFER_BYTES
+        if full or time.perf_counter() - self._last_flush > _BUFFER_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows in the buffer."""
+        if self._buffer:
+            rows = np.concatenate(self._buffer)
+            places = self._places[self.added - len(rows) : self.added]
+            # The first rows decide the precision of all; cached ones were the first once.
+            half = _fits_half_precision(rows) if self._rows.dtype is None else self._rows.dtype == np.float16
+            rows = _halved(rows) if half else rows.astype(np.float32, copy=False)
+            self._cache.add([self._keys[place] for place in places], rows)
+            self._rows.put(places, rows)
+            self._buffer = []
+        self._last_flush = time.perf_counter()
+
+
+class _ForwardPass:
+    """Passes images through a network, and measures the time."""
 
     def __init__(self, network: keras.Model):
-        self.forward, self.at_once = forward(network)
-        self.seconds: list[float] = []
-        self.aside = 0.0
+        self.seconds_per_row: list[float] = []
+        self.overhead_seconds = 0.0
+        self._forward, self._batch_size = forward(network)
 
-    def over(self, chunks: Iterator[np.ndarray], places: np.ndarray, keeper: "_Keeper", tick: Tick) -> None:
-        """Pass the rows of some places, and let them be kept."""
-        reading = _Timed(_rebatched(chunks, self.at_once))
+    def run(self, chunks: Iterator[np.ndarray], writer: _RowWriter, tick: Tick) -> None:
+        """Pass images through the network, and give their rows to the writer."""
+        batches = TimedIterator(_rebatched(chunks, self._batch_size))
         try:
-            for batch in reading:
-                if not self.seconds and not keeper.given:
-                    # The first call may trace the graph, which is no part of the pass.
-                    self.aside += timed(partial(self.forward, batch[:1]))
+            for batch in batches:
+                if not self.seconds_per_row and not writer.added:
+                    # The first call may trace the graph, which is not part of the pass.
+                    self.overhead_seconds += timed(partial(self._forward, batch[:1]))
                 began = time.perf_counter()
-                computed = self.forward(batch)
-                if len(batch) >= BATCH:  # a few images take longer each
-                    self.seconds.append((time.perf_counter() - began) / len(batch))
-                keeper.take(places[keeper.given : keeper.given + len(batch)], computed)
-                tick(keeper.given)
+                computed = self._forward(batch)
+                if len(batch) >= BATCH:  # small batches take longer per image
+                    self.seconds_per_row.append((time.perf_counter() - began) / len(batch))
+                writer.add(computed)
+                tick(writer.added)
         finally:
-            keeper.hand_over()
-            self.aside += reading.seconds
+            writer.flush()
+            self.overhead_seconds += batches.seconds
 
 
-def _wanted(todo: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:
-    """Group the rows to be computed by image, so that each is decoded once for all its views."""
-    by_image = groupby(todo.tolist(), key=lambda row: row // len(views))
+class TimedIterator(Iterator[np.ndarray]):
+    """Measures the time spent waiting for the next item."""
+
+    def __init__(self, batches: Iterator[np.ndarray]):
+        self.batches = batches
+        self.seconds = 0.0
+
+    def __next__(self) -> np.ndarray:
+        began = time.perf_counter()
+        try:
+            return next(self.batches)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def _views_by_image(places: np.ndarray, views: Sequence[View]) -> list[tuple[int, list[View]]]:
+    """Group rows by image, so that each image is decoded once for all its views."""
+    by_image = groupby(places.tolist(), key=lambda row: row // len(views))
     return [(image, [views[row % len(views)] for row in rows]) for image, rows in by_image]
 
 
-def _read(
-    samples: Pictures, wanted: decoding.Wanted, size: int, pixels: Any | None, ahead: int
-) -> Iterator[np.ndarray]:
-    if pixels is None or any(view.crop for _, views in wanted for view in views):
-        yield from decoding.stream(samples, wanted, size, ahead)
+def _read(request: ExtractionRequest, wanted: decoding.Wanted) -> Iterator[np.ndarray]:
+    if request.pixels is None or any(view.crop for _, views in wanted for view in views):
+        yield from decoding.stream(request.samples, wanted, request.size, request.ahead)
         return
     for index, views in wanted:
-        image = np.asarray(pixels[index])
+        image = np.asarray(request.pixels[index])
         yield np.stack([image[:, ::-1] if view.mirrored else image for view in views])
 
 
 def _rebatched(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Give rows in batches of one size, the last possibly smaller."""
+    """Yield rows in batches of one size; the last may be smaller."""
     waiting: list[np.ndarray] = []
     count = 0
     for chunk in chunks:
@@ -213,60 +292,15 @@ def _rebatched(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield np.concatenate(waiting)
 
 
-class _Timed(Iterator[np.ndarray]):
-    """Counts the seconds spent waiting for the next of what it goes through."""
-
-    def __init__(self, batches: Iterator[np.ndarray]):
-        self.batches = batches
-        self.seconds = 0.0
-
-    def __next__(self) -> np.ndarray:
-        began = time.perf_counter()
-        try:
-            return next(self.batches)
-        finally:
-            self.seconds += time.perf_counter() - began
-
-
-class _Keeper:
-    """Collects computed rows and hands them on, to the store and to the result, which thus hold the same."""
-
-    def __init__(self, space: NetworkCache, keys: Sequence[bytes], rows: Filled):
-        self.space, self.keys, self.rows = space, keys, rows
-        self.given = 0
-        self._places: list[np.ndarray] = []
-        self._waiting: list[np.ndarray] = []
-        self._since = time.perf_counter()
-
-    def take(self, places: np.ndarray, rows: np.ndarray) -> None:
-        self.given += len(rows)
-        self._places.append(places)
-        self._waiting.append(rows)
-        full = sum(part.nbytes for part in self._waiting) >= _KEPT_BYTES
-        if full or time.perf_counter() - self._since > _KEPT_SECONDS:
-            self.hand_over()
-
-    def hand_over(self) -> None:
-        if self._waiting:
-            places, rows = np.concatenate(self._places), np.concatenate(self._waiting)
-            # The first images tell what precision the network needs; those found in the store were the first once.
-            half = _bears_half_precision(rows) if self.rows.dtype is None else self.rows.dtype == np.float16
-            rows = _halved(rows) if half else rows.astype(np.float32, copy=False)
-            self.space.add([self.keys[place] for place in places], rows)
-            self.rows.put(places, rows)
-            self._places, self._waiting = [], []
-        self._since = time.perf_counter()
-
-
-def _bears_half_precision(rows: np.ndarray) -> bool:
-    """Say whether rounding to float16 adds little noise to every feature against what it varies by."""
+def _fits_half_precision(rows: np.ndarray) -> bool:
+    """Return whether rounding to float16 adds little noise to every feature, compared with its deviation."""
     deviation = rows.std(axis=0)
     noise = np.square(rows - _halved(rows)).mean(axis=0) ** 0.5
-    return bool((noise <= _ROUNDING * deviation)[deviation > 0].all())
+    return bool((noise <= _MAX_ROUNDING_NOISE * deviation)[deviation > 0].all())
 
 
 def _halved(rows: np.ndarray) -> np.ndarray:
-    """Round to float16 unless a value is too large for it."""
+    """Round to float16, unless a value is too large for it."""
     with np.errstate(over="ignore"):
         half = rows.astype(np.float16)
     return half if np.isfinite(half).all() else rows

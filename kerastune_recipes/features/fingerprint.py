@@ -1,4 +1,4 @@
-"""The digest of all that decides which features a network computes from an image."""
+"""A digest of everything that determines which features a network computes from an image."""
 
 import hashlib
 import json
@@ -11,46 +11,47 @@ import numpy as np
 
 from kerastune_recipes.model.network import Member
 
-# What a configuration says of training alone; a frozen pass is the same whatever stands there.
-_OF_TRAINING = {"trainable", "momentum", "rate"}
+# Keys of layer configurations that matter only in training; the forward pass of a frozen network ignores them.
+_TRAINING_KEYS = {"trainable", "momentum", "rate"}
 
 
 def fingerprint(member: Member, pooling: str) -> str:
     """Return a digest that changes with weights, layers, image size, preprocessing, taps or pooling.
 
     Args:
-        member: The backbone as it is now; its weights are read.
-        pooling: How its activations become features.
+        member: The backbone with its present weights, which are read.
+        pooling: Pooling of its activations into features.
 
     Returns:
-        32 hexadecimal digits, the same in every process; always others where a layer has no get_config.
+        32 hexadecimal digits, the same in every process; different ones each time where a layer has no get_config.
     """
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     stated = {
         "image_size": member.plan.image_size,
+        # The old word for preprocessing: another key would change the digest, and existing caches would not be found.
         "convention": member.plan.preprocessing,
         "taps": list(member.taps),
         "pooling": pooling,
         "layers": _layers(member.backbone),
     }
-    found.update(json.dumps(stated, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(stated, sort_keys=True, default=str).encode())
     for weight in member.backbone.weights:
-        found.update(np.asarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    return found.hexdigest()
+        digest.update(np.asarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    return digest.hexdigest()
 
 
 def _layers(backbone: keras.Model) -> Any:
-    """Return what the layers do, or what no other network has where a layer of a user's own does not tell."""
+    """Return the configuration of the layers, or a unique value where a user's own layer does not give one."""
     try:
-        # Its own name tells which place it has in an ensemble, nothing of what it does.
-        return _of_inference({key: value for key, value in backbone.get_config().items() if key != "name"})
-    except NotImplementedError:  # of a layer without get_config
+        # The name of the network is its position in an ensemble, which does not affect its features.
+        return _for_inference({key: value for key, value in backbone.get_config().items() if key != "name"})
+    except NotImplementedError:  # a layer without get_config
         return uuid.uuid4().hex
 
 
-def _of_inference(config: Any) -> Any:
+def _for_inference(config: Any) -> Any:
     if isinstance(config, Mapping):
-        return {key: _of_inference(value) for key, value in config.items() if key not in _OF_TRAINING}
+        return {key: _for_inference(value) for key, value in config.items() if key not in _TRAINING_KEYS}
     if isinstance(config, Sequence) and not isinstance(config, str):
-        return [_of_inference(value) for value in config]
+        return [_for_inference(value) for value in config]
     return config

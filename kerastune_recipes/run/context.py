@@ -14,8 +14,9 @@ from kerastune_recipes.data.views import views
 from kerastune_recipes.devices import hardware
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.features.bank import Extractor, FeatureBank
+from kerastune_recipes.features.bank import FeatureBank
 from kerastune_recipes.features.cache import Cache
+from kerastune_recipes.features.extraction import Extractor
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.heads import solve
 from kerastune_recipes.model import forward

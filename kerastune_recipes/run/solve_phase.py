@@ -113,7 +113,7 @@ def _extract(bank: FeatureBank, splits: Sequence[str]) -> float:
         except DataError as error:
             problems += error.problems
             continue
-        seconds_aside += time.perf_counter() - began if split == TEST else found.seconds_aside
+        seconds_aside += time.perf_counter() - began if split == TEST else found.overhead_seconds
     if problems:
         raise DataError(*problems)
     return seconds_aside

@@ -1,4 +1,4 @@
-"""The feature pass: what it computes, what it finds in the store, and that it never computes anything twice."""
+"""Feature extraction: what it computes, what it finds in the cache, and that it computes nothing twice."""
 
 from dataclasses import replace
 
@@ -10,7 +10,9 @@ from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.data.sources.arrays import read_arrays
 from kerastune_recipes.data.views import WHOLE, View, views
 from kerastune_recipes.errors import DataError
-from kerastune_recipes.features import cache, extraction
+from kerastune_recipes.features import extraction
+from kerastune_recipes.features.cache import NetworkCache, open_cache
+from kerastune_recipes.features.extraction import ExtractionRequest, Extractor
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.model import forward as forward_module
 
@@ -19,12 +21,17 @@ def samples_of(pixels):
     return read_arrays(pixels, np.arange(len(pixels)) % 2).parts["train"].samples
 
 
+def extract(model, samples, cache: NetworkCache, *, size=32, tick=None, **options):
+    """Extract the features of images of 32 pixels."""
+    return extraction.extract(Extractor(model, cache), ExtractionRequest(samples, size, **options), tick)
+
+
 @pytest.fixture
-def space(tmp_path, monkeypatch):
-    """An empty store's place for one network."""
+def cache(tmp_path, monkeypatch):
+    """The empty cache of one network."""
     monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
-    with cache.open_cache() as store:
-        yield store.network("net", "A network")
+    with open_cache() as opened:
+        yield opened.network("net", "A network")
 
 
 @pytest.fixture
@@ -33,10 +40,10 @@ def network(assembled):
     return assembled(taps="all")[2]
 
 
-def test_one_row_for_each_view_and_image(network, pictures, space):
+def test_one_row_for_each_view_and_image(network, pictures, cache):
     pixels, _ = pictures(40)
-    shown = views(3, "horizontal")
-    found = extraction.extract(network.extractor, samples_of(pixels), 32, space, shown)
+    three = views(3, "horizontal")
+    found = extract(network.extractor, samples_of(pixels), cache, views=three)
     assert found.rows.shape == (3, 40, network.extractor.output_shape[-1])
     expected = network.extractor.predict_on_batch(pixels[:2])
     np.testing.assert_allclose(found.rows[0][:2], expected, rtol=2e-3, atol=1e-3)
@@ -45,47 +52,47 @@ def test_one_row_for_each_view_and_image(network, pictures, space):
     assert found.computed == 120
 
 
-def test_decoded_pixels_give_what_the_images_give(network, pictures, space, tmp_path):
+def test_decoded_pixels_give_the_same_features(network, pictures, cache, tmp_path):
     pixels, _ = pictures(5)
     samples = samples_of(pixels)
-    with cache.open_cache(keep=False) as other:
-        elsewhere = other.space("net", "A network")
-        decoded = extraction.extract(network.extractor, samples, 32, elsewhere, views(2, "horizontal"), pixels=pixels)
-    read = extraction.extract(network.extractor, samples, 32, space, views(2, "horizontal"))
+    with open_cache(keep=False) as other:
+        elsewhere = other.network("net", "A network")
+        decoded = extract(network.extractor, samples, elsewhere, views=views(2, "horizontal"), pixels=pixels)
+    read = extract(network.extractor, samples, cache, views=views(2, "horizontal"))
     np.testing.assert_array_equal(decoded.rows, read.rows)
 
 
-def test_what_was_computed_once_is_found(network, pictures, space):
+def test_computed_features_are_found_again_in_any_order(network, pictures, cache):
     pixels, _ = pictures(50)
-    first = extraction.extract(network.extractor, samples_of(pixels), 32, space)
-    again = extraction.extract(network.extractor, samples_of(pixels[::-1]), 32, space)
+    first = extract(network.extractor, samples_of(pixels), cache)
+    again = extract(network.extractor, samples_of(pixels[::-1]), cache)
     assert (first.computed, again.computed) == (50, 0)
     np.testing.assert_array_equal(first.rows, again.rows[:, ::-1])
 
 
-def test_ten_new_images_cost_ten_passes(network, pictures, space, monkeypatch):
+def test_only_new_images_are_decoded_and_computed(network, pictures, cache, monkeypatch):
     pixels, _ = pictures(60)
-    extraction.extract(network.extractor, samples_of(pixels[:50]), 32, space)
+    extract(network.extractor, samples_of(pixels[:50]), cache)
     decoded = []
     samples = samples_of(pixels)
     counted = replace(samples, read=lambda index, at_least=None: decoded.append(index) or samples.read(index))
     passed = []
-    forward, at_once = extraction.forward(network.extractor)
-    counted_forward = (lambda batch: passed.append(len(batch)) or forward(batch)), at_once
+    forward, batch_size = extraction.forward(network.extractor)
+    counted_forward = (lambda batch: passed.append(len(batch)) or forward(batch)), batch_size
     monkeypatch.setattr(extraction, "forward", lambda model: counted_forward)
     keys = extraction.digests(samples, (WHOLE,))
-    assert extraction.extract(network.extractor, counted, 32, space, keys=keys).computed == 10
+    assert extract(network.extractor, counted, cache, keys=keys).computed == 10
     assert sorted(decoded) == list(range(50, 60))
-    assert passed == [1, 10]  # the first traces the graph
+    assert passed == [1, 10]  # the first call traces the graph
 
 
-def test_a_view_more_costs_one_pass(network, pictures, space):
+def test_another_view_computes_one_row_per_image(network, pictures, cache):
     samples = samples_of(pictures(20)[0])
-    extraction.extract(network.extractor, samples, 32, space)
-    assert extraction.extract(network.extractor, samples, 32, space, (WHOLE, View(1))).computed == 20
+    extract(network.extractor, samples, cache)
+    assert extract(network.extractor, samples, cache, views=(WHOLE, View(1))).computed == 20
 
 
-def test_an_interrupted_pass_goes_on(network, pictures, space, monkeypatch):
+def test_an_interrupted_extraction_continues(network, pictures, cache, monkeypatch):
     samples = samples_of(pictures(100)[0])
 
     def interrupt(done):
@@ -93,21 +100,21 @@ def test_an_interrupted_pass_goes_on(network, pictures, space, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extraction.extract(network.extractor, samples, 32, space, tick=interrupt)
-    assert extraction.extract(network.extractor, samples, 32, space).computed == 36
+        extract(network.extractor, samples, cache, tick=interrupt)
+    assert extract(network.extractor, samples, cache).computed == 36
 
 
-def test_unreadable_images_are_all_named(network, pictures, space):
+def test_unreadable_images_are_all_named(network, pictures, cache):
     samples = samples_of(pictures(10)[0])
 
     def read(index, at_least=None):
         if index in (3, 7):
-            raise DataError(f"image {index}: torn.")
+            raise DataError(f"image {index}: truncated.")
         return samples.read(index)
 
     with pytest.raises(DataError) as caught:
-        extraction.extract(network.extractor, replace(samples, read=read), 32, space)
-    assert caught.value.problems == ("image 3: torn.", "image 7: torn.")
+        extract(network.extractor, replace(samples, read=read), cache)
+    assert caught.value.problems == ("image 3: truncated.", "image 7: truncated.")
 
 
 class _Scaled(keras.layers.Layer):
@@ -115,21 +122,21 @@ class _Scaled(keras.layers.Layer):
         return keras.ops.mean(keras.ops.cast(inputs, "float32"), axis=(1, 2)) * [1.0, 1000.0, 0.0] + [0.0, 0.0, 5.0]
 
 
-def _computing(layer):
+def _model_of(layer):
     image = keras.Input((8, 8, 3))
     return keras.Model(image, layer(image))
 
 
-def test_half_precision_where_it_costs_nothing_and_single_where_it_would(pictures, space):
-    """Values over 65504 do not fit; neither does a feature that varies little about a large mean."""
+def test_single_precision_is_kept_where_half_would_lose_information(pictures, cache):
+    """Values over 65504 overflow, and a feature that varies little around a large mean is rounded away."""
     pixels, _ = pictures(40, size=8)
-    near = _computing(keras.layers.GlobalAveragePooling2D())
-    assert extraction.extract(near, samples_of(pixels), 8, space).rows.dtype == np.float16
-    with cache.open_cache(keep=False) as other:
-        large = extraction.extract(_computing(_Scaled()), samples_of(pixels), 8, other.space("large", "Large"))
+    plain = _model_of(keras.layers.GlobalAveragePooling2D())
+    assert extract(plain, samples_of(pixels), cache, size=8).rows.dtype == np.float16
+    with open_cache(keep=False) as other:
+        large = extract(_model_of(_Scaled()), samples_of(pixels), other.network("large", "Large"), size=8)
         assert large.rows.dtype == np.float32
         assert np.isfinite(large.rows).all()
-        again = extraction.extract(_computing(_Scaled()), samples_of(pixels), 8, other.space("large", "Large"))
+        again = extract(_model_of(_Scaled()), samples_of(pixels), other.network("large", "Large"), size=8)
         assert again.computed == 0
         np.testing.assert_array_equal(again.rows, large.rows)
 
@@ -139,9 +146,9 @@ def test_another_network_finds_nothing(assembled, pictures, tmp_path, monkeypatc
     samples = samples_of(pictures(5)[0])
     for _ in range(2):  # random weights: two networks
         network = assembled()[2]
-        with cache.open_cache() as store:
-            place = store.network(fingerprint(network.members[0], "avg"), "A network")
-            assert extraction.extract(network.extractor, samples, 32, place).computed == 5
+        with open_cache() as opened:
+            own = opened.network(fingerprint(network.members[0], "avg"), "A network")
+            assert extract(network.extractor, samples, own).computed == 5
 
 
 def test_a_pass_costs_in_proportion_to_the_images(network, pictures):
@@ -157,12 +164,12 @@ def test_predicting_keeps_nothing(network, pictures):
     assert told == [32, 40]
 
 
-def test_what_memory_has_no_room_for_lies_in_a_file(network, pictures, space, monkeypatch):
-    samples, shown = samples_of(pictures(40)[0]), views(2, "horizontal")
-    held = extraction.extract(network.extractor, samples, 32, space, shown)
+def test_features_larger_than_memory_are_in_a_file(network, pictures, cache, monkeypatch):
+    samples, both = samples_of(pictures(40)[0]), views(2, "horizontal")
+    in_memory = extract(network.extractor, samples, cache, views=both)
     monkeypatch.setenv("KERASTUNE_MEMORY", "1KiB")
-    filed = extraction.extract(network.extractor, samples, 32, space, shown)
-    assert isinstance(held.rows, np.ndarray)
-    assert isinstance(filed.rows, FileArray)
-    np.testing.assert_array_equal(np.asarray(filed.rows), held.rows)
-    np.testing.assert_array_equal(np.asarray(filed.plain), held.rows[0])
+    in_file = extract(network.extractor, samples, cache, views=both)
+    assert isinstance(in_memory.rows, np.ndarray)
+    assert isinstance(in_file.rows, FileArray)
+    np.testing.assert_array_equal(np.asarray(in_file.rows), in_memory.rows)
+    np.testing.assert_array_equal(np.asarray(in_file.plain), in_memory.rows[0])
