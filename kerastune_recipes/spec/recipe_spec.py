@@ -154,9 +154,7 @@ class SolveSpec(Record):
                 f"received {self.regularization:g}"
             )
         if self.pretrained_classes is not None and not entry.pretrained:
-            raise ValueError(
-                f"pretrained_classes: they need head: pretrained_classifier; received head: {self.head}"
-            )
+            raise ValueError(f"pretrained_classes: they need head: pretrained_classifier; received head: {self.head}")
         return self
 
 
