@@ -1,1 +1,1 @@
-"""Arrays larger than memory: a budget, temporary files, matrices of features."""
+"""Arrays larger than memory: a memory budget, arrays in temporary files, feature matrices."""

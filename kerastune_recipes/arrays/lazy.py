@@ -1,41 +1,49 @@
-"""Decoding a whole split into one array, on all cores."""
+"""Selections and concatenations of arrays, read only when indexed."""
 
 from typing import Any
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Rows
+from kerastune_recipes.arrays.files import AnyArray
 
 
 class Selected:
-    """Some rows of an array, in any order; they are read only when asked for.
+    """Some rows of an array, in any order; only indexing reads them.
 
     Args:
-        rows: (n, ...), in memory or in a file.
-        places: int (m,), which of them.
+        rows: (n, ...), the array, in memory or in a file.
+        positions: int (m,), the positions of the selected rows.
+
+    Example:
+        >>> Selected(np.array([[10], [20], [30]]), np.array([2, 0]))[:].tolist()
+        [[30], [10]]
     """
 
-    def __init__(self, rows: Rows, places: np.ndarray):
+    def __init__(self, rows: AnyArray, positions: np.ndarray):
         self.rows = rows
-        self.places = places
-        self.shape = (len(places), *rows.shape[1:])
+        self.positions = positions
+        self.shape = (len(positions), *rows.shape[1:])
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        return self.rows[self.places[index]]
+        return self.rows[self.positions[index]]
 
 
 class Joined:
-    """The rows of one array and, behind them, those of another; they are read only when asked for.
+    """Two arrays concatenated along the first axis; only indexing reads them.
 
     Args:
         first: (n, ...), in memory or in a file.
-        second: (m, ...), likewise.
+        second: (m, ...), in memory or in a file.
+
+    Example:
+        >>> Joined(np.array([[10], [20]]), np.array([[30]]))[1:].tolist()
+        [[20], [30]]
     """
 
-    def __init__(self, first: Rows, second: Rows):
+    def __init__(self, first: AnyArray, second: AnyArray):
         self.first = first
         self.second = second
         self.shape = (len(first) + len(second), *first.shape[1:])
@@ -44,12 +52,12 @@ class Joined:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        places = np.arange(len(self))[index]
-        behind = places >= len(self.first)
-        if np.ndim(places) == 0:
-            return self.second[places - len(self.first)] if behind else self.first[places]
-        rows = np.empty((len(places), *self.shape[1:]), self.first.dtype)
-        for part, chosen, begin in ((self.first, ~behind, 0), (self.second, behind, len(self.first))):
-            if chosen.any():
-                rows[chosen] = part[places[chosen] - begin]
+        positions = np.arange(len(self))[index]
+        in_second = positions >= len(self.first)
+        if np.ndim(positions) == 0:
+            return self.second[positions - len(self.first)] if in_second else self.first[positions]
+        rows = np.empty((len(positions), *self.shape[1:]), self.first.dtype)
+        for part, selected, start in ((self.first, ~in_second, 0), (self.second, in_second, len(self.first))):
+            if selected.any():
+                rows[selected] = part[positions[selected] - start]
         return rows

@@ -1,4 +1,4 @@
-"""How much memory images and features that are held may take, and who has taken how much of it."""
+"""The memory budget for images and features: its limits, and what arrays have taken of it."""
 
 import contextlib
 import math
@@ -16,19 +16,19 @@ from kerastune_recipes.errors import RequestError
 
 VARIABLE = "KERASTUNE_MEMORY"
 
-# TensorFlow takes about 700 MB by itself, the network and its batches some hundred more: with this the process stays
-# under 2 GB. It holds 3,500 images of 224 px, so that small data sets never see a disk.
+# TensorFlow takes about 700 MB, the network and its batches a few hundred more: with this budget the process stays
+# under 2 GB. The budget holds 3,500 images of 224 px, so small data sets stay in memory.
 DEFAULT_BYTES = 512 * 2**20
-# Where a container's share of the memory stands, and what is taken for the memory of a machine that does not tell.
+# The memory limit of a container, and the memory assumed where the machine does not report it.
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 _UNKNOWN_MEMORY = 8 * 2**30
 
 
 def limit_bytes() -> int:
-    """Return the most that held images may take: `KERASTUNE_MEMORY`, such as "2 GiB", or 512 MiB.
+    """Return the memory limit for decoded images in bytes: `KERASTUNE_MEMORY`, such as "2 GiB", or 512 MiB.
 
     Raises:
-        RequestError: The variable does not hold a size.
+        RequestError: The variable is not a size.
 
     Example:
         >>> os.environ["KERASTUNE_MEMORY"] = "2GiB"
@@ -45,28 +45,28 @@ def limit_bytes() -> int:
 
 
 def matrix_limit_bytes() -> int:
-    """Return the most that one matrix of features may take: `KERASTUNE_MEMORY`, or half of the machine's memory.
+    """Return the memory limit for one feature matrix in bytes: `KERASTUNE_MEMORY`, or half of the machine's memory.
 
-    A head is solved on a matrix of single precision; half of the memory leaves room for the features it is made of.
+    A head is solved on a float32 copy of the features; the other half of the memory is for the features themselves.
 
     Raises:
-        RequestError: As for `limit_bytes`.
+        RequestError: See `limit_bytes`.
     """
     if os.environ.get(VARIABLE, "").strip():
         return limit_bytes()
     pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()) else 0
-    at_hand = [pages * os.sysconf("SC_PAGE_SIZE")] if pages > 0 else []
-    # A container may have less than the machine.
+    available = [pages * os.sysconf("SC_PAGE_SIZE")] if pages > 0 else []
+    # The limit of a container may be below the memory of the machine.
     with contextlib.suppress(OSError, ValueError):
-        at_hand.append(int(_CONTAINER.read_text(encoding="ascii")))
-    return min(at_hand, default=_UNKNOWN_MEMORY) // 2
+        available.append(int(_CONTAINER.read_text(encoding="ascii")))
+    return min(available, default=_UNKNOWN_MEMORY) // 2
 
 
 class Budget:
-    """Memory that arrays take together; what an array took is free again when the array goes.
+    """A memory budget that arrays share; an array returns its bytes when it is garbage-collected.
 
     Args:
-        limit: In bytes; None for what `limit_bytes` says at the time.
+        limit: Limit in bytes; None for `limit_bytes()`, read at each allocation.
 
     Example:
         >>> budget = Budget(limit=100)
@@ -79,14 +79,14 @@ class Budget:
         self._limit = limit
         self._taken = 0
         self._lock = threading.Lock()
-        # Arrays may go at any moment, also while the lock is held, so that they must not wait for it.
+        # An array may be collected while this thread holds the lock, so its finalizer must not wait for the lock.
         self._returned: deque[int] = deque()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray | None:
-        """Return a new array with nothing in it yet, or None where the budget has no room for it.
+        """Return a new uninitialized array, or None where the budget has no room for it.
 
         Raises:
-            RequestError: As for `limit_bytes`.
+            RequestError: See `limit_bytes`.
         """
         needed = math.prod(shape) * np.dtype(dtype).itemsize
         limit = limit_bytes() if self._limit is None else self._limit
@@ -101,5 +101,5 @@ class Budget:
         return array
 
 
-# Of all images that this process holds, whatever they are held for.
+# The budget of all decoded images of this process.
 SHARED = Budget()

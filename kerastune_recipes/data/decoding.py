@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Rows, allocate
+from kerastune_recipes.arrays.files import AnyArray, allocate
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.views import WHOLE, View, box
@@ -87,7 +87,7 @@ def load(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
     budget_bytes: int | None = None,
-) -> Rows:
+) -> AnyArray:
     """Decode and resize all images of a split.
 
     Args:

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes.arrays.feature_matrix import Filled
-from kerastune_recipes.arrays.files import Rows as AnyArray
+from kerastune_recipes.arrays.feature_matrix import FeatureMatrix
+from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.views import WHOLE, View
@@ -121,7 +121,7 @@ def extract(
     """
     samples, views = request.samples, request.views
     keys = digests(samples, views) if request.keys is None else request.keys
-    rows = Filled(len(samples), len(views))
+    rows = FeatureMatrix(len(samples), len(views))
     _fill_from_cache(rows, extractor.cache, keys, workers)
     missing = np.flatnonzero(rows.missing)
     forward_pass = _ForwardPass(extractor.network)
@@ -162,7 +162,7 @@ def _exchanged_parts(places: np.ndarray, workers: Workers) -> list[np.ndarray]:
     return np.split(places, range(step, len(places), step))
 
 
-def _fill_from_cache(rows: Filled, cache: NetworkCache, keys: Sequence[bytes], workers: Workers) -> None:
+def _fill_from_cache(rows: FeatureMatrix, cache: NetworkCache, keys: Sequence[bytes], workers: Workers) -> None:
     """Fill in the rows that are cached; all workers use the main worker's cache, and so agree on what is missing."""
     if workers.is_main:
         for places, found in cache.find(keys):
@@ -177,7 +177,7 @@ def _fill_from_cache(rows: Filled, cache: NetworkCache, keys: Sequence[bytes], w
                 rows.put(received["places"], received["rows"])
 
 
-def _message(rows: Filled, places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
+def _message(rows: FeatureMatrix, places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
     return {"places": places, "rows": rows.take(places)}, None
 
 
@@ -191,7 +191,7 @@ class _RowWriter:
         cache: The cache.
     """
 
-    def __init__(self, places: np.ndarray, keys: Sequence[bytes], rows: Filled, cache: NetworkCache):
+    def __init__(self, places: np.ndarray, keys: Sequence[bytes], rows: FeatureMatrix, cache: NetworkCache):
         self.added = 0
         self._places, self._keys, self._rows, self._cache = places, keys, rows, cache
         self._buffer: list[np.ndarray] = []

@@ -7,9 +7,8 @@ from typing import Self
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from kerastune_recipes.arrays.feature_matrix import AT_ONCE
-from kerastune_recipes.arrays.files import FileArray
-from kerastune_recipes.arrays.files import Rows as AnyArray
+from kerastune_recipes.arrays.feature_matrix import CHUNK_ROWS
+from kerastune_recipes.arrays.files import AnyArray, FileArray
 
 # Rows converted and standardised at a time.
 BLOCK = 512
@@ -182,8 +181,8 @@ def read_blocks(features: FileArray, selected: slice = slice(None)) -> Iterator[
     """
     views, images, _ = features.shape
     for view in range(views):
-        for begin in range(0, images, AT_ONCE):
-            block = slice(begin, begin + AT_ONCE)
+        for begin in range(0, images, CHUNK_ROWS):
+            block = slice(begin, begin + CHUNK_ROWS)
             yield block, features[view, block][:, selected].astype(np.float32)
 
 

@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
-from kerastune_recipes.arrays.feature_matrix import AT_ONCE
-from kerastune_recipes.arrays.files import Rows as AnyArray
+from kerastune_recipes.arrays.feature_matrix import CHUNK_ROWS
+from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.heads import cross_validation
 from kerastune_recipes.heads.calibration import Calibration, Calibrator
 from kerastune_recipes.heads.classifiers import CLASSIFIERS, Classifier, solver_for, to_raw, to_standardised
@@ -77,9 +77,9 @@ def probabilities(features: AnyArray, kernel: np.ndarray, bias: np.ndarray) -> n
         float32 (n, k).
     """
     head, found = Head(kernel, bias), np.empty((len(features), len(bias)), np.float32)
-    for begin in range(0, len(features), AT_ONCE):
-        block = features[begin : begin + AT_ONCE].astype(np.float32, copy=False)
-        found[begin : begin + AT_ONCE] = softmax(logits(head, block), axis=1)
+    for begin in range(0, len(features), CHUNK_ROWS):
+        block = features[begin : begin + CHUNK_ROWS].astype(np.float32, copy=False)
+        found[begin : begin + CHUNK_ROWS] = softmax(logits(head, block), axis=1)
     return found
 
 

@@ -8,7 +8,7 @@ from kerastune_recipes.errors import RequestError
 MIB = 2**20
 
 
-def test_half_a_gibibyte_if_nothing_is_said(monkeypatch):
+def test_the_default_limit_is_512_mib(monkeypatch):
     monkeypatch.delenv("KERASTUNE_MEMORY", raising=False)
     assert limit_bytes() == 512 * MIB
     monkeypatch.setenv("KERASTUNE_MEMORY", " ")
@@ -16,18 +16,18 @@ def test_half_a_gibibyte_if_nothing_is_said(monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "size"), [("0 B", 0), ("100 MiB", 100 * MIB), ("2GiB", 2048 * MIB)])
-def test_a_size_that_is_given(text, size, monkeypatch):
+def test_the_limit_comes_from_the_environment(text, size, monkeypatch):
     monkeypatch.setenv("KERASTUNE_MEMORY", text)
     assert limit_bytes() == size
 
 
-def test_what_is_no_size(monkeypatch):
+def test_a_limit_that_is_not_a_size_is_refused(monkeypatch):
     monkeypatch.setenv("KERASTUNE_MEMORY", "512")
     with pytest.raises(RequestError, match='KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "512"'):
         limit_bytes()
 
 
-def test_arrays_take_from_one_budget_and_give_back_when_they_go():
+def test_arrays_return_their_bytes_when_collected():
     budget = Budget(limit=100)
     first = budget.empty((10, 6), np.uint8)
     assert first.shape == (10, 6)
@@ -37,19 +37,19 @@ def test_arrays_take_from_one_budget_and_give_back_when_they_go():
     assert budget.empty((1,), np.uint8) is None
     rows = first[2:4]
     del first
-    assert budget.empty((1,), np.uint8) is None  # part of it is still in use
+    assert budget.empty((1,), np.uint8) is None  # a view of the first array is still in use
     del rows
     assert budget.empty((60,), np.uint8) is not None
 
 
-def test_the_variable_is_the_limit_of_all_images(monkeypatch):
+def test_the_shared_budget_follows_the_environment(monkeypatch):
     monkeypatch.setenv("KERASTUNE_MEMORY", "0 B")
     assert memory.SHARED.empty((1,), np.uint8) is None
     monkeypatch.setenv("KERASTUNE_MEMORY", "1GiB")
     assert memory.SHARED.empty((1,), np.uint8) is not None
 
 
-def test_features_may_take_half_of_the_memory_or_what_is_said(monkeypatch, tmp_path):
+def test_a_feature_matrix_may_take_half_of_the_memory_or_the_given_limit(monkeypatch, tmp_path):
     monkeypatch.delenv("KERASTUNE_MEMORY", raising=False)
     machine = memory.matrix_limit_bytes()
     assert machine >= 2**28

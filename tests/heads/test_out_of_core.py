@@ -24,7 +24,7 @@ def in_file(views: np.ndarray, labels: np.ndarray, widths: tuple[int, ...] | Non
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("head", ["logistic_regression", "linear_svm"])
 def test_training_reaches_the_head_that_is_solved_in_memory(head, classes, problem, monkeypatch):
-    monkeypatch.setattr(rows_module, "AT_ONCE", 64)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 64)
     rows, labels = problem(images=400, classes=classes)
     views = np.stack([rows, rows + 0.1 * rows.std(axis=0)])
     plan = SolvePlan(head=head, strengths=(100.0,), folds=0)
@@ -40,7 +40,7 @@ def test_training_reaches_the_head_that_is_solved_in_memory(head, classes, probl
 @pytest.mark.parametrize("strength", [1.0, 0.1])
 @pytest.mark.parametrize("head", ["lda", "naive_bayes"])
 def test_closed_form_heads_equal_those_solved_in_memory(head, strength, problem, monkeypatch):
-    monkeypatch.setattr(rows_module, "AT_ONCE", 64)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 64)
     rows, labels = problem(images=400)
     views = np.stack([rows, rows + 0.1 * rows.std(axis=0)])
     plan = SolvePlan(head=head, strengths=(strength,), folds=0, class_balance="weights")
@@ -62,7 +62,7 @@ def test_naive_bayes_keeps_the_calibration_of_the_sample(problem):
 
 
 def test_a_pretrained_prior_is_combined_with_all_images(problem, monkeypatch):
-    monkeypatch.setattr(rows_module, "AT_ONCE", 64)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 64)
     rows, labels = problem(images=400, classes=3)
     random = np.random.default_rng(0)
     begin = start(random.normal(size=(20, 5)).astype(np.float32), np.zeros(5, np.float32), [[0], [], [1, 2]])

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Spool
+from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.images import to_rgb
@@ -70,7 +70,7 @@ def read_unlabeled_arrays(x: Any, source: str = "arrays") -> Found:
 
 
 def read_unlabeled_images(
-    images: np.ndarray | Spool | list[np.ndarray], traits: np.ndarray | Sequence[Traits], source: str
+    images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits], source: str
 ) -> Found:
     """Read images without labels that may lie anywhere; for the arguments see `read_images`."""
     problems = checks.array_shapes(traits) or checks.pixel_range(*_extremes(traits))
@@ -80,7 +80,7 @@ def read_unlabeled_images(
 
 
 def read_images(
-    images: np.ndarray | Spool | list[np.ndarray],
+    images: np.ndarray | ArrayList | list[np.ndarray],
     traits: np.ndarray | Sequence[Traits],
     given: np.ndarray,
     class_names: Sequence[str] | None,
@@ -116,7 +116,7 @@ def read_images(
     return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
 
 
-def _pictures(images: np.ndarray | Spool | list[np.ndarray], traits: np.ndarray | Sequence[Traits]) -> Pictures:
+def _pictures(images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits]) -> Pictures:
     names = [f"image {index}" for index in range(len(traits))]
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Spool
+from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.errors import DataError
 
 
 def read_encoded(
-    files: Spool, names: Sequence[str], failed: Mapping[int, str] | None = None
+    files: ArrayList, names: Sequence[str], failed: Mapping[int, str] | None = None
 ) -> tuple[Pictures, list[str]]:
     """Make pictures of the bytes of image files, reading their headers.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Spool
+from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.parts import Found
 from kerastune_recipes.errors import DataError, KerastuneError, listed
@@ -71,7 +71,7 @@ def answered(path: Path, read: Callable[[Path], Found]) -> Found:
         return Found(str(path), problems=(f"{path}: it cannot be read: {checks.quoted(error)}; {remedy}.",))
 
 
-def fetched(paths: Sequence[Path]) -> tuple[Spool, dict[int, str]]:
+def fetched(paths: Sequence[Path]) -> tuple[ArrayList, dict[int, str]]:
     """Fetch files from an object store, each once: into memory, and what is over budget into a temporary file.
 
     Args:
@@ -90,7 +90,7 @@ def fetched(paths: Sequence[Path]) -> tuple[Spool, dict[int, str]]:
         except Exception as error:  # whatever the store's own library raises
             return error
 
-    files, failed = Spool(), {}
+    files, failed = ArrayList(), {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(paths), _AT_ONCE):
             for found in pool.map(attempt, paths[start : start + _AT_ONCE]):

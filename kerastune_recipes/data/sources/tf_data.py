@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Spool
+from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.images import CHANNELS, is_image_shape
 from kerastune_recipes.data.sources.arrays import Traits, read_images, read_unlabeled_images
@@ -75,11 +75,11 @@ def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> Found:
     return read_unlabeled_images(images, traits, _SOURCE)
 
 
-def _kept(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[Spool, list[Traits], list[Any]]:
+def _kept(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[ArrayList, list[Traits], list[Any]]:
     """Keep images with their traits and labels, in order."""
     import tensorflow as tf
 
-    images, traits, labels = Spool(), [], []
+    images, traits, labels = ArrayList(), [], []
     sound = True
     try:
         for image, label in elements:

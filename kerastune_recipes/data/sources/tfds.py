@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Spool
+from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.labels import read_groups
@@ -141,7 +141,7 @@ def _read_split(
     elements = encoded.map(
         lambda element: (element[picture], element[label], element.get(title, b""), element.get(group, b""))
     )
-    files = Spool()
+    files = ArrayList()
     names: list[str] = []
     labels: list[int] = []
     owners: list[Any] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune_recipes.arrays.files import Spool
+from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
@@ -138,7 +138,7 @@ def _read(
     picture, label = keys
     wanted = [picture, label, *([] if group is None else [group])]
     kinds: dict[str, type] = {}
-    files = Spool()
+    files = ArrayList()
     names: list[str] = []
     labels: list[Any] = []
     owners: list[Any] = []
