@@ -1,4 +1,4 @@
-"""Classes of the data matched with classes that a backbone was pretrained on."""
+"""Classes of the data matched with the classes that a backbone was pretrained on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,95 +7,99 @@ from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
 from kerastune_recipes.errors import did_you_mean, listed
 from kerastune_recipes.spec.recipe_spec import PretrainedClass
 
-Asked = Mapping[str, PretrainedClass | Sequence[PretrainedClass]]
+ClassMapping = Mapping[str, PretrainedClass | Sequence[PretrainedClass]]
 
 
 def match(
-    asked: Asked, class_names: Sequence[str], source: PretrainedClassifierFacts, where: str
+    mapping: ClassMapping, class_names: Sequence[str], classifier: PretrainedClassifierFacts, where: str
 ) -> tuple[dict[str, tuple[int, ...]], list[str]]:
-    """Say which pretrained classes stand for which classes of the data.
+    """Find the pretrained classes that each class of the data starts from.
 
     Args:
-        asked: For some classes of the data, the names, WordNet ids or indices of pretrained classes, or an empty list for
-            none. The others are matched by name: by the very same name or id, else without regard to case, `_` and
-            `-`, else without the s of a plural too.
+        mapping: For some classes of the data, the names, WordNet ids or indices of pretrained classes, or an empty list
+            for none. The others are matched by name: by exactly the same name or id, else ignoring case, `_` and `-`,
+            else ignoring the s of a plural too.
         class_names: The classes of the data.
-        source: The classifier.
-        where: Dotted key of `asked`, for the problems.
+        classifier: The pretrained classifier.
+        where: Dotted key of the mapping, for errors.
 
     Returns:
         Indices of pretrained classes, for each class of the data that has any; and every problem as a sentence.
 
     Example:
-        >>> match({"wasps": []}, ["ants", "wasps"], PretrainedClassifierFacts(classes=2, names=("ant", "wasp")), "pretrained_classes")
+        >>> letters = PretrainedClassifierFacts(classes=2, names=("ant", "wasp"))
+        >>> match({"wasps": []}, ["ants", "wasps"], letters, "pretrained_classes")
         ({'ants': (0,)}, [])
     """
     problems = [
         f'{where}.{name}: the data has no class "{name}".{did_you_mean(name, class_names)} '
         f"Classes: {listed(class_names)}."
-        for name in asked
+        for name in mapping
         if name not in class_names
     ]
-    found: dict[str, tuple[int, ...]] = {}
-    unread: list[str] = []
+    matches: dict[str, tuple[int, ...]] = {}
+    # Names that cannot be matched because the names of the pretrained classes are missing.
+    unresolved: list[str] = []
     for name in class_names:
         indices: list[int] = []
-        for one in _several(asked.get(name, name)):
-            if isinstance(one, str) and not source.names:
-                unread += [one] if name in asked else []
+        for reference in _as_list(mapping.get(name, name)):
+            if isinstance(reference, str) and not classifier.names:
+                unresolved += [reference] if name in mapping else []
                 continue
-            hits = _hits(one, source)
+            hits = _hits(reference, classifier)
             if len(hits) == 1:
                 indices += hits
-            elif hits or name in asked:
-                problems.append(f"{where}.{name}: {_complaint(one, hits, source)}")
+            elif hits or name in mapping:
+                problems.append(f"{where}.{name}: {_problem(reference, hits, classifier)}")
         if indices:
-            found[name] = tuple(dict.fromkeys(indices))
-    if not (found or problems or unread):
-        if source.names:
+            matches[name] = tuple(dict.fromkeys(indices))
+    if not (matches or problems or unresolved):
+        if classifier.names:
             problems.append(
-                f"{where}: no class of the data ({listed(class_names)}) has the name of one that the backbone was "
-                "pretrained on; say which of those stand for it, as in pretrained_classes: {bees: bee, ants: 310}, or "
-                "take another head than pretrained_classifier."
+                f"{where}: no class of the data ({listed(class_names)}) has the name of a class that the backbone was "
+                "pretrained on; map them by hand, such as pretrained_classes: {bees: bee, ants: 310}, or use another "
+                "head than pretrained_classifier."
             )
         else:
-            unread = list(class_names)
-    if unread:
-        problems.append(f"{where}: {listed(unread)} cannot be looked up. {source.nameless}")
-    return found, problems
+            unresolved = list(class_names)
+    if unresolved:
+        problems.append(f"{where}: {listed(unresolved)} cannot be looked up. {classifier.names_problem}")
+    return matches, problems
 
 
-def _several(asked: PretrainedClass | Sequence[PretrainedClass]) -> Sequence[PretrainedClass]:
-    return [asked] if isinstance(asked, str | int) else asked
+def _as_list(references: PretrainedClass | Sequence[PretrainedClass]) -> Sequence[PretrainedClass]:
+    return [references] if isinstance(references, str | int) else references
 
 
-def _hits(asked: PretrainedClass, source: PretrainedClassifierFacts) -> list[int]:
-    """Return the indices that a name, WordNet id or index may stand for, by the strictest way that finds any."""
-    if isinstance(asked, int):
-        return [asked] if 0 <= asked < source.classes else []
-    exact = [index for words in (source.names, source.ids) for index, word in enumerate(words) if word == asked]
+def _hits(reference: PretrainedClass, classifier: PretrainedClassifierFacts) -> list[int]:
+    """Return the indices that a name, WordNet id or index may refer to, by the strictest rule that finds any."""
+    if isinstance(reference, int):
+        return [reference] if 0 <= reference < classifier.classes else []
+    known = (classifier.names, classifier.ids)
+    exact = [index for words in known for index, word in enumerate(words) if word == reference]
     if exact:
         return exact
-    names = [_loose(name) for name in source.names]
-    for word in (_loose(asked), _loose(asked).removesuffix("s")):
+    names = [_normalized(name) for name in classifier.names]
+    for word in (_normalized(reference), _normalized(reference).removesuffix("s")):
         hits = [index for index, name in enumerate(names) if name == word]
         if hits:
             return hits
     return []
 
 
-def _loose(name: str) -> str:
+def _normalized(name: str) -> str:
+    """Return a name in lower case, with single blanks for `_`, `-` and runs of blanks."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _complaint(asked: PretrainedClass, hits: Sequence[int], source: PretrainedClassifierFacts) -> str:
+def _problem(reference: PretrainedClass, hits: Sequence[int], classifier: PretrainedClassifierFacts) -> str:
+    """Return the text for a reference with several hits or none."""
     if hits:
-        ids = [f"{index} ({source.ids[index]})" if source.ids else str(index) for index in hits]
-        return (
-            f'"{asked}" may be any of the pretrained classes {listed(ids)}; give the one that is meant, or [] for none.'
-        )
-    ways = ["a name, a WordNet id" if source.ids else "a name"] if source.names else []
+        ids = [f"{index} ({classifier.ids[index]})" if classifier.ids else str(index) for index in hits]
+        return f'"{reference}" matches several pretrained classes: {listed(ids)}; give one of them, or [] for none.'
+    ways = ["a name, a WordNet id" if classifier.ids else "a name"] if classifier.names else []
+    nearest = did_you_mean(str(reference), [*classifier.names, *classifier.ids])
     return (
-        f"there is no pretrained class {json.dumps(asked)}.{did_you_mean(str(asked), [*source.names, *source.ids])} "
-        f"Give {' or '.join([*ways, f'an index from 0 to {source.classes - 1}'])}."
+        f"there is no pretrained class {json.dumps(reference)}.{nearest} "
+        f"Give {' or '.join([*ways, f'an index from 0 to {classifier.classes - 1}'])}."
     )

@@ -1,6 +1,7 @@
-"""What a fit phase costs, fresh or behind its frozen part: pure arithmetic on the facts of the network.
+"""The cost of a fit phase, with fresh or cached views: pure arithmetic on the facts of the network.
 
-The unit is one forward pass of all images, training and validation, through the part of the backbone in use.
+The frozen part is the front of the backbone, as far as a phase leaves it unchanged. Costs are counted in forward passes
+of all images, training and validation, through the part of the backbone in use.
 """
 
 import math
@@ -14,89 +15,64 @@ from kerastune_recipes.planning.plan import FitPlan, Plan
 
 # A backward pass through a layer costs about two forward passes: one product for its input, one for its weights.
 BACKWARD = 2.0
-_BYTES = 4  # of a float32
+_BYTES_OF_FLOAT32 = 4
 
 
 @dataclass(frozen=True)
-class Boundary:
-    """Where the part of a backbone ends that stays as it is all through a phase.
+class FrozenEnd:
+    """Where the frozen part of a backbone ends.
 
     Args:
-        layers: Whose outputs go into the rest; none where all of the backbone stays as it is.
-        values: Numbers that the rest needs for each image, the pooled features of taps in the fixed part included.
-        share: Of the multiply-adds of a forward pass, what lies behind the boundary, 0 to 1.
+        layers: Last frozen layers, whose outputs feed the trained part; none when the whole backbone is frozen.
+        values: Numbers per image that the trained part needs, pooled features of frozen taps included.
+        trained_share: Share of the multiply-adds of a forward pass in the trained part, 0 to 1.
     """
 
     layers: tuple[str, ...]
     values: int
-    share: float
+    trained_share: float
 
-    def bytes(self, views: int, data: DatasetFacts) -> int:
-        """Return the room that views of the training images and the validation images take."""
-        return _BYTES * self.values * (views * data.train_images + data.validation_images)
+    def cached_bytes(self, views: int, data: DatasetFacts) -> int:
+        """Return the size of the cached values of all images, bytes.
+
+        Args:
+            views: Views of each training image; a validation image has one.
+            data: The images.
+        """
+        return _BYTES_OF_FLOAT32 * self.values * (views * data.train_images + data.validation_images)
 
 
-def find_boundary(backbone: BackboneFacts, trained: Collection[str], taps: Collection[str], flat: bool) -> Boundary:
-    """Find where the fixed part ends.
+def find_frozen_end(backbone: BackboneFacts, trained: Collection[str], taps: Collection[str], flat: bool) -> FrozenEnd:
+    """Find where the frozen part ends.
 
     Args:
         backbone: The part in use.
-        trained: Names of the layers that are trained, or that follow the images.
+        trained: Names of the layers that are trained, or whose statistics are updated.
         taps: Names of the taps.
-        flat: True when the head sees every position of a tap, False when it sees one number for each channel.
+        flat: True when the head sees every position of a tap, False when it sees one number per channel.
     """
-    fixed: set[str] = set()
+    frozen: set[str] = set()
     for output in backbone.outputs:
-        if output.name not in trained and fixed.issuperset(output.inputs):
-            fixed.add(output.name)
-    needed = {name for output in backbone.outputs if output.name not in fixed for name in output.inputs}
-    crossing = [output for output in backbone.outputs if output.name in fixed & needed]
-    pooled = [tap for tap in map(backbone.tap, taps) if tap and tap.layer in fixed]
-    values = sum(math.prod(output.shape) for output in crossing)
+        if output.name not in trained and frozen.issuperset(output.inputs):
+            frozen.add(output.name)
+    needed = {name for output in backbone.outputs if output.name not in frozen for name in output.inputs}
+    last = [output for output in backbone.outputs if output.name in frozen & needed]
+    pooled = [tap for tap in map(backbone.tap, taps) if tap and tap.layer in frozen]
+    values = sum(math.prod(output.shape) for output in last)
     values += sum(math.prod(tap.shape) if flat else tap.shape[-1] for tap in pooled)
-    work = _work(backbone)
-    behind = sum(amount for name, amount in work.items() if name not in fixed)
-    return Boundary(tuple(output.name for output in crossing), values, behind / max(1, sum(work.values())))
+    work = _multiply_adds(backbone)
+    trained_work = sum(amount for name, amount in work.items() if name not in frozen)
+    return FrozenEnd(tuple(output.name for output in last), values, trained_work / max(1, sum(work.values())))
 
 
-def _work(backbone: BackboneFacts) -> dict[str, int]:
+def _multiply_adds(backbone: BackboneFacts) -> dict[str, int]:
     """Return the multiply-adds of each layer: in a convolution every weight acts once at every position."""
     positions = {output.layer: output.shape[0] * output.shape[1] for output in backbone.outputs}
     return {layer.name: layer.parameters * positions.get(layer.name, 1) for layer in backbone.layers}
 
 
-def fresh(epochs: float, share: float, data: DatasetFacts) -> float:
-    """Return the forward passes of a phase that passes every image through the whole backbone every epoch.
-
-    Args:
-        epochs: How many.
-        share: Of the multiply-adds, what lies behind the boundary: so far a gradient goes back.
-        data: The images.
-    """
-    each = data.train_images * (1 + BACKWARD * share) + data.validation_images
-    return epochs * each / _images(data)
-
-
-def behind(epochs: float, share: float, views: int, data: DatasetFacts) -> float:
-    """Return the forward passes of a phase that computes the fixed part once for each view.
-
-    Args:
-        epochs: How many.
-        share: Of the multiply-adds, what lies behind the boundary.
-        views: Of each training image.
-        data: The images.
-    """
-    once = (views * data.train_images + data.validation_images) * (1 - share)
-    each = (data.train_images * (1 + BACKWARD) + data.validation_images) * share
-    return (once + epochs * each) / _images(data)
-
-
-def _images(data: DatasetFacts) -> int:
-    return data.train_images + data.validation_images
-
-
-def boundary(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> Boundary:
-    """Return where the part of the network ends that a phase leaves as it is.
+def frozen_end(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> FrozenEnd:
+    """Return where the frozen part of the backbone ends in a phase.
 
     Args:
         plan: The plan.
@@ -106,25 +82,61 @@ def boundary(plan: Plan, fit: FitPlan, backbone: BackboneFacts) -> Boundary:
     Raises:
         RecipeError: A pattern matches nothing, or a layer is not covered.
     """
-    return find_boundary(backbone, moving(fit, backbone), plan.features.taps, flat=plan.head.pooling == "flatten")
+    trained = trained_by(fit, backbone)
+    return find_frozen_end(backbone, trained, plan.features.taps, flat=plan.head.pooling == "flatten")
 
 
-def moving(fit: FitPlan, backbone: BackboneFacts) -> frozenset[str]:
-    """Return the names of the backbone's layers that change while a phase trains.
+def trained_by(fit: FitPlan, backbone: BackboneFacts) -> frozenset[str]:
+    """Return the names of the backbone layers that a phase changes.
 
     Args:
         fit: The phase.
         backbone: The part of the network in use.
 
     Raises:
-        RecipeError: As for `boundary`.
+        RecipeError: A pattern matches nothing, or a layer is not covered.
     """
-    groups = layer_patterns.groups(fit.trainable, backbone, "trainable")
-    return layer_patterns.moving(
-        groups, fit.batch_norm, layer_patterns.named(fit.reinitialize, backbone, "reinitialize")
-    )
+    groups = layer_patterns.group_layers(fit.trainable, backbone, "trainable")
+    reinitialized = layer_patterns.match_layers(fit.reinitialize, backbone, "reinitialize")
+    return layer_patterns.trained_layers(groups, fit.batch_norm, reinitialized)
+
+
+def fresh_passes(epochs: float, trained_share: float, data: DatasetFacts) -> float:
+    """Return the cost with fresh views: every epoch passes every image through the whole backbone.
+
+    Args:
+        epochs: Number of epochs.
+        trained_share: Share of the multiply-adds in the trained part, 0 to 1; the backward pass covers no more.
+        data: The images.
+
+    Returns:
+        Forward passes of all images.
+    """
+    each = data.train_images * (1 + BACKWARD * trained_share) + data.validation_images
+    return epochs * each / _images(data)
+
+
+def cached_passes(epochs: float, trained_share: float, views: int, data: DatasetFacts) -> float:
+    """Return the cost with cached views: the frozen part runs once for each view.
+
+    Args:
+        epochs: Number of epochs.
+        trained_share: Share of the multiply-adds in the trained part, 0 to 1.
+        views: Views of each training image.
+        data: The images.
+
+    Returns:
+        Forward passes of all images.
+    """
+    once = (views * data.train_images + data.validation_images) * (1 - trained_share)
+    each = (data.train_images * (1 + BACKWARD) + data.validation_images) * trained_share
+    return (once + epochs * each) / _images(data)
+
+
+def _images(data: DatasetFacts) -> int:
+    return data.train_images + data.validation_images
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Return the optimizer updates in one pass, the last batch being allowed to be smaller."""
+    """Return the optimizer updates in one pass over the images; the last batch may be smaller."""
     return -(-images // batch_size)

@@ -1,6 +1,6 @@
-"""Which layers a phase trains, and how fast: ordered patterns matched against the backbone's layers.
+"""Which layers a phase trains, and at what rate: ordered patterns matched against the backbone's layers.
 
-Freezing as data, every layer covered, after big_vision's `_split_frozen`.
+Every layer must match a pattern, as in big_vision's `_split_frozen`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,22 +12,22 @@ from kerastune_recipes.errors import RecipeError, did_you_mean
 
 Rule = tuple[str, float | str]
 
-# The first half of the stages, rounded down: the one part that may be empty, so that a recipe which freezes it fits a
-# network of one stage too.
+# The first half of the stages, rounded down. It alone may be empty, so that a recipe that freezes it works for a
+# network with one stage.
 EARLY = "early_stages"
-# Stands for the head among the names of the backbone's layers.
+# Name of the head among the names of the backbone's layers.
 _HEAD = ""
 
 
 @dataclass(frozen=True)
-class Group:
-    """The layers that one rule decides on.
+class LayerGroup:
+    """The layers that one rule applies to.
 
     Args:
         pattern: The rule's pattern, such as "backbone/stage4".
-        multiplier: Its learning-rate multiplier; None means frozen.
-        layers: The backbone's layers it takes, input side first.
-        head: True when it takes the head.
+        multiplier: The rule's learning-rate multiplier; None means frozen.
+        layers: The backbone layers in the group, input side first.
+        head: True when the head is in the group.
     """
 
     pattern: str
@@ -36,76 +36,82 @@ class Group:
     head: bool
 
 
-def groups(rules: Sequence[Rule], backbone: BackboneFacts, where: str) -> tuple[Group, ...]:
-    """Match every layer to the first rule whose pattern fits it.
+def group_layers(rules: Sequence[Rule], backbone: BackboneFacts, where: str) -> tuple[LayerGroup, ...]:
+    """Group the layers by the first rule whose pattern matches.
 
     A pattern is "head", "backbone", "backbone/STAGE", "backbone/PART", "backbone/LAYER", or "backbone/STAGE/LAYER" and
     "backbone/PART/LAYER"; `*`, `?` and `[..]` match as in file names. The parts are last_stage, early_stages (the first
-    half of the stages, rounded down), first_half (of the layers that hold weights), first_N_stages and last_N_stages.
+    half of the stages, rounded down), first_half (of the layers with weights), first_N_stages and last_N_stages.
 
     Args:
         rules: Ordered pairs of pattern and learning-rate multiplier or "frozen".
         backbone: The layers to match.
-        where: How to name the rules in an error, such as "phases.fine_tuning.fit.trainable".
+        where: Key of the rules, for errors, such as "phases.fine_tuning.fit.trainable".
+
+    Returns:
+        One group for each rule, in order; a group may be empty.
 
     Raises:
-        RecipeError: A pattern matches nothing, is never reached, or a layer is not covered.
+        RecipeError: A pattern matches nothing or has no effect, or a layer matches none.
     """
     parts = _parts(backbone)
     left = dict.fromkeys([*(layer.name for layer in backbone.layers), _HEAD])
     matches: list[set[str]] = []
-    taken: list[Group] = []
+    groups: list[LayerGroup] = []
     problems = []
     for pattern, multiplier in rules:
         matched = _matched(pattern, backbone, parts)
         new = {name for name in matched if name in left}
-        # A wider pattern after narrower ones is a net for the rest, and may find nothing left.
-        shadowed = not new and (pattern in {group.pattern for group in taken} or any(one > matched for one in matches))
+        # A wider pattern after narrower ones covers the rest, and there may be none.
+        shadowed = not new and (pattern in {group.pattern for group in groups} or any(one > matched for one in matches))
         matches.append(matched)
         if not matched and pattern != f"backbone/{EARLY}":
             problems.append(f'{where}: the pattern "{pattern}" matches no layer.{_hint(pattern, backbone)}')
         elif matched and shadowed:
             problems.append(
-                f'{where}: the pattern "{pattern}" is never reached, because earlier patterns take all its layers; '
+                f'{where}: the pattern "{pattern}" has no effect, because earlier patterns match all its layers; '
                 "put it before them."
             )
         for name in new:
             del left[name]
         layers = tuple(layer for layer in backbone.layers if layer.name in new)
-        taken.append(Group(pattern, None if multiplier == "frozen" else float(multiplier), layers, head=_HEAD in new))
+        rate = None if multiplier == "frozen" else float(multiplier)
+        groups.append(LayerGroup(pattern, rate, layers, head=_HEAD in new))
     if left and not problems:
         missing = [f"backbone/{layer.stage}/{layer.name}" for layer in backbone.layers if layer.name in left]
         missing += ["head"] if _HEAD in left else []
         problems.append(
-            f"{where}: no pattern covers {len(missing)} of the layers, the first being {missing[0]}; "
+            f"{where}: no pattern matches {len(missing)} of the layers, the first being {missing[0]}; "
             "add [backbone, frozen] or [backbone, 1.0] at the end, and [head, 1.0] if the head is missing."
         )
     if problems:
         raise RecipeError(*problems)
-    return tuple(taken)
+    return tuple(groups)
 
 
-def moving(taken: Sequence[Group], batch_norm: str, fresh: Collection[str] = ()) -> frozenset[str]:
-    """Return the names of the backbone's layers that change while a phase trains.
+def trained_layers(
+    groups: Sequence[LayerGroup], batch_norm: str, reinitialized: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the names of the backbone layers that are trained or whose statistics are updated.
 
     Args:
-        taken: Which layers are trained, as `groups` matched them.
+        groups: The layers by rule, from `group_layers`.
         batch_norm: "frozen" or "trained", see `FitSpec`.
-        fresh: Names of the layers that begin with fresh weights; their BatchNormalization follows the images always.
+        reinitialized: Names of the reinitialised layers; BatchNormalization among them is trained in any case.
     """
-    layers = (layer for group in taken if group.multiplier is not None for layer in group.layers)
+    layers = (layer for group in groups if group.multiplier is not None for layer in group.layers)
     return frozenset(
-        layer.name for layer in layers if batch_norm == "trained" or not layer.batch_norm or layer.name in fresh
+        layer.name for layer in layers if batch_norm == "trained" or not layer.batch_norm or layer.name in reinitialized
     )
 
 
-def named(patterns: Sequence[str], backbone: BackboneFacts, where: str) -> frozenset[str]:
-    """Return the names of the backbone's layers that any of the patterns matches.
+def match_layers(patterns: Sequence[str], backbone: BackboneFacts, where: str) -> frozenset[str]:
+    """Return the names of the backbone layers that any of the patterns matches.
 
     Args:
-        patterns: As for `groups`; the head is no layer of the backbone.
+        patterns: As for `group_layers`; "head" matches no layer of the backbone.
         backbone: The layers to match.
-        where: How to name the patterns in an error, such as "phases.fine_tuning.fit.reinitialize".
+        where: Key of the patterns, for errors, such as "phases.fine_tuning.fit.reinitialize".
 
     Raises:
         RecipeError: A pattern matches no layer of the backbone.
@@ -122,57 +128,57 @@ def named(patterns: Sequence[str], backbone: BackboneFacts, where: str) -> froze
     return frozenset().union(*matches.values())
 
 
-def decayed(rules: Sequence[Rule], decay: float, backbone: BackboneFacts, where: str) -> tuple[Rule, ...]:
-    """Spell out learning rates that fall from stage to stage: discriminative fine-tuning (Howard & Ruder 2018).
+def with_stage_decay(rules: Sequence[Rule], decay: float, backbone: BackboneFacts, where: str) -> tuple[Rule, ...]:
+    """Write out rules whose rates fall from stage to stage: discriminative fine-tuning (Howard & Ruder 2018).
 
-    A rule that trains whole stages becomes one rule for each of them, the last stage first; its multiplier is taken
-    times `decay` once for every stage that comes after. Rules that freeze, for the head and for single layers stay.
+    A rule that trains whole stages becomes one rule per stage, the last stage first; its multiplier is multiplied by
+    `decay` once for every later stage. Rules that freeze, and rules for the head or for single layers, do not change.
 
     Args:
-        rules: As for `groups`.
-        decay: Above 0, below 1.
+        rules: As for `group_layers`.
+        decay: Learning-rate ratio of a stage to the next one, above 0 and below 1.
         backbone: The layers to match.
-        where: How to name the key in an error, such as "phases.fine_tuning.fit.stage_decay".
+        where: Key of the decay, for errors, such as "phases.fine_tuning.fit.stage_decay".
 
     Raises:
-        RecipeError: No rule trains a whole stage before the last, so that nothing would decay; or as for `groups`.
+        RecipeError: No rule trains a whole stage before the last, so the decay has no effect; or as for `group_layers`.
 
     Example:
-        >>> decayed([("head", 1.0), ("backbone", 1.0)], 0.4, backbone, "stage_decay")
+        >>> with_stage_decay([("head", 1.0), ("backbone", 1.0)], 0.4, backbone, "stage_decay")
         (('head', 1.0), ('backbone/stage2', 1.0), ('backbone/stage1', 0.4), ('backbone/stem', 0.16))
     """
     depth = {stage: number for number, stage in enumerate(reversed(backbone.stages))}
     parts = _parts(backbone)
-    found: list[Rule] = []
+    written: list[Rule] = []
     decays = False
-    for group, rule in zip(groups(rules, backbone, where), rules, strict=True):
+    for group, rule in zip(group_layers(rules, backbone, where), rules, strict=True):
         matched = _matched(group.pattern, backbone, parts)
         if group.multiplier is None or not group.layers or not _whole_stages(matched, backbone):
-            found.append(rule)
+            written.append(rule)
             continue
         stages = sorted({layer.stage for layer in group.layers}, key=depth.__getitem__)
-        found += [("head", group.multiplier)] if group.head else []
-        # Without the digits that products of decimals end in, as in 0.16000000000000003.
-        found += [(f"backbone/{stage}", float(f"{group.multiplier * decay ** depth[stage]:.6g}")) for stage in stages]
+        written += [("head", group.multiplier)] if group.head else []
+        # Rounded, because 0.4 * 0.4 is 0.16000000000000003.
+        written += [(f"backbone/{stage}", float(f"{group.multiplier * decay ** depth[stage]:.6g}")) for stage in stages]
         decays |= any(map(depth.get, stages))
     if not decays:
         raise RecipeError(
-            f"{where}: no rule in trainable gives a whole stage before the last a multiplier, so there is nothing that "
-            "could decay; write one such as [backbone, 1.0], or leave stage_decay out."
+            f"{where}: no rule in trainable trains a whole stage before the last, so stage_decay has no effect; add a "
+            "rule such as [backbone, 1.0], or remove stage_decay."
         )
-    return tuple(found)
+    return tuple(written)
 
 
 def _whole_stages(names: Collection[str], backbone: BackboneFacts) -> bool:
-    """Return whether layers make up stages, none of them in part."""
+    """Return whether the layers are whole stages."""
     touched = {layer.stage for layer in backbone.layers if layer.name in names}
     return all(layer.name in names for layer in backbone.layers if layer.stage in touched)
 
 
 def _matched(pattern: str, backbone: BackboneFacts, parts: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the names of the layers that a pattern matches, "" for the head."""
+    """Return the names of the layers that a pattern matches, `_HEAD` for the head."""
     part, _, layer = pattern.removeprefix("backbone/").partition("/")
-    # A part goes by its own name only, or "backbone/last_*" would mean every layer.
+    # Parts match by their exact name, or "backbone/last_*" would match every layer.
     if pattern.startswith("backbone/") and part in parts:
         return {name for name in parts[part] if fnmatchcase(name, layer or "*")}
     addresses = {layer.name: _addresses(layer) for layer in backbone.layers} | {_HEAD: ("head",)}
@@ -184,7 +190,7 @@ def _addresses(layer: LayerFacts) -> tuple[str, ...]:
 
 
 def _parts(backbone: BackboneFacts) -> dict[str, frozenset[str]]:
-    """Return the names of the layers in each part that goes by a word of ours."""
+    """Return the names of the layers in each part, such as last_stage."""
     count = len(backbone.stages)
     weighted = [layer.name for layer in backbone.layers if layer.parameters]
 
@@ -205,6 +211,6 @@ def _hint(pattern: str, backbone: BackboneFacts) -> str:
     layers = [f"backbone/{layer.name}" for layer in backbone.layers]
     known = ["head", "backbone", *stages, *(f"backbone/{part}" for part in _parts(backbone)), *layers]
     return (
-        f"{did_you_mean(pattern, known)} There are head, backbone, {', '.join([*stages, *counted])} "
-        f"with N up to {len(backbone.stages)}, and layers by their names."
+        f"{did_you_mean(pattern, known)} Known patterns: head, backbone, {', '.join([*stages, *counted])} "
+        f"with N up to {len(backbone.stages)}, and layer names."
     )

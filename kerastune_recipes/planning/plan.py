@@ -1,4 +1,4 @@
-"""A plan: the recipe with nothing left open, for one set of images and one backbone."""
+"""A plan: a recipe with every `auto` decided, for one set of images and one backbone."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.records import Record
+from kerastune_recipes.spec.heads import HEADS
 from kerastune_recipes.spec.recipe_spec import (
     AugmentationLayer,
     HeadSpec,
@@ -24,7 +25,7 @@ from kerastune_recipes.spec.recipe_spec import (
 
 
 class BackbonePlan(Record):
-    """The network: its name, weights, input size in pixels and input preprocessing."""
+    """The network: its name, weights, input size in pixels and preprocessing."""
 
     name: str
     weights: str
@@ -33,13 +34,13 @@ class BackbonePlan(Record):
 
 
 class CompanionPlan(BackbonePlan):
-    """A further backbone of an ensemble, and its taps by name."""
+    """A further backbone of an ensemble, and the names of its taps."""
 
     taps: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class FeaturesPlan(Record):
-    """The taps by name, and which views of each training image a head is solved on; see `FeaturesSpec`."""
+    """The names of the taps, and the views of each training image that a head is solved on; see `FeaturesSpec`."""
 
     taps: Annotated[tuple[str, ...], Field(min_length=1)]
     views: Annotated[int, Field(ge=1, le=64)]
@@ -47,14 +48,14 @@ class FeaturesPlan(Record):
 
 
 class SolvePlan(Record):
-    """A head solved on frozen features; the fields are those of `SolveSpec`, closed.
+    """A solved head; the fields of `SolveSpec` without `auto`.
 
     Args:
-        strengths: Candidates for the strength of the regularization, strong to weak; one means it is fixed.
-        folds: Cross-validation folds that choose among them, and the tap, and calibrate; 0 means none of it.
-        pseudo_labels: How it learns from unlabelled images too; none where it does not.
-        pretrained_classes: With "pretrained_classifier", the indices of the pretrained classes that stand for a class of the data;
-            the others start from the means of their features.
+        strengths: Candidate strengths of the regularization, strong to weak; a single one is used as it is.
+        folds: Cross-validation folds that choose the strength and the tap, and calibrate; 0 for no cross-validation.
+        pseudo_labels: How the head learns from unlabelled images too; None for labelled images only.
+        pretrained_classes: With "pretrained_classifier", the indices of the pretrained classes that a class of the data
+            starts from; other classes start from the means of their features.
     """
 
     head: SolvedHead
@@ -67,18 +68,19 @@ class SolvePlan(Record):
 
 
 class FitPlan(Record):
-    """Training by gradient; the fields are those of `FitSpec`, closed.
+    """A fit phase; the fields of `FitSpec` without `auto`.
 
     Args:
-        batch_norm_momentum: Of BatchNormalization that is trained or begins afresh; none where all of it is frozen.
-        find_rate: Whether a range test just before the phase replaces the learning rate, around which it searches.
-        steps: Optimizer updates in all.
-        warmup_steps: Of these, updates of linear warmup.
-        views: Augmented views of each image that the fixed part at the front is computed for, once; none where
-            every epoch augments anew.
-        class_balance: Weights of the images, equal draws of the classes, or neither.
-        solve_again: How the head is solved anew on the features behind the phase, to be judged beside what the phase
-            made of it; none where it is not.
+        batch_norm_momentum: Momentum of BatchNormalization that is trained or reinitialised; None when all of it is
+            frozen.
+        find_rate: Whether a range test just before the phase replaces the learning rate, searching around it.
+        steps: Number of optimizer updates.
+        warmup_steps: Updates of linear warmup among them.
+        views: Number of augmented views of each image for which the output of the frozen part is cached; None for
+            fresh views every epoch.
+        class_balance: "weights" of the images' losses, "sampling" of the classes, or "none".
+        solve_again: How the head is solved again on the features after the phase, as a further candidate; None when it
+            is not.
     """
 
     trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
@@ -102,7 +104,7 @@ class FitPlan(Record):
     solve_again: SolvePlan | None = None
 
     @model_validator(mode="after")
-    def _smooths_what_can_be(self) -> "FitPlan":
+    def _loss_supports_smoothing(self) -> "FitPlan":
         check_smoothing(self.loss, self.label_smoothing)
         return self
 
@@ -120,24 +122,24 @@ class PhasePlan(Record):
 
 
 class Plan(Record):
-    """All that a run needs to know besides the images.
+    """Everything that a run needs besides the images.
 
     Args:
         plan: Version of this format.
-        recipe: Name of the recipe it was resolved from.
+        recipe: Name of the recipe that the plan was made from.
         summary: That recipe's summary.
-        class_names: In label order.
+        class_names: Names of the classes, in label order.
         backbone: The network.
         features: The activations that the head sees.
-        head: What stands on them.
-        phases: What is done, in order.
+        head: Pooling, dropout and the dense layer on the features.
+        phases: The phases, in order.
         keep: Which phase's model is returned.
-        ensemble: Further backbones, whose features stand beside those of the first; none where there is one.
-        folds: Of the cross-validation that judges the phases on all images, in place of a hold-out; none without.
-        refit: What is trained once more, on the held-out images too, see `RecipeSpec`; "none" where the validation
-            images are the user's own, and with folds, which refit in any case.
-        precision: What the network computes in; its weights and its head are float32 in any case.
-        jit_compile: Whether training steps are compiled; none leaves it to Keras.
+        ensemble: Further backbones, whose features are concatenated with those of the first; None for a single one.
+        folds: Cross-validation folds that judge the phases on all images, in place of a hold-out; None for a hold-out.
+        refit: What is trained again on all images, see `RecipeSpec`; "none" with the user's own validation images, and
+            with folds, which refit in any case.
+        precision: Compute dtype of the network; weights and head are float32 in any case.
+        jit_compile: Whether training steps are compiled; None leaves it to Keras.
     """
 
     plan: Literal[1]
@@ -167,8 +169,8 @@ class Plan(Record):
 
     @property
     def squares(self) -> bool:
-        """Whether the head is given the squares of the features too, which naive Bayes takes."""
-        return any(phase.solve and phase.solve.head == "naive_bayes" for phase in self.phases)
+        """Whether the head sees the squares of the features too, as naive Bayes does."""
+        return any(phase.solve and HEADS[phase.solve.head].squares for phase in self.phases)
 
 
 def is_plan(data: Any) -> bool:

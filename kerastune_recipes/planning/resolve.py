@@ -1,6 +1,8 @@
-"""From intent and facts to a plan: every `auto` decided."""
+"""From a recipe and facts to a plan: every `auto` is decided."""
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kerastune_recipes import units
 from kerastune_recipes.backbones.facts import BackboneFacts, PretrainedClassifierFacts
@@ -9,7 +11,6 @@ from kerastune_recipes.devices.facts import ONE_CPU, HardwareFacts
 from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.planning import augmentation_presets, class_matching, costs, layer_patterns, rules
 from kerastune_recipes.planning.check import plan_problems
-from kerastune_recipes.planning.costs import boundary, steps_per_epoch
 from kerastune_recipes.planning.plan import (
     BackbonePlan,
     CompanionPlan,
@@ -19,6 +20,7 @@ from kerastune_recipes.planning.plan import (
     Plan,
     SolvePlan,
 )
+from kerastune_recipes.spec.heads import HEADS
 from kerastune_recipes.spec.recipe_spec import (
     AugmentationLayer,
     FitSpec,
@@ -28,32 +30,64 @@ from kerastune_recipes.spec.recipe_spec import (
     SolveSpec,
 )
 
+# By phase, the fields of its `solve` or `fit` to change.
+_Changes = dict[str, Mapping[str, Any]]
+
 
 def resolve(
     recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts, hardware: HardwareFacts = ONE_CPU
 ) -> Plan:
-    """Turn intent and facts into a plan.
+    """Turn a recipe and facts into a plan.
 
     Args:
-        recipe: Name of the recipe, for the record and for errors.
-        spec: The intent.
-        data: The images at hand.
-        backbone: The network as built at the image size in force.
-        hardware: What it is to run on.
+        recipe: Name of the recipe, for the plan and for errors.
+        spec: The recipe.
+        data: The images.
+        backbone: The network, built at the image size of the plan.
+        hardware: The hardware of the run.
 
     Raises:
-        RecipeError: A tap, a pattern or a pretrained class matches nothing, a layer is not covered.
+        RecipeError: A tap, a pattern or a pretrained class matches nothing, a layer is not covered, or a phase cannot
+            run as written.
 
     Example:
         >>> resolve("small_similar", spec, dataset.facts(), backbone_facts).phases[0].solve.folds
         5
     """
+    plan = _phase_by_phase(recipe, spec, data, backbone, hardware)
+    classes, problems = _pretrained_classes(plan, spec, backbone.pretrained_classifier)
+    plan = _changed(plan, classes)
+    heads, head_problems = _heads_to_solve_again(plan, spec)
+    plan = _changed(plan, heads)
+    problems += head_problems + plan_problems(plan, data, backbone)
+    if problems:
+        raise RecipeError(*problems)
+    # From here on every pattern matches layers.
+    used = backbone.up_to(plan.features.taps)
+    plan = _changed(plan, _decayed_rates(plan, spec, used))
+    return _changed(plan, _cached_views(plan, spec, data, used))
+
+
+def _phase_by_phase(
+    recipe: str, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts, hardware: HardwareFacts
+) -> Plan:
+    """Decide everything that each phase decides without looking at the others."""
     taps = rules.taps(spec.features.taps, backbone)
     if not taps:
         raise RecipeError(
-            f"features.taps: early is all stages but the last, and {backbone.name} has one stage only; write last."
+            f"features.taps: early means all stages but the last, and {backbone.name} has only one; write last."
         )
-    plan = Plan(
+    companions = tuple(
+        CompanionPlan(
+            name=each.name,
+            weights=each.weights,
+            image_size=each.image_size,
+            preprocessing=each.preprocessing,
+            taps=rules.taps(spec.features.taps, each),
+        )
+        for each in backbone.companions
+    )
+    return Plan(
         plan=1,
         recipe=recipe,
         summary=spec.summary,
@@ -68,106 +102,12 @@ def resolve(
         head=spec.head,
         phases=tuple(_phase(phase, data, backbone.weights != "none", spec.folds) for phase in spec.phases),
         keep=spec.keep,
-        ensemble=tuple(
-            CompanionPlan(
-                name=each.name,
-                weights=each.weights,
-                image_size=each.image_size,
-                preprocessing=each.preprocessing,
-                taps=rules.taps(spec.features.taps, each),
-            )
-            for each in backbone.companions
-        )
-        or None,
+        ensemble=companions or None,
         folds=spec.folds,
         refit=spec.refit if data.held_out and not spec.folds else "none",
         precision=rules.precision(hardware) if spec.precision == "auto" else spec.precision,
         jit_compile=rules.jit_compile(hardware) if spec.jit_compile == "auto" else spec.jit_compile,
     )
-    plan, problems = _with_source_classes(plan, spec, backbone.pretrained_classifier)
-    plan, wrong = _with_heads_again(plan, spec)
-    problems += wrong + plan_problems(plan, data, backbone)
-    if problems:
-        raise RecipeError(*problems)
-    used = backbone.up_to(taps)
-    return _with_views(_with_decay(plan, spec, used), spec, data, used)
-
-
-def _with_decay(plan: Plan, spec: RecipeSpec, backbone: BackboneFacts) -> Plan:
-    """Spell out the rates of the phases whose rates decay from stage to stage, in a plan that holds together."""
-    phases: list[PhasePlan] = []
-    problems: list[str] = []
-    for phase, asked in zip(plan.phases, spec.phases, strict=True):
-        if phase.fit and asked.fit and asked.fit.stage_decay is not None:
-            where = f"phases.{phase.name}.fit.stage_decay"
-            try:
-                rules = layer_patterns.decayed(phase.fit.trainable, asked.fit.stage_decay, backbone, where)
-            except RecipeError as error:
-                problems += error.problems
-            else:
-                phase = phase.model_copy(update={"fit": phase.fit.model_copy(update={"trainable": rules})})
-        phases.append(phase)
-    if problems:
-        raise RecipeError(*problems)
-    return plan.model_copy(update={"phases": tuple(phases)})
-
-
-def _with_source_classes(plan: Plan, spec: RecipeSpec, source: PretrainedClassifierFacts) -> tuple[Plan, list[str]]:
-    """Settle which pretrained classes stand for which classes of the data; also return what is wrong with them."""
-    phases, problems = [], []
-    for phase, asked in zip(plan.phases, spec.phases, strict=True):
-        if phase.solve and asked.solve and asked.solve.head == "pretrained_classifier" and not source.lacking:
-            where = f"phases.{phase.name}.solve.pretrained_classes"
-            found, wrong = class_matching.match(asked.solve.pretrained_classes or {}, plan.class_names, source, where)
-            problems += wrong
-            phase = phase.model_copy(update={"solve": phase.solve.model_copy(update={"pretrained_classes": found})})
-        phases.append(phase)
-    return plan.model_copy(update={"phases": tuple(phases)}), problems
-
-
-def _with_heads_again(plan: Plan, spec: RecipeSpec) -> tuple[Plan, list[str]]:
-    """Settle how heads are solved anew behind phases that fit; also return what is wrong with that."""
-    phases: list[PhasePlan] = []
-    problems = []
-    before: SolvePlan | None = None
-    for phase, asked in zip(plan.phases, spec.phases, strict=True):
-        if phase.solve:
-            # Where the features have moved, there is no classifier of the source any more.
-            moves = phase.solve.head != "pretrained_classifier"
-            before = phase.solve.model_copy(update={"pseudo_labels": None}) if moves else None
-        elif phase.fit and asked.fit and asked.fit.solve_again is not False:
-            if asked.fit.solve_again is True and (before is None or plan.keep == "last"):
-                problems.append(
-                    f"phases.{phase.name}.fit.solve_again: true takes a head solved by an earlier phase, other than a "
-                    "pretrained_classifier, and keep: best_on_validation; write auto."
-                )
-            elif before and plan.keep != "last":
-                phase = phase.model_copy(update={"fit": phase.fit.model_copy(update={"solve_again": before})})
-        phases.append(phase)
-    return plan.model_copy(update={"phases": tuple(phases)}), problems
-
-
-def _with_views(plan: Plan, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> Plan:
-    """Decide on the views of the phases that leave them open, which takes a plan that holds together."""
-    phases = []
-    for phase, asked in zip(plan.phases, spec.phases, strict=True):
-        if phase.fit and asked.fit and asked.fit.views == "auto":
-            fit = phase.fit.model_copy(update={"views": _views(plan, phase.fit, data, backbone)})
-            phase = phase.model_copy(update={"fit": fit})
-        phases.append(phase)
-    return plan.model_copy(update={"phases": tuple(phases)})
-
-
-def _views(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts) -> int | None:
-    end = boundary(plan, fit, backbone)
-    epochs = fit.steps / steps_per_epoch(data.train_images, fit.batch_size)
-    views = rules.views(bool(fit.augmentation), math.ceil(epochs))
-    pays = rules.views_pay(
-        fresh=costs.fresh(epochs, end.share, data),
-        behind=costs.behind(epochs, end.share, views, data),
-        room=end.bytes(views, data),
-    )
-    return views if pays else None
 
 
 def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | None) -> PhasePlan:
@@ -179,16 +119,11 @@ def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | 
 
 def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None) -> SolvePlan:
     folds = folds or rules.folds(data)
-    if spec.regularization == "auto":
-        strengths = rules.STRENGTHS[spec.head] if folds else (rules.DEFAULT_STRENGTHS[spec.head],)
-    else:
-        strengths = (spec.regularization,)
-    balance = rules.class_weights(data) if spec.class_balance == "auto" else spec.class_balance
     return SolvePlan(
         head=spec.head,
-        strengths=strengths,
+        strengths=rules.strengths(spec.head, folds) if spec.regularization == "auto" else (spec.regularization,),
         folds=folds,
-        class_balance=balance,
+        class_balance=rules.class_weights(data) if spec.class_balance == "auto" else spec.class_balance,
         taps=spec.taps,
         pseudo_labels=spec.pseudo_labels,
     )
@@ -196,39 +131,24 @@ def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None) -> SolvePlan:
 
 def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
     batch = rules.batch_size(data) if spec.batch_size == "auto" else spec.batch_size
-    per_epoch = steps_per_epoch(data.train_images, batch)
-    if spec.duration == "auto":
-        steps = rules.epochs(per_epoch) * per_epoch
-    else:
-        steps = units.parse_duration(spec.duration).steps(per_epoch, whole=rules.epochs(per_epoch) * per_epoch)
-    if isinstance(spec.learning_rate, str):
-        rate = rules.learning_rate(spec.optimizer.name, batch, pretrained)
-    else:
-        rate = spec.learning_rate
-    if isinstance(spec.augmentation, str):
-        layers = tuple(
-            AugmentationLayer(**layer) for layer in augmentation_presets.preset(spec.augmentation, spec.flip)
-        )
-    else:
-        layers = spec.augmentation
-    if spec.batch_norm == "frozen" and not spec.reinitialize:
-        momentum = None
-    elif spec.batch_norm_momentum == "auto":
-        momentum = rules.batch_norm_momentum(per_epoch)
-    else:
-        momentum = spec.batch_norm_momentum
+    per_epoch = costs.steps_per_epoch(data.train_images, batch)
+    steps = _steps(spec, per_epoch)
     return FitPlan(
         trainable=spec.trainable,
         batch_norm=spec.batch_norm,
-        batch_norm_momentum=momentum,
+        batch_norm_momentum=_batch_norm_momentum(spec, per_epoch),
         optimizer=spec.optimizer,
-        learning_rate=rate,
+        learning_rate=(
+            rules.learning_rate(spec.optimizer.name, batch, pretrained)
+            if isinstance(spec.learning_rate, str)
+            else spec.learning_rate
+        ),
         find_rate=spec.learning_rate == "find",
         schedule=spec.schedule.name,
-        steps=max(1, steps),
-        warmup_steps=units.parse_duration(spec.schedule.warmup).steps(per_epoch, whole=max(1, steps)),
+        steps=steps,
+        warmup_steps=units.parse_duration(spec.schedule.warmup).steps(per_epoch, total=steps),
         batch_size=batch,
-        augmentation=layers,
+        augmentation=_augmentation(spec),
         views=spec.views if isinstance(spec.views, int) else None,
         label_smoothing=spec.label_smoothing,
         clip_norm=spec.clip_norm,
@@ -239,6 +159,118 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
     )
 
 
+def _steps(spec: FitSpec, per_epoch: int) -> int:
+    usual = rules.epochs(per_epoch) * per_epoch
+    steps = usual if spec.duration == "auto" else units.parse_duration(spec.duration).steps(per_epoch, total=usual)
+    return max(1, steps)
+
+
+def _batch_norm_momentum(spec: FitSpec, per_epoch: int) -> float | None:
+    if spec.batch_norm == "frozen" and not spec.reinitialize:
+        return None
+    return rules.batch_norm_momentum(per_epoch) if spec.batch_norm_momentum == "auto" else spec.batch_norm_momentum
+
+
+def _augmentation(spec: FitSpec) -> tuple[AugmentationLayer, ...]:
+    if not isinstance(spec.augmentation, str):
+        return spec.augmentation
+    return tuple(AugmentationLayer(**layer) for layer in augmentation_presets.preset(spec.augmentation, spec.flip))
+
+
 def _loss(spec: LossSpec) -> LossSpec:
     defaults = {"focal": {"gamma": rules.FOCAL_GAMMA}, "huber": {"delta": rules.HUBER_DELTA}}.get(spec.name, {})
     return spec.model_copy(update={key: value for key, value in defaults.items() if getattr(spec, key) is None})
+
+
+def _changed(plan: Plan, changes: _Changes) -> Plan:
+    """Return the plan with fields of its phases changed."""
+    phases = []
+    for phase in plan.phases:
+        options = phase.solve or phase.fit
+        if phase.name in changes and options:
+            phase = phase.model_copy(update={phase.kind: options.model_copy(update=changes[phase.name])})
+        phases.append(phase)
+    return plan.model_copy(update={"phases": tuple(phases)})
+
+
+def _fits(plan: Plan, spec: RecipeSpec) -> Iterator[tuple[str, FitPlan, FitSpec]]:
+    """Iterate over the fit phases: name, what is planned, what the recipe states."""
+    for phase, stated in zip(plan.phases, spec.phases, strict=True):
+        if phase.fit and stated.fit:
+            yield phase.name, phase.fit, stated.fit
+
+
+def _pretrained_classes(
+    plan: Plan, spec: RecipeSpec, classifier: PretrainedClassifierFacts
+) -> tuple[_Changes, list[str]]:
+    """Match the classes of the data with pretrained classes, for heads that start from those."""
+    changes: _Changes = {}
+    problems: list[str] = []
+    for phase in spec.phases:
+        if phase.solve and HEADS[phase.solve.head].pretrained and not classifier.problem:
+            where = f"phases.{phase.name}.solve.pretrained_classes"
+            mapping = phase.solve.pretrained_classes or {}
+            matches, wrong = class_matching.match(mapping, plan.class_names, classifier, where)
+            changes[phase.name] = {"pretrained_classes": matches}
+            problems += wrong
+    return changes, problems
+
+
+def _heads_to_solve_again(plan: Plan, spec: RecipeSpec) -> tuple[_Changes, list[str]]:
+    """Choose the head that is solved again after each fit phase: the one of the last solve phase before it."""
+    changes: _Changes = {}
+    problems: list[str] = []
+    head: SolvePlan | None = None
+    for phase, stated in zip(plan.phases, spec.phases, strict=True):
+        if phase.solve:
+            # A fit phase changes the features, and the pretrained classifier no longer fits them.
+            reusable = not HEADS[phase.solve.head].pretrained
+            head = phase.solve.model_copy(update={"pseudo_labels": None}) if reusable else None
+        elif stated.fit and stated.fit.solve_again is not False:
+            if stated.fit.solve_again is True and (head is None or plan.keep == "last"):
+                problems.append(
+                    f"phases.{phase.name}.fit.solve_again: true needs a head solved by an earlier phase, other than "
+                    "pretrained_classifier, and keep: best_on_validation; write auto."
+                )
+            elif head and plan.keep != "last":
+                changes[phase.name] = {"solve_again": head}
+    return changes, problems
+
+
+def _decayed_rates(plan: Plan, spec: RecipeSpec, backbone: BackboneFacts) -> _Changes:
+    """Write out the rules of the phases with `stage_decay`, stage by stage."""
+    changes: _Changes = {}
+    problems: list[str] = []
+    for name, fit, stated in _fits(plan, spec):
+        if stated.stage_decay is not None:
+            where = f"phases.{name}.fit.stage_decay"
+            try:
+                decayed = layer_patterns.with_stage_decay(fit.trainable, stated.stage_decay, backbone, where)
+            except RecipeError as error:
+                problems += error.problems
+            else:
+                changes[name] = {"trainable": decayed}
+    if problems:
+        raise RecipeError(*problems)
+    return changes
+
+
+def _cached_views(plan: Plan, spec: RecipeSpec, data: DatasetFacts, backbone: BackboneFacts) -> _Changes:
+    """Choose between fresh and cached views, for the phases that leave it open."""
+    return {
+        name: {"views": _views(plan, fit, data, backbone)}
+        for name, fit, stated in _fits(plan, spec)
+        if stated.views == "auto"
+    }
+
+
+def _views(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts) -> int | None:
+    end = costs.frozen_end(plan, fit, backbone)
+    epochs = fit.steps / costs.steps_per_epoch(data.train_images, fit.batch_size)
+    views = rules.views(bool(fit.augmentation), math.ceil(epochs))
+    pays = rules.views_pay(
+        fresh_passes=costs.fresh_passes(epochs, end.trained_share, data),
+        cached_passes=costs.cached_passes(epochs, end.trained_share, views, data),
+        cached_bytes=end.cached_bytes(views, data),
+    )
+    return views if pays else None

@@ -25,7 +25,7 @@ def test_each_strength_adds_to_the_one_before():
     ]
 
 
-def test_a_preset_is_plain_data_a_plan_can_hold():
+def test_a_preset_is_plain_data_for_a_plan():
     flip, *_ = augmentation_presets.preset("light", "horizontal_and_vertical")
     assert flip == {"layer": "RandomFlip", "arguments": {"mode": "horizontal_and_vertical"}}
 
@@ -42,14 +42,13 @@ def test_without_flip_nothing_flips(strength):
 
 
 def test_only_strong_mixes_labels():
-    mixing = {
-        s: augmentation_presets.mixing(augmentation_presets.preset(s, "none")) for s in ("light", "medium", "strong")
-    }
+    strengths = ("light", "medium", "strong")
+    mixing = {each: augmentation_presets.mixing(augmentation_presets.preset(each, "none")) for each in strengths}
     assert mixing == {"light": (), "medium": (), "strong": ("MixUp",)}
     assert augmentation_presets.mixing([{"layer": "keras_cv.layers.CutMix"}]) == ("keras_cv.layers.CutMix",)
 
 
-def test_unknown_words_are_named_together():
+def test_unknown_words_are_reported_together():
     with pytest.raises(RecipeError) as caught:
         augmentation_presets.preset("lihgt", "vertical")
     first, second = caught.value.problems

@@ -7,8 +7,8 @@ from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.planning import layer_patterns
 
 
-def taken(rules, backbone):
-    """Pattern -> names of the layers it takes."""
+def matched(rules, backbone):
+    """Return the names of the layers in the group of each pattern."""
     return {
         group.pattern: [*(["head"] if group.head else []), *(layer.name for layer in group.layers)]
         for group in layer_patterns.group_layers(rules, backbone, "trainable")
@@ -16,7 +16,7 @@ def taken(rules, backbone):
 
 
 def test_first_match_wins(backbone_facts):
-    assert taken([("head", 1.0), ("backbone/last_stage", 0.1), ("backbone", "frozen")], backbone_facts) == {
+    assert matched([("head", 1.0), ("backbone/last_stage", 0.1), ("backbone", "frozen")], backbone_facts) == {
         "head": ["head"],
         "backbone/last_stage": ["stage2_conv", "stage2_bn"],
         "backbone": ["stem_conv", "stem_bn", "stage1_conv", "stage1_bn"],
@@ -41,31 +41,35 @@ def test_first_match_wins(backbone_facts):
     ],
 )
 def test_patterns(pattern, layers, backbone_facts):
-    assert taken([(pattern, 1.0), ("*", "frozen")], backbone_facts)[pattern] == layers
+    assert matched([(pattern, 1.0), ("*", "frozen")], backbone_facts)[pattern] == layers
 
 
-def test_all_stages_are_the_backbone(backbone_facts):
+def test_all_stages_together_are_the_backbone(backbone_facts):
     rules = [("head", 1.0), ("backbone/last_3_stages", 1.0)]
-    assert taken(rules, backbone_facts)["backbone/last_3_stages"] == [layer.name for layer in backbone_facts.layers]
+    assert matched(rules, backbone_facts)["backbone/last_3_stages"] == [layer.name for layer in backbone_facts.layers]
 
 
-def test_a_network_of_one_stage_has_no_early_ones(backbone_facts):
+def test_a_network_with_one_stage_has_no_early_stages(backbone_facts):
     facts = replace(backbone_facts, layers=backbone_facts.layers[:2], stages=("stem",))
     rules = [("head", 1.0), ("backbone/early_stages", "frozen"), ("backbone", 1.0)]
-    assert taken(rules, facts) == {"head": ["head"], "backbone/early_stages": [], "backbone": ["stem_conv", "stem_bn"]}
+    assert matched(rules, facts) == {
+        "head": ["head"],
+        "backbone/early_stages": [],
+        "backbone": ["stem_conv", "stem_bn"],
+    }
 
 
-def test_only_layers_that_hold_weights_are_halved(backbone_facts):
-    """A random layer changes state but holds no weights."""
+def test_first_half_counts_layers_with_weights_only(backbone_facts):
+    """A random layer has state but no weights."""
     dropout = LayerFacts("dropout", "stem", 0, 0, False)
     facts = replace(backbone_facts, layers=(dropout, *backbone_facts.layers[:2]))
     rules = [("backbone/first_half", "frozen"), ("*", 1.0)]
-    assert taken(rules, facts)["backbone/first_half"] == ["stem_conv"]
+    assert matched(rules, facts)["backbone/first_half"] == ["stem_conv"]
 
 
 @pytest.mark.parametrize("pattern", ["backbone/last_*", "backbone/first_4_stages", "backbone/last_0_stages"])
-def test_a_part_goes_by_its_own_name(pattern, backbone_facts):
-    with pytest.raises(RecipeError, match="matches no layer.* backbone/last_N_stages with N up to 3"):
+def test_a_part_matches_by_its_exact_name_only(pattern, backbone_facts):
+    with pytest.raises(RecipeError, match="matches no layer.* backbone/last_N_stages with N up to 3, and layer names"):
         layer_patterns.group_layers([(pattern, 1.0), ("*", 1.0)], backbone_facts, "trainable")
 
 
@@ -74,32 +78,34 @@ def test_frozen_has_no_multiplier(backbone_facts):
     assert (head.multiplier, rest.multiplier) == (0.5, None)
 
 
-def test_every_problem_at_once(backbone_facts):
+def test_all_problems_are_reported_at_once(backbone_facts):
     rules = [("head", 1.0), ("backbone", 1.0), ("backbone/stage1", "frozen"), ("backbone/stag3", "frozen")]
     with pytest.raises(RecipeError) as caught:
         layer_patterns.group_layers(rules, backbone_facts, "phases.x.fit.trainable")
     assert list(caught.value.problems) == [
-        'phases.x.fit.trainable: the pattern "backbone/stage1" is never reached, because earlier patterns take all its '
+        'phases.x.fit.trainable: the pattern "backbone/stage1" has no effect, because earlier patterns match all its '
         "layers; put it before them.",
         'phases.x.fit.trainable: the pattern "backbone/stag3" matches no layer. Did you mean "backbone/stage2"? '
-        "There are head, backbone, backbone/stem, backbone/stage1, backbone/stage2, backbone/last_stage, backbone/"
-        "early_stages, backbone/first_half, backbone/first_N_stages, backbone/last_N_stages with N up to 3, and layers "
-        "by their names.",
+        "Known patterns: head, backbone, backbone/stem, backbone/stage1, backbone/stage2, backbone/last_stage, "
+        "backbone/early_stages, backbone/first_half, backbone/first_N_stages, backbone/last_N_stages with N up to 3, "
+        "and layer names.",
     ]
 
 
 def test_every_layer_must_be_covered(backbone_facts):
-    with pytest.raises(RecipeError, match="no pattern covers 5 of the layers, the first being backbone/stem/stem_conv"):
+    with pytest.raises(
+        RecipeError, match="no pattern matches 5 of the layers, the first being backbone/stem/stem_conv"
+    ):
         layer_patterns.group_layers([("backbone/stage2", 1.0)], backbone_facts, "trainable")
 
 
-def test_a_net_for_the_rest_may_find_nothing_left(backbone_facts):
+def test_a_pattern_for_the_rest_may_match_nothing(backbone_facts):
     rules = [("head", 1.0), ("backbone/*", 1.0), ("backbone", "frozen")]
-    assert taken(rules, backbone_facts)["backbone"] == []
+    assert matched(rules, backbone_facts)["backbone"] == []
 
 
 @pytest.mark.parametrize(
-    ("rules", "spelt_out"),
+    ("rules", "written"),
     [
         (
             [("head", 1.0), ("backbone", 1.0)],
@@ -129,11 +135,11 @@ def test_a_net_for_the_rest_may_find_nothing_left(backbone_facts):
         ),
     ],
 )
-def test_rates_that_decay_are_spelt_out_stage_by_stage(rules, spelt_out, backbone_facts):
-    found = layer_patterns.decayed(rules, 0.4, backbone_facts, "stage_decay")
-    assert list(found) == spelt_out
-    before = {layer for layers in taken(rules, backbone_facts).values() for layer in layers}
-    assert {layer for layers in taken(found, backbone_facts).values() for layer in layers} == before
+def test_decaying_rates_are_written_out_stage_by_stage(rules, written, backbone_facts):
+    decayed = layer_patterns.with_stage_decay(rules, 0.4, backbone_facts, "stage_decay")
+    assert list(decayed) == written
+    before = {layer for layers in matched(rules, backbone_facts).values() for layer in layers}
+    assert {layer for layers in matched(decayed, backbone_facts).values() for layer in layers} == before
 
 
 @pytest.mark.parametrize(
@@ -143,18 +149,23 @@ def test_rates_that_decay_are_spelt_out_stage_by_stage(rules, spelt_out, backbon
         [("head", 1.0), ("backbone/*_conv", 1.0), ("backbone", "frozen")],
     ],
 )
-def test_nothing_could_decay(rules, backbone_facts):
-    with pytest.raises(RecipeError, match=r"^x.stage_decay: no rule in trainable gives .* such as \[backbone, 1.0\]"):
-        layer_patterns.decayed(rules, 0.4, backbone_facts, "x.stage_decay")
+def test_a_decay_without_effect_is_refused(rules, backbone_facts):
+    with pytest.raises(RecipeError, match=r"^x.stage_decay: no rule in trainable trains .* such as \[backbone, 1.0\]"):
+        layer_patterns.with_stage_decay(rules, 0.4, backbone_facts, "x.stage_decay")
 
 
-def test_layers_by_their_patterns(backbone_facts):
+def test_layers_match_any_of_several_patterns(backbone_facts):
     patterns = ["backbone/last_stage", "backbone/stem_*"]
-    assert layer_patterns.match_layers(patterns, backbone_facts, "x") == {"stage2_conv", "stage2_bn", "stem_conv", "stem_bn"}
+    assert layer_patterns.match_layers(patterns, backbone_facts, "x") == {
+        "stage2_conv",
+        "stage2_bn",
+        "stem_conv",
+        "stem_bn",
+    }
     assert layer_patterns.match_layers([], backbone_facts, "x") == frozenset()
 
 
-def test_patterns_of_layers_that_match_nothing_are_told_together(backbone_facts):
+def test_patterns_that_match_nothing_are_reported_together(backbone_facts):
     with pytest.raises(RecipeError) as caught:
         layer_patterns.match_layers(["head", "backbone/stage2", "backbone/stage9"], backbone_facts, "fit.reinitialize")
     assert [problem.split(".", 2)[1] for problem in caught.value.problems] == [
@@ -163,8 +174,8 @@ def test_patterns_of_layers_that_match_nothing_are_told_together(backbone_facts)
     ]
 
 
-def test_batch_norm_of_fresh_layers_moves_even_where_it_is_frozen(backbone_facts):
+def test_batch_norm_of_reinitialised_layers_is_trained_even_where_it_is_frozen(backbone_facts):
     groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], backbone_facts, "trainable")
     convolutions = {"stem_conv", "stage1_conv", "stage2_conv"}
-    assert layer_patterns.moving(groups, "frozen") == convolutions
-    assert layer_patterns.moving(groups, "frozen", {"stage2_conv", "stage2_bn"}) == convolutions | {"stage2_bn"}
+    assert layer_patterns.trained_layers(groups, "frozen") == convolutions
+    assert layer_patterns.trained_layers(groups, "frozen", {"stage2_conv", "stage2_bn"}) == convolutions | {"stage2_bn"}

@@ -88,7 +88,7 @@ def test_an_interrupted_cross_validation_resumes(whole, tmp_path):
 
 
 def test_more_folds_than_images_of_a_class():
-    with pytest.raises(RequestError, match=r"folds: 11 folds are more than the smallest class has images \(10\)"):
+    with pytest.raises(RequestError, match=r"folds: 11 folds are more than the images of the smallest class \(10\)"):
         Recipe.from_name("small_similar", **SOLVED).plan(stripes(), folds=11)
 
 
