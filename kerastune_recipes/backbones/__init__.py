@@ -1,1 +1,1 @@
-"""Pretrained networks: the table of what there is, and how each is built and inspected."""
+"""Pretrained networks: the table of backbones, and how each is built and inspected."""

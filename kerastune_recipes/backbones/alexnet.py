@@ -1,4 +1,4 @@
-"""AlexNet, which keras.applications lacks: the one-tower network, and its weights from torchvision's files."""
+"""AlexNet, which keras.applications does not have: the one-tower network, and its weights from torchvision's files."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,13 +13,13 @@ from kerastune_recipes.backbones.table import STATE_DICTS
 from kerastune_recipes.errors import BackboneError, reason
 
 DEFAULT_SIZE = 224
-# Below it, the last of three poolings without padding has nothing left to pool.
+# In smaller images, the map before the last of the three poolings is smaller than its window.
 SMALLEST_SIZE = 63
 
-# Height and width of the map that the dense layers stand on.
+# Height and width of the map before the dense layers.
 _POOLED = (6, 6)
 
-# Our layers with weights, and what torchvision calls them.
+# Our layers with weights, and their names in torchvision.
 _FEATURES = {
     "conv1": "features.0",
     "conv2": "features.3",
@@ -31,13 +31,13 @@ _CLASSIFIER = {"fc1": "classifier.1", "fc2": "classifier.4", "predictions": "cla
 
 
 def preprocess_input(x: Any) -> Any:
-    """Scale raw pixels from 0..255 to ImageNet's mean and deviation, as torchvision does.
+    """Standardise raw pixels by ImageNet's mean and standard deviation, as torchvision does.
 
     Args:
-        x: RGB, floating point, of any shape with channels last, 0..255.
+        x: Floating-point array or tensor (..., 3): RGB, 0..255.
 
     Returns:
-        The same shape, floating point.
+        Floating-point values of the same shape.
     """
     return keras.applications.imagenet_utils.preprocess_input(x, mode="torch")
 
@@ -52,30 +52,30 @@ def AlexNet(
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
 ) -> keras.Model:
-    """Build AlexNet with the conventions of keras.applications, in the form that torchvision ships.
+    """Build AlexNet with the arguments of keras.applications, in torchvision's form.
 
     It is the one-tower network of Krizhevsky, "One weird trick for parallelizing convolutional neural networks"
-    (2014), with dropout in front of the first two dense layers. Its input is an image in the "torch" preprocessing,
+    (2014), with dropout before the first two dense layers. Its input is an image in the "torch" preprocessing,
     `keras.applications.imagenet_utils.preprocess_input(x, mode="torch")`.
 
-    Behind the convolutions the map is pooled to 6 x 6, adaptively as in torch, for the dense layers. At 224 pixels that
-    changes nothing. At other sizes each place becomes the mean of its share of the map, or a repetition where the map
-    is smaller; any size from 63 pixels on gives what torchvision's network gives.
+    After the convolutions the map is pooled adaptively to 6 x 6 for the dense layers, as in torch. At 224 pixels the
+    pooling changes nothing. At other sizes each position averages its part of the map, or repeats it where the map is
+    smaller; outputs equal torchvision's at any size from 63 pixels.
 
     Args:
-        include_top: Whether to end in the dense layers.
-        weights: None for random, or the path of torchvision's state dict: a `.safetensors` file, or a `.pth` file where
-            torch is installed. Without top the classifier's weights are left out of it.
-        input_tensor: A symbolic tensor to build on, such as `keras.Input(...)`; its shape is the `input_shape`.
-        input_shape: (height, width, 3), each at least 63; without top each may be None for any. None is (224, 224, 3)
-            with top, (None, None, 3) without.
-        pooling: Without top: None for the 4-D output, "avg" or "max" for it pooled to (batch, 256).
-        classes: Size of the last layer; a file's must be the same.
+        include_top: Whether to end with the dense layers.
+        weights: None for random ones, or the path of torchvision's state dict: a `.safetensors` file, or a `.pth` file
+            if torch is installed. Without top the classifier's weights are ignored.
+        input_tensor: A symbolic tensor to build on, such as `keras.Input(...)`; its shape replaces `input_shape`.
+        input_shape: (height, width, 3), each at least 63; without top each may be None for any size. None is
+            (224, 224, 3) with top, (None, None, 3) without.
+        pooling: Without top: None for the 4-D output, "avg" or "max" to pool it to (batch, 256).
+        classes: Number of classes; a weights file must have the same.
         classifier_activation: Activation of the last layer; None for logits.
         name: Name of the model.
 
     Returns:
-        A functional model whose stages end in the layers pool1, pool2 and pool5.
+        A functional model whose stages end with the layers pool1, pool2 and pool5.
 
     Raises:
         BackboneError: An argument is out of range, or the weights do not exist or do not fit.
@@ -122,14 +122,14 @@ def AlexNet(
 
 
 def load_state_dict(network: keras.Model, file: Path) -> None:
-    """Give AlexNet the weights of a file of torchvision's.
+    """Load torchvision's weights into AlexNet.
 
     Args:
-        network: What `AlexNet` built, with or without top.
-        file: A `.safetensors` file, or a `.pth` file, which takes torch to read.
+        network: A network from `AlexNet`, with or without top.
+        file: A `.safetensors` file, or a `.pth` file, which needs torch.
 
     Raises:
-        BackboneError: The file cannot be read, or lacks a tensor of the right shape; all of them at once.
+        BackboneError: The file cannot be read, or tensors are missing or have the wrong shape; all problems at once.
     """
     read = _safetensors if file.suffix == ".safetensors" else _pickled
     built = {layer.name for layer in network.layers}
@@ -150,12 +150,12 @@ def load_state_dict(network: keras.Model, file: Path) -> None:
 def _problems(include_top: bool, input_shape: tuple, pooling: str | None, classes: int) -> Iterator[str]:
     sides = input_shape[:2]
     if len(input_shape) != 3 or input_shape[2] != 3:
-        yield f"AlexNet takes an input_shape of (height, width, 3); received {input_shape}."
+        yield f"AlexNet needs an input_shape of (height, width, 3); received {input_shape}."
     elif any(side is not None and side < SMALLEST_SIZE for side in sides):
         yield f"AlexNet needs images of at least {SMALLEST_SIZE} pixels a side; received {input_shape}."
     elif include_top and None in sides:
         yield (
-            f"The dense layers of AlexNet need images of one size; received {input_shape}: give input_shape as "
+            f"The dense layers of AlexNet need a fixed image size; received {input_shape}: give input_shape as "
             "(height, width, 3), or pass include_top=False."
         )
     if pooling not in (None, "avg", "max"):
@@ -169,15 +169,15 @@ def _file_problems(weights: str | Path | None) -> Iterator[str]:
         return
     if not str(weights).endswith(STATE_DICTS):
         yield (
-            "weights must be None or the path of torchvision's state dict of AlexNet, a file that ends in "
+            "weights must be None or the path of torchvision's state dict of AlexNet, ending in "
             f'{" or ".join(STATE_DICTS)}; received "{weights}".'
         )
     elif not Path(weights).is_file():
-        yield f'The weights "{weights}" of AlexNet are no existing file.'
+        yield f'There is no weights file "{weights}" for AlexNet.'
 
 
 def _safetensors(file: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Return those of the named tensors that the file holds."""
+    """Return the named tensors that are in the file."""
     try:
         with safe_open(file, framework="numpy") as tensors:
             return {name: tensors.get_tensor(name) for name in set(names) & set(tensors.keys())}
@@ -186,43 +186,45 @@ def _safetensors(file: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def _pickled(file: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Return those of the named tensors that a file written by torch.save holds."""
+    """Return the named tensors that are in a file written by torch.save."""
     try:
         import torch
     except ImportError as error:
         raise BackboneError(
-            f'To read "{file}", torch must be installed, and it is not: install it, or give the same tensors as a '
-            ".safetensors file, which is read without it."
+            f'Reading "{file}" needs torch, which is not installed: install it, or give the same tensors as a '
+            ".safetensors file."
         ) from error
     try:
-        # Without weights_only, opening a file would run whatever code is in it.
+        # Without weights_only, code in the file would run.
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of another kind fails in many ways
         raise BackboneError(
             f'The weights file "{file}" cannot be read as a state dict of torch ({reason(error)}); '
             "save it with torch.save(model.state_dict(), PATH)."
         ) from error
-    held = state if isinstance(state, Mapping) else {}
-    return {name: held[name].detach().float().numpy() for name in names if isinstance(held.get(name), torch.Tensor)}
+    tensors = state if isinstance(state, Mapping) else {}
+    return {
+        name: tensors[name].detach().float().numpy() for name in names if isinstance(tensors.get(name), torch.Tensor)
+    }
 
 
 def _misfits(file: Path, name: str, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Iterator[str]:
     if name not in tensors:
-        yield f'The weights file "{file}" is not of torchvision\'s AlexNet: it has no tensor "{name}".'
+        yield f'The weights file "{file}" is not torchvision\'s AlexNet: it has no tensor "{name}".'
     elif tensors[name].shape != shape:
         yield (
             f'The tensor "{name}" in "{file}" has the shape {tensors[name].shape}, and the network needs {shape}; '
-            "give torchvision's AlexNet, with the same number of classes."
+            "give torchvision's AlexNet with the same number of classes."
         )
 
 
 def _in_torch(kernel: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape that torch gives a kernel of that shape: outputs first, then inputs, height and width."""
+    """Return the shape of a Keras kernel in torch: outputs first, then inputs, height and width."""
     return kernel[-1], kernel[-2], *kernel[:-2]
 
 
 def _in_keras(weight: np.ndarray, flattened: bool) -> np.ndarray:
-    """Return a weight of torch as Keras's kernel: height and width first, then inputs and outputs."""
+    """Return a torch weight as a Keras kernel: height and width first, then inputs and outputs."""
     if flattened:
         # Torch flattens channel by channel, Keras position by position.
         outputs = len(weight)

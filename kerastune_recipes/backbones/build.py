@@ -1,4 +1,4 @@
-"""Building a backbone with Keras, its weights and its preprocessing, and reading its facts off the built network."""
+"""Build a backbone with Keras: the network, its weights and its preprocessing."""
 
 import contextlib
 import math
@@ -24,18 +24,18 @@ from kerastune_recipes.backbones.table import STATE_DICTS, WEIGHTS, Backbone, fi
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError, did_you_mean, listed, reason
 
-# Families whose constructors are not in keras.applications.
+# Families with constructors in this package rather than in keras.applications.
 _OURS = {"alexnet": alexnet, "demo": demo}
 
-# Seconds without an answer after which a download of weights is given up.
-_PATIENCE = 20
+# Seconds without an answer after which a download of weights fails.
+_TIMEOUT = 20
 
-# ImageNet's mean, BGR, in 0..255; its mean and deviation, RGB, in 0..1.
+# ImageNet's mean, BGR, in 0..255; its mean and standard deviation, RGB, in 0..1.
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_DEVIATION = (0.229, 0.224, 0.225)
 
-# The conventions that leave the channels in their order.
+# The named preprocessings that keep the order of the channels.
 SCALINGS: Mapping[NamedPreprocessing, Scaling] = {
     "identity": Scaling(scale=1.0),
     "symmetric": Scaling(scale=1 / 127.5, offset=-1.0),
@@ -47,29 +47,29 @@ SCALINGS: Mapping[NamedPreprocessing, Scaling] = {
 
 
 def build(network: str | keras.Model, weights: str, image_size: int, dry: bool = False) -> keras.Model:
-    """Build a backbone of the table without its classifier, or check a user's own.
+    """Build a backbone of the table without its classifier, or check a user's own model.
 
-    Layers that Keras names by a counter of the whole process, such as "activation_94", get the names they have in a
-    fresh process, so that two builds of the same backbone have the same layers.
+    Layers that Keras numbers by a counter of the whole process, such as "activation_94", get the names that they have
+    in a new process, so that two builds of the same backbone have the same layer names.
 
-    EfficientNet (version 1) is built as Keras builds it for ImageNet, with a division by the deviation of the pixels
-    that Keras leaves out where it loads other weights.
+    EfficientNet (version 1) is built as Keras builds it for ImageNet, with a division by the standard deviation of the
+    pixels that Keras omits when it loads other weights.
 
     Args:
-        network: A name in `backbones.BACKBONES`, or a functional model from one image to one map of activations.
+        network: A name in `table.BACKBONES`, or a functional model from one image to one map of activations.
         weights: "imagenet", "none" for random ones, "demo", or the path of a `.weights.h5`, `.h5` or `.keras` file of
             the same network without classifier, for AlexNet also of torchvision's state dict. MobileNets always get
-            the ImageNet weights trained at 224 pixels. A user's own model keeps the weights it has.
+            the ImageNet weights trained at 224 pixels. A user's own model keeps its weights.
         image_size: Height and width of its input, pixels.
-        dry: Check all the same, but read no weights file and leave the weights random.
+        dry: Run all checks, but read no weights file and leave the weights random.
 
     Returns:
         A functional model from float32 (batch, image_size, image_size, 3) to (batch, height, width, channels). A
-        user's own model is returned as it is.
+        user's own model is returned unchanged.
 
     Raises:
-        BackboneError: The name is unknown, the size too small, the weights cannot be had or do not fit, or the user's
-            own model is of the wrong form.
+        BackboneError: The name is unknown, the size too small, the weights are missing or do not fit, or the user's
+            own model has the wrong form.
 
     Example:
         >>> build("ResNet50", "none", 64).output_shape
@@ -101,16 +101,17 @@ def build(network: str | keras.Model, weights: str, image_size: int, dry: bool =
 
 
 def preprocess(pixels: keras.KerasTensor, preprocessing: Preprocessing, suffix: str = "") -> keras.KerasTensor:
-    """Turn raw pixels into the input that a backbone expects, by plain layers that load without this package.
+    """Turn raw pixels into the input of a backbone, with plain Keras layers that load without this package.
 
     Args:
-        pixels: RGB, 0..255, (batch, height, width, 3), as a symbolic tensor of a model being built.
-        preprocessing: "identity" leaves them; "symmetric" scales to [-1, 1]; "torch" to ImageNet's mean and deviation;
-            "caffe" swaps to BGR and subtracts ImageNet's mean; a `Scaling` says its numbers itself.
-        suffix: Set behind the name of the layer, where a model has several.
+        pixels: Symbolic tensor (batch, height, width, 3): RGB, 0..255.
+        preprocessing: "identity" changes nothing; "symmetric" scales to [-1, 1]; "torch" standardises by ImageNet's
+            mean and standard deviation; "caffe" swaps to BGR and subtracts ImageNet's mean; a `Scaling` has its own
+            numbers.
+        suffix: Suffix of the layer's name, for models with several backbones.
 
     Returns:
-        float32 of the same shape.
+        Symbolic float32 tensor of the same shape.
 
     Example:
         >>> image = keras.Input((32, 32, 3))
@@ -135,25 +136,23 @@ def _size_problems(backbone: Backbone, image_size: int) -> Iterator[str]:
 def _weights_problems(backbone: Backbone, weights: str) -> Iterator[str]:
     if weights in ("none", backbone.pretrained):
         return
-    named = f'"{backbone.pretrained}", ' if backbone.pretrained else ""
+    pretrained = f'"{backbone.pretrained}", ' if backbone.pretrained else ""
     source = f": {backbone.weights_source}" if backbone.weights_source else ""
-    choice = f'write {named}"none" or the path of a weights file{source}.'
+    choice = f'write {pretrained}"none" or the path of a weights file{source}.'
     if weights in WEIGHTS:
         yield f'{backbone.name} has no weights "{weights}"; {choice}'
     elif not Path(weights).is_file():
-        yield (
-            f'The weights "{weights}" of {backbone.name} are no existing file; {choice}{did_you_mean(weights, WEIGHTS)}'
-        )
+        yield f'There is no weights file "{weights}" for {backbone.name}; {choice}{did_you_mean(weights, WEIGHTS)}'
     elif not weights.endswith(backbone.weights_files):
         *endings, last = backbone.weights_files
-        yield f'The weights "{weights}" must be a file that ends in {", ".join(endings)} or {last}.'
+        yield f'The weights file "{weights}" must end in {", ".join(endings)} or {last}.'
 
 
 def _untrained(backbone: Backbone, image_size: int) -> keras.Model:
     network = _constructed(backbone, image_size, weights=None)
     if backbone.family == "efficientnet":
         network = keras.models.clone_model(network, call_function=_call_with_deviation)
-    name_as_in_a_fresh_process(network)
+    renumber_layers(network)
     return network
 
 
@@ -166,9 +165,9 @@ def _constructed(backbone: Backbone, image_size: int, weights: str | None) -> ke
 
 
 def _call_with_deviation(layer: keras.layers.Layer, *args, **kwargs):
-    """Call a layer of EfficientNet; behind Normalization, divide by the root of the deviation.
+    """Call a layer of EfficientNet; after Normalization, divide by the root of the standard deviation.
 
-    The ImageNet files hold the deviation where Normalization expects the variance, see tensorflow/tensorflow#49930.
+    The ImageNet files have the deviation where Normalization expects the variance, see tensorflow/tensorflow#49930.
     """
     output = layer(*args, **kwargs)
     if isinstance(layer, keras.layers.Normalization):
@@ -176,11 +175,11 @@ def _call_with_deviation(layer: keras.layers.Layer, *args, **kwargs):
     return output
 
 
-def name_as_in_a_fresh_process(network: keras.Model) -> None:
-    """Number the layers and operations that have no names of their own from the network's input on.
+def renumber_layers(network: keras.Model) -> None:
+    """Number the layers and operations that Keras names by itself as in a new process, input side first.
 
     Args:
-        network: A network that was just built; it is changed.
+        network: A newly built network; it is changed.
     """
     seen: Counter[str] = Counter()
     for operation in network.operations:
@@ -191,7 +190,7 @@ def name_as_in_a_fresh_process(network: keras.Model) -> None:
 
 
 def _snake_case(name: str) -> str:
-    """Write a class name as Keras does where it names a layer after it: ZeroPadding2D, zero_padding2d."""
+    """Return a class name as Keras writes it in layer names: zero_padding2d for ZeroPadding2D."""
     words = re.sub(r"\W+", "", name)
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", words)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
@@ -203,15 +202,13 @@ def _load_imagenet(network: keras.Model, backbone: Backbone) -> None:
         _load(network, backbone, file)
         return
     try:
-        # Keras knows the address and the checksum. It picks the file by the size of the input, so it gets the default.
-        with patiently():
+        # Keras knows the address and the checksum. It picks the file by the input size, so it gets the default size.
+        with download_timeout():
             pretrained = _constructed(backbone, backbone.default_size, weights="imagenet")
-    except Exception as error:  # Keras raises a bare Exception where a download fails
-        raise BackboneError(
-            f'The ImageNet weights of {backbone.name} are not at "{file}", where Keras looks for them, and could not '
-            f"be downloaded ({reason(error)}): connect to the network once, or put {backbone.weights_file} there or "
-            "set KERAS_HOME to a folder that has it in models/, or use weights: PATH of such a file or weights: none."
-        ) from error
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        what = f"The ImageNet weights of {backbone.name}"
+        instead = "use weights: PATH of such a file or weights: none"
+        raise BackboneError(download_failed(what, file, error, instead)) from error
     network.set_weights(pretrained.get_weights())
 
 
@@ -221,10 +218,10 @@ def keras_home() -> Path:
 
 
 @contextlib.contextmanager
-def patiently() -> Iterator[None]:
-    """Give up on a silent server, and keep Keras's progress bar out of what the program prints."""
+def download_timeout() -> Iterator[None]:
+    """Let downloads fail when the server is silent, and send Keras's progress bar to standard error."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE)
+    socket.setdefaulttimeout(_TIMEOUT)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
@@ -232,10 +229,26 @@ def patiently() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+def download_failed(what: str, file: Path, error: Exception, instead: str) -> str:
+    """Return the message for a file of Keras's that is missing and could not be downloaded.
+
+    Args:
+        what: Description of the content, as the beginning of a sentence.
+        file: Path of the file in Keras's home.
+        error: Why the download failed.
+        instead: What to do without the file, as the end of a sentence.
+    """
+    return (
+        f'{what} are not at "{file}", where Keras looks for them, and could not be downloaded ({reason(error)}): '
+        f"connect to the internet once, put {file.name} there, set KERAS_HOME to a folder that has it in models/, or "
+        f"{instead}."
+    )
+
+
 def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
-    # Of the older form of file (.h5) Keras checks that it has all weights. Of the newer ones (.weights.h5, .keras) it
-    # passes over a layer that it does not find, with a warning at most. So every weight is first made invalid, and one
-    # that still is afterwards was not in the file.
+    # In the older file format (.h5) Keras checks that all weights are there. In the newer ones (.weights.h5, .keras) it
+    # skips a layer that it does not find, with a warning at most. So every weight is set to NaN first, and one that
+    # still is NaN afterwards was not in the file.
     checked = file.name.endswith(".h5") and not file.name.endswith(".weights.h5")
     floats = [] if checked else [weight for weight in network.weights if keras.backend.is_float_dtype(weight.dtype)]
     for weight in floats:
@@ -245,10 +258,10 @@ def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
             network.load_weights(file)
         missing = [weight.path for weight in floats if bool(keras.ops.all(keras.ops.isnan(weight)))]
         if missing:
-            raise ValueError(f"it holds no values for {listed(missing, most=2)}")
+            raise ValueError(f"it has no values for {listed(missing, most=2)}")
     except Exception as error:  # a file of another network fails in many ways: ValueError, OSError, KeyError ...
         raise BackboneError(
-            f'The weights file "{file}" cannot be read, or is not of {backbone.name} without its classifier '
+            f'The weights file "{file}" cannot be read, or does not belong to {backbone.name} without its classifier '
             f"({reason(error)})."
         ) from error
 
@@ -256,37 +269,37 @@ def _load(network: keras.Model, backbone: Backbone, file: Path) -> None:
 def _rescaling(
     scale: float | tuple[float, ...], offset: float | tuple[float, ...], suffix: str
 ) -> keras.layers.Rescaling:
-    # float32 under any policy: in half precision, pixels would lose their last bits before they are scaled.
+    # float32 under any policy: half precision would round the pixels before they are scaled.
     return keras.layers.Rescaling(scale, offset, dtype="float32", name=f"preprocessing{suffix}")
 
 
 def _checked(network: keras.Model, image_size: int) -> keras.Model:
-    """Return a user's own model, if it can serve as a backbone."""
+    """Return a user's own model after checking that it can be a backbone."""
     who = f'The model "{network.name}" cannot be a backbone'
     if not hasattr(network, "operations"):
         raise BackboneError(
-            f"{who}: it is a {type(network).__name__}, and only the layers of a functional model can be told apart; "
+            f"{who}: it is a {type(network).__name__}, and only a functional model shows how its layers are connected; "
             "build it as keras.Model(inputs, outputs)."
         )
     problems = []
     shapes = [tuple(tensor.shape) for tensor in network.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3:
-        problems.append(f"{who}: it must have one input of shape (batch, height, width, 3); it has {_written(shapes)}.")
+        problems.append(f"{who}: it must have one input of shape (batch, height, width, 3); it has {_shapes(shapes)}.")
     elif any(side not in (None, image_size) for side in shapes[0][1:3]):
         problems.append(
-            f"{who} at image_size {image_size}: its input is {_written(shapes)}; "
+            f"{who} at image_size {image_size}: its input is {_shapes(shapes)}; "
             f"set image_size to {shapes[0][1]}, or build it with an input of (None, None, 3)."
         )
     shapes = [tuple(tensor.shape) for tensor in network.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         problems.append(
             f"{who}: it must have one output of shape (batch, height, width, channels), without pooling or classifier; "
-            f"it has {_written(shapes)}."
+            f"it has {_shapes(shapes)}."
         )
     if problems:
         raise BackboneError(*problems)
     return network
 
 
-def _written(shapes: Sequence[tuple]) -> str:
+def _shapes(shapes: Sequence[tuple]) -> str:
     return ", ".join(map(str, shapes)) or "none"

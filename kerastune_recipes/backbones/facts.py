@@ -1,4 +1,4 @@
-"""What is known of the data and of the backbone before anything is decided."""
+"""Facts about a backbone, known before anything is decided."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ _Factor = Annotated[_Number, Field(gt=0)]
 
 
 class Scaling(Record):
-    """A preprocessing that has no name: pixels, RGB, 0..255, times `scale`, plus `offset`.
+    """A preprocessing without a name: RGB pixels, 0..255, times `scale`, plus `offset`.
 
     Args:
-        scale: One factor, or one for each of red, green and blue.
-        offset: What is added afterwards, likewise.
+        scale: One factor, or one for each of red, green and blue; above 0.
+        offset: One summand, or one for each of red, green and blue.
     """
 
     scale: _Factor | tuple[_Factor, _Factor, _Factor]
@@ -29,7 +29,7 @@ Preprocessing = NamedPreprocessing | Scaling
 
 
 def channels(numbers: Iterable[float]) -> float | tuple[float, float, float]:
-    """Return three numbers, of red, green and blue, as a `Scaling` takes them; one where they are the same."""
+    """Return the numbers for red, green and blue as a field of `Scaling`: one number when all three are equal."""
     red, green, blue = map(float, numbers)
     return red if red == green == blue else (red, green, blue)
 
@@ -39,10 +39,10 @@ class LayerFacts:
     """One layer of the built backbone.
 
     Args:
-        name: The Keras layer's name.
-        stage: Name of the stage it belongs to.
+        name: Name of the Keras layer.
+        stage: Name of its stage.
         parameters: Number of weights, moving statistics included.
-        statistics: Of these, how many are never trained by gradient (moving statistics).
+        statistics: Number of moving statistics among them, which no gradient trains.
         batch_norm: True for BatchNormalization.
     """
 
@@ -55,13 +55,13 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class TapFacts:
-    """A place whose activations can be taken as features: the end of a stage, or any layer.
+    """A possible tap, a layer whose output becomes features: the last layer of a stage, or any layer.
 
     Args:
-        name: Stage name, or layer name.
-        layer: The Keras layer whose output it is.
-        shape: Height, width and channels of that output at the image size in force.
-        inputs: The layers, among those that put out a map of activations, that it is computed from directly.
+        name: Name of the stage or of the layer.
+        layer: Name of the Keras layer.
+        shape: Height, width and channels of its output at the backbone's image size.
+        inputs: Nearest layers before it that output a map of activations; none for the end of a stage.
     """
 
     name: str
@@ -72,43 +72,48 @@ class TapFacts:
 
 @dataclass(frozen=True)
 class PretrainedClassifierFacts:
-    """The classifier that a backbone was pretrained with, as far as a head can be made of it.
+    """The classifier that a backbone was pretrained with, as a start for a head.
 
     Args:
-        lacking: Why no head can be made of it, as a sentence; empty where one can.
-        classes: How many classes it has.
-        names: Their names; none where they cannot be had.
-        ids: Their WordNet ids; none where they have none, or cannot be had.
-        nameless: Why the names cannot be had, as a sentence; empty where they are there.
+        problem: Why no head can start from it, as a sentence; empty when one can.
+        classes: Number of its classes.
+        names: Their names; empty when they are not available.
+        ids: Their WordNet ids; empty when there are none or they are not available.
+        names_problem: Why the names are not available, as a sentence; empty when they are.
     """
 
-    lacking: str = ""
+    problem: str = ""
     classes: int = 0
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
-    nameless: str = ""
+    names_problem: str = ""
 
-    def called(self, index: int) -> str:
-        """Return how to call a class: by its name, where it has one, and its index."""
+    def label(self, index: int) -> str:
+        """Return the name of a class and its index, or the index alone when names are not available.
+
+        Example:
+            >>> PretrainedClassifierFacts(classes=2, names=("ant", "bee")).label(1)
+            'bee (1)'
+        """
         return f"{self.names[index]} ({index})" if index < len(self.names) else str(index)
 
 
 @dataclass(frozen=True)
 class BackboneFacts:
-    """A backbone as built at one image size, without its weights being read.
+    """A backbone as built at one image size; its weights need not be loaded.
 
     Args:
         name: Name in the table of backbones, or of the user's own model.
-        weights: Where its weights come from, such as "imagenet" or "none".
+        weights: Origin of its weights, such as "imagenet" or "none".
         preprocessing: How raw pixels become its input.
         image_size: Height and width of its input, pixels (square).
-        stages: Stage names, input side first.
-        layers: Every layer that holds weights or changes state, input side first.
+        stages: Names of the stages, input side first.
+        layers: Layers with weights or state, input side first.
         taps: The end of every stage, input side first.
-        outputs: Every layer whose output is a map of activations, input side first.
-        companions: Further backbones whose features stand beside its own.
-        elsewhere: The same network at other image sizes, where the size of the head depends on it.
-        pretrained_classifier: The classifier it was pretrained with, where a recipe uses it.
+        outputs: Layers that output a map of activations, input side first.
+        companions: Further backbones of an ensemble.
+        other_sizes: The same network at other image sizes, where the size of the head depends on it.
+        pretrained_classifier: The classifier that it was pretrained with, for recipes that use it.
     """
 
     name: str
@@ -120,26 +125,26 @@ class BackboneFacts:
     taps: tuple[TapFacts, ...]
     outputs: tuple[TapFacts, ...]
     companions: tuple["BackboneFacts", ...] = ()
-    elsewhere: tuple["BackboneFacts", ...] = ()
+    other_sizes: tuple["BackboneFacts", ...] = ()
     pretrained_classifier: PretrainedClassifierFacts = PretrainedClassifierFacts(
-        "nothing is known of the classifier that the backbone was pretrained with."
+        "the pretrained classifier of the backbone is unknown."
     )
 
     def tap(self, name: str) -> TapFacts | None:
-        """Return the tap of that stage or layer name, or None where there is none."""
+        """Return the tap with the name of a stage or layer, or None."""
         return next((tap for tap in (*self.taps, *self.outputs) if tap.name == name), None)
 
     def up_to(self, taps: Sequence[str]) -> "BackboneFacts":
-        """Return the part of the backbone that the taps need: what lies behind the last of them is left out."""
+        """Return the facts of the part of the backbone up to the last of the taps."""
         order = [output.layer for output in self.outputs]
         last = max(order.index(tap.layer) for tap in map(self.tap, taps) if tap)
         ends = [order.index(tap.layer) for tap in self.taps]
         stages = 1 + next(stage for stage, end in enumerate(ends) if end >= last)
-        behind = {*order[last + 1 :], *(layer.name for layer in self.layers if layer.stage not in self.stages[:stages])}
+        unused = {*order[last + 1 :], *(layer.name for layer in self.layers if layer.stage not in self.stages[:stages])}
         return replace(
             self,
             stages=self.stages[:stages],
-            layers=tuple(layer for layer in self.layers if layer.name not in behind),
+            layers=tuple(layer for layer in self.layers if layer.name not in unused),
             taps=tuple(tap for tap, end in zip(self.taps, ends, strict=True) if end <= last),
             outputs=self.outputs[: last + 1],
         )

@@ -1,4 +1,4 @@
-"""Backbones of KerasHub: a preset's network, and what it says of its pixels."""
+"""Backbones of KerasHub: the network of a preset, and its preprocessing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from kerastune_recipes.backbones.build import SCALINGS, name_as_in_a_fresh_process, patiently
+from kerastune_recipes.backbones.build import SCALINGS, download_timeout, renumber_layers
 from kerastune_recipes.backbones.facts import Preprocessing, Scaling, channels
 from kerastune_recipes.backbones.table import HUB, HUB_WEIGHTS
 from kerastune_recipes.errors import BackboneError, did_you_mean, reason
@@ -15,14 +15,14 @@ from kerastune_recipes.errors import BackboneError, did_you_mean, reason
 
 @dataclass(frozen=True)
 class Preset:
-    """A preset of KerasHub, loaded.
+    """A loaded preset of KerasHub.
 
     Args:
-        network: Its backbone; whether it is one of images is left to `model.backbone.build`.
+        network: Its backbone; `build.build` checks that it takes images.
         weights: "preset" or "none".
         preprocessing: How raw pixels become its input.
-        only_size: Height and width of its input where it takes one size only, pixels.
-        default_size: What it was trained at, pixels, where it says so.
+        only_size: Height and width of its input, pixels, when it takes only one size; else None.
+        default_size: Height and width of its training images, pixels; None when the preset does not have it.
     """
 
     network: keras.Model
@@ -36,14 +36,14 @@ def load(name: str, weights: str, preprocessing: Preprocessing | Literal["auto"]
     """Load the backbone of a preset with `keras_hub.models.Backbone.from_preset`.
 
     Args:
-        name: "hub:" and a name such as "resnet_18_imagenet", a handle such as "hf://user/preset", or the folder of a
-            preset that was saved.
-        weights: "preset" or "imagenet" for its own, "none" for random ones.
-        preprocessing: "auto" for what the preset's ImageConverter does to pixels, apart from resizing.
+        name: "hub:" followed by a name such as "resnet_18_imagenet", a handle such as "hf://user/preset", or the folder
+            of a saved preset.
+        weights: "preset" or "imagenet" for its own weights, "none" for random ones.
+        preprocessing: How raw pixels become its input; "auto" for the preset's ImageConverter without the resizing.
         dry: Leave the weights random.
 
     Raises:
-        BackboneError: KerasHub is not installed, there is no such preset, it cannot be had, or is none of images.
+        BackboneError: KerasHub is not installed, the preset does not exist, cannot be loaded, or does not take images.
 
     Example:
         >>> load("hub:resnet_18_imagenet", "preset", "auto").preprocessing
@@ -61,29 +61,28 @@ def load(name: str, weights: str, preprocessing: Preprocessing | Literal["auto"]
             f"{did_you_mean(preset, known)}"
         )
     try:
-        with patiently():
-            # The converter first: it is small, and a preset of texts has none.
+        with download_timeout():
+            # The converter first: it is small, and a text preset has none.
             converter = _converter(keras_hub, preset)
             network = keras_hub.models.Backbone.from_preset(preset, load_weights=weights == "preset" and not dry)
-    except OSError as error:  # those of requests, with which presets are downloaded, are of this kind too
+    except OSError as error:  # the errors of requests, which downloads presets, are OSErrors too
         if Path(preset).is_dir():
             raise BackboneError(f"{name} cannot be read ({reason(error)}).") from error
         raise BackboneError(
-            f"{name} could not be downloaded ({reason(error)}): connect to the network once, or give the folder of a "
-            f"preset that was saved, as in {HUB}FOLDER."
+            f"{name} could not be downloaded ({reason(error)}): connect to the internet once, or give the folder of a "
+            f"saved preset, such as {HUB}FOLDER."
         ) from error
     except Exception as error:  # a preset of another kind fails in many ways
-        raise BackboneError(f"{name} cannot be loaded as a backbone of images ({reason(error)}).") from error
+        raise BackboneError(f"{name} cannot be loaded as an image backbone ({reason(error)}).") from error
     if preprocessing == "auto":
         if converter is None:
             raise BackboneError(
-                f"{name} does not say how raw pixels become its input, for it has no image converter; set "
-                "backbone.preprocessing."
+                f"{name} has no image converter, so its preprocessing is unknown; set backbone.preprocessing."
             )
-        preprocessing = _convention(converter)
+        preprocessing = _preprocessing(converter)
     # Without the folders of a path: Keras allows no slash in a name.
     network.name = Path(preset).name
-    name_as_in_a_fresh_process(network)
+    renumber_layers(network)
     return Preset(
         network=network,
         weights=weights,
@@ -96,24 +95,23 @@ def load(name: str, weights: str, preprocessing: Preprocessing | Literal["auto"]
 def _imported(name: str) -> Any:
     try:
         import keras_hub
-    except ImportError as error:  # it, or something it needs
+    except ImportError as error:  # of KerasHub, or of something it needs
         raise BackboneError(
-            f"{name} takes KerasHub, which cannot be imported here ({reason(error)}); install it with: "
-            "pip install keras-hub"
+            f"{name} needs KerasHub, which cannot be imported ({reason(error)}); install it with: pip install keras-hub"
         ) from error
     return keras_hub
 
 
 def _converter(keras_hub: Any, preset: str) -> Any:
-    """Return what turns raw images into the backbone's input, or None where the preset does not say."""
+    """Return the preset's ImageConverter, or None when it has none."""
     try:
         return keras_hub.layers.ImageConverter.from_preset(preset)
     except FileNotFoundError:
         return None
 
 
-def _convention(converter: Any) -> Preprocessing:
-    """Return the preprocessing of an ImageConverter; one that has a name is called by it."""
+def _preprocessing(converter: Any) -> Preprocessing:
+    """Return the preprocessing of an ImageConverter, by its name if it has one."""
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     for name, scaling in SCALINGS.items():

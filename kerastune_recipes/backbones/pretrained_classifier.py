@@ -1,4 +1,4 @@
-"""The classifier that a backbone was pretrained with: what is known of it, and its weights."""
+"""The classifier that a backbone was pretrained with: its facts and its weights."""
 
 import json
 from collections.abc import Callable
@@ -10,24 +10,24 @@ import h5py
 import keras
 import numpy as np
 
-from kerastune_recipes.backbones.build import keras_home, patiently
+from kerastune_recipes.backbones.build import download_failed, download_timeout, keras_home
 from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
 from kerastune_recipes.backbones.table import BACKBONES, Backbone
 from kerastune_recipes.demo.network import CLASSIFIER_FILE
 from kerastune_recipes.errors import BackboneError, reason
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 IMAGENET_CLASSES = 1000
 _NAMES_FILE = "imagenet_class_index.json"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A classifier as a dense layer on the averages of the backbone's output over all positions.
+class PretrainedClassifier:
+    """The classifier as a dense layer on the backbone's output averaged over all positions.
 
     Args:
-        kernel: float32 (d, classes).
+        kernel: float32 (channels, classes).
         bias: float32 (classes,).
     """
 
@@ -36,13 +36,13 @@ class Source:
 
 
 def classifier_facts(name: str, weights: str) -> PretrainedClassifierFacts:
-    """Return what is known of the classifier that a backbone was pretrained with, without reading its weights.
+    """Return the facts of the classifier that a backbone was pretrained with, without reading its weights.
 
-    The names of ImageNet's classes are Keras's own, downloaded by Keras where they are not there yet.
+    The names of ImageNet's classes come from Keras, which downloads them once.
 
     Args:
-        name: Of the backbone.
-        weights: Where its weights come from, such as "imagenet".
+        name: Name of the backbone.
+        weights: Origin of its weights, such as "imagenet".
 
     Example:
         >>> classifier_facts("DemoNet", "demo").names[0]
@@ -50,14 +50,14 @@ def classifier_facts(name: str, weights: str) -> PretrainedClassifierFacts:
     """
     backbone = BACKBONES.get(name)
     if backbone is None or weights != backbone.pretrained:
-        known = f"write weights: {backbone.pretrained}, or take" if backbone else "take"
+        choice = f"write weights: {backbone.pretrained}, or use" if backbone else "use"
         return PretrainedClassifierFacts(
-            f'no classifier comes with {name} and its weights "{weights}"; {known} another head.'
+            f'{name} with weights "{weights}" has no pretrained classifier; {choice} another head.'
         )
     if not backbone.classifier:
         return PretrainedClassifierFacts(
-            f"the classifier that {name} was pretrained with is not a single layer on the average of its last stage; "
-            f"take a backbone where it is, such as ResNet50, EfficientNetV2B0 or MobileNetV2, or another head."
+            f"the pretrained classifier of {name} is not a single layer on the averaged output of the last stage; "
+            "use a backbone where it is, such as ResNet50, EfficientNetV2B0 or MobileNetV2, or another head."
         )
     if weights == "demo":
         names = tuple(_demo()["names"].tolist())
@@ -65,26 +65,26 @@ def classifier_facts(name: str, weights: str) -> PretrainedClassifierFacts:
     try:
         ids, names = _imagenet_classes()
     except BackboneError as error:
-        return PretrainedClassifierFacts(classes=IMAGENET_CLASSES, nameless=str(error))
+        return PretrainedClassifierFacts(classes=IMAGENET_CLASSES, names_problem=str(error))
     return PretrainedClassifierFacts(classes=IMAGENET_CLASSES, names=names, ids=ids)
 
 
-def load_classifier(name: str) -> Source:
-    """Read the weights of the classifier that a backbone was pretrained with.
+def load_classifier(name: str) -> PretrainedClassifier:
+    """Load the classifier that a backbone was pretrained with.
 
     Args:
-        name: A backbone whose `classifier_facts` lack nothing.
+        name: Name of a backbone whose `classifier_facts` have no problem.
 
     Raises:
-        BackboneError: They cannot be had.
+        BackboneError: The weights cannot be read or downloaded.
     """
     backbone = BACKBONES[name]
     if backbone.pretrained == "demo":
         kernel, bias = _demo()["kernel"], _demo()["bias"]
     else:
         kernel, bias = _imagenet_classifier(backbone)
-    # A convolution over a single position is a dense layer.
-    return Source(kernel.reshape(-1, kernel.shape[-1]).astype(np.float32), bias.astype(np.float32))
+    # The classifier of MobileNet is a convolution over a single position, which is a dense layer.
+    return PretrainedClassifier(kernel.reshape(-1, kernel.shape[-1]).astype(np.float32), bias.astype(np.float32))
 
 
 def _demo() -> dict[str, np.ndarray]:
@@ -101,24 +101,24 @@ def _imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:
         return [(str(wordnet_id), str(name)) for wordnet_id, name in pairs]
 
     def download() -> list[tuple[str, str]]:
-        # Each class is given a score of its own, so that the order tells its index.
+        # Falling scores, so that the classes are returned in the order of their indices.
         scores = np.arange(IMAGENET_CLASSES, 0, -1, dtype="float32")[None]
         named = keras.applications.imagenet_utils.decode_predictions(scores, top=IMAGENET_CLASSES)
         return [(wordnet_id, name) for wordnet_id, name, _ in named[0]]
 
-    found = _from_keras(
+    classes = _from_keras(
         _NAMES_FILE,
         read,
         download,
         what="The names of ImageNet's classes",
-        instead=f"give indices of 0 to {IMAGENET_CLASSES - 1} for names and ids",
+        instead=f"give indices from 0 to {IMAGENET_CLASSES - 1} in place of names and ids",
     )
-    ids, names = zip(*found, strict=True)
+    ids, names = zip(*classes, strict=True)
     return ids, names
 
 
 def _imagenet_classifier(backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel and bias as the classifier's layer has them."""
+    """Return kernel and bias in the shapes of the classifier's layer."""
 
     def read(file: Path) -> tuple[np.ndarray, np.ndarray]:
         with h5py.File(file) as content:
@@ -137,40 +137,36 @@ def _imagenet_classifier(backbone: Backbone) -> tuple[np.ndarray, np.ndarray]:
         read,
         download,
         what=f"The ImageNet weights of {backbone.name} with its classifier",
-        instead="take another head than pretrained_classifier",
+        instead="use another head than pretrained_classifier",
     )
 
 
 def _from_keras(
-    name: str, read: Callable[[Path], Found], download: Callable[[], Found], what: str, instead: str
-) -> Found:
-    """Return what is in one of Keras's own files, downloaded by Keras where it is not there yet.
+    name: str, read: Callable[[Path], Content], download: Callable[[], Content], what: str, instead: str
+) -> Content:
+    """Return the content of one of Keras's own files; Keras downloads it when it is missing.
 
     Args:
-        name: Of the file in the folder models/ of Keras's home.
+        name: Name of the file in models/ of Keras's home.
         read: Reads the file.
-        download: Lets Keras get it and returns the same.
-        what: It holds, at the beginning of a sentence.
-        instead: What to do where it cannot be had, at the end of a sentence.
+        download: Lets Keras download the file and returns its content.
+        what: Description of the content, as the beginning of a sentence.
+        instead: What to do without the file, as the end of a sentence.
 
     Raises:
-        BackboneError: It is damaged, or not there and cannot be downloaded.
+        BackboneError: The file is damaged, or missing and cannot be downloaded.
     """
     file = keras_home() / "models" / name
     if file.is_file():
         try:
             return read(file)
-        except Exception as error:  # what is damaged fails in many ways: OSError, KeyError, ValueError ...
+        except Exception as error:  # a damaged file fails in many ways: OSError, KeyError, ValueError ...
             raise BackboneError(
-                f'{what} cannot be read from "{file}" ({reason(error)}): remove the file, so that Keras gets it anew, '
-                f"or {instead}."
+                f'{what} cannot be read from "{file}" ({reason(error)}): delete the file so that Keras downloads it '
+                f"again, or {instead}."
             ) from error
     try:
-        with patiently():
+        with download_timeout():
             return download()
-    except Exception as error:  # Keras raises a bare Exception where a download fails
-        raise BackboneError(
-            f'{what} are not at "{file}", where Keras looks for them, and could not be downloaded ({reason(error)}): '
-            f"connect to the network once, or put {name} there or set KERAS_HOME to a folder that has it in models/, "
-            f"or {instead}."
-        ) from error
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise BackboneError(download_failed(what, file, error, instead)) from error

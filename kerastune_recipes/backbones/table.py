@@ -1,4 +1,4 @@
-"""The table of backbones: what is known of every network in keras.applications, of AlexNet and of DemoNet, unbuilt."""
+"""The table of backbones: facts about keras.applications, AlexNet and DemoNet, without building any."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,30 +7,31 @@ from typing import NamedTuple
 from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.errors import BackboneError, did_you_mean
 
-# What `weights` may say besides the path of a weights file.
+# Values of `weights` other than the path of a weights file.
 WEIGHTS = ("imagenet", "none", "demo")
-# How the name of a preset of KerasHub begins, and what `weights` may say of one: its own, or random ones. "imagenet",
-# the default of every recipe, stands for its own.
+# Prefix of the name of a KerasHub preset, and the values of `weights` for one: its own weights, or random ones.
+# "imagenet", the default of every recipe, means its own.
 HUB = "hub:"
 HUB_WEIGHTS = ("preset", "imagenet", "none")
-# How a weights file of Keras ends, and one that holds a state dict of torch.
+# File endings of Keras's weights files, and of torch state dicts.
 WEIGHTS_FILES = (".weights.h5", ".h5", ".keras")
 STATE_DICTS = (".safetensors", ".pth")
 
 
 class Stage(NamedTuple):
-    """The blocks of a network that work at one resolution.
+    """The blocks of a network at one resolution.
 
     Args:
         name: "stem", "stage1", "stage2" ..., input side first.
-        last_layer: The layer whose output is the stage's activation. A layer belongs to the first stage whose last
-            layer comes at or after it.
+        last_layer: Name of the layer whose output is the stage's activation. A layer belongs to the first stage that
+            ends with or after it.
     """
 
     name: str
     last_layer: str
 
 
+# By family, the classifier layer of the networks that have a single one on the averaged output.
 _CLASSIFIERS = {
     "resnet": "predictions",
     "resnet_v2": "predictions",
@@ -52,19 +53,19 @@ class Backbone:
     """One network of the table.
 
     Args:
-        name: As in keras.applications, with the width behind it where there are several: "MobileNet_0.25".
-        family: Networks built alike, such as "resnet".
+        name: Name in keras.applications, followed by the width where there are several: "MobileNet_0.25".
+        family: Architecture family, such as "resnet".
         preprocessing: How raw pixels become its input, as in `facts.BackboneFacts`.
-        default_size: Height and width its ImageNet weights were trained at, pixels.
-        minimum_size: The smallest height and width it accepts, pixels.
-        stages: Input side first; the last ends in the network's output.
-        pretrained: The name of its pretrained weights, "imagenet" or "demo"; None where they come by path alone.
-        weights_file: Name of the file which keras.applications downloads for "imagenet", without the classifier.
-            Empty for DemoNet, whose weights come with this package, and for AlexNet.
+        default_size: Height and width of its ImageNet training images, pixels.
+        minimum_size: Smallest height and width it accepts, pixels.
+        stages: Stages, input side first; the last one ends with the network's output.
+        weights_file: Name of the file without classifier that keras.applications downloads for "imagenet". Empty for
+            DemoNet, whose weights come with this package, and for AlexNet.
+        pretrained: Name of its pretrained weights, "imagenet" or "demo"; None when they come from a file only.
         batch_norm: Whether it has BatchNormalization.
-        arguments: What its constructor is given to build it.
-        weights_files: How a weights file of it may end.
-        weights_source: Where a weights file can be had that Keras does not download, in words.
+        arguments: Further arguments of its constructor.
+        weights_files: File endings accepted for its weights.
+        weights_source: Where to get a weights file that Keras does not download, in words.
     """
 
     name: str
@@ -82,28 +83,31 @@ class Backbone:
 
     @property
     def constructor(self) -> str:
-        """The function that builds it, in keras.applications or of our own."""
+        """Name of the function that builds it, in keras.applications or in this package."""
         return self.name.split("_")[0]
 
     @property
     def classifier(self) -> str:
-        """The layer that names the classes of the pretraining, where it is a single one on the averaged output.
+        """Name of the pretrained classifier's layer, when it is a single one on the averaged output.
 
-        Empty where there are hidden layers (VGG, MobileNetV3), or the average is normalised first (ConvNeXt).
+        Empty for classifiers with hidden layers (VGG, MobileNetV3) or a normalised average (ConvNeXt).
         """
         return _CLASSIFIERS.get(self.family, "")
 
     @property
     def classifier_file(self) -> str:
-        """Name of the file which keras.applications downloads for "imagenet" with the classifier."""
+        """Name of the file with classifier that keras.applications downloads for "imagenet"."""
         return self.weights_file.replace("_notop", "").replace("_no_top", "")
 
 
 def find(name: str) -> Backbone:
-    """Return the backbone of that name.
+    """Return the table's entry for a backbone.
+
+    Args:
+        name: Name of the backbone, such as "ResNet50".
 
     Raises:
-        BackboneError: There is none.
+        BackboneError: There is no backbone of that name.
 
     Example:
         >>> find("ResNet50").stages[-1]
@@ -112,38 +116,38 @@ def find(name: str) -> Backbone:
     if name not in BACKBONES:
         by_lower_case = {known.lower(): known for known in BACKBONES}
         nearest = by_lower_case.get(str(name).lower(), str(name))
-        hint = did_you_mean(nearest, BACKBONES) or f" There are {', '.join(BACKBONES)}."
+        hint = did_you_mean(nearest, BACKBONES) or f" Known: {', '.join(BACKBONES)}."
         raise BackboneError(f'There is no backbone "{name}".{hint}')
     return BACKBONES[name]
 
 
 def check(name: str) -> None:
-    """Refuse a name that can be no backbone's; whether KerasHub has a preset is told when it is built.
+    """Check the name of a backbone; whether a KerasHub preset exists is checked when it is loaded.
 
     Raises:
         BackboneError: There is no backbone of that name.
     """
     if name == HUB:
-        raise BackboneError(f'"{HUB}" takes the name of a preset of KerasHub, as in "{HUB}resnet_18_imagenet".')
+        raise BackboneError(f'"{HUB}" must be followed by the name of a KerasHub preset: "{HUB}resnet_18_imagenet".')
     if not name.startswith(HUB):
         find(name)
 
 
 def _stages(*last_layers: str) -> tuple[Stage, ...]:
-    """Name the stages of a network whose first one is a stem."""
+    """Return the stages of a network that begins with a stem."""
     return tuple(Stage(f"stage{number}" if number else "stem", layer) for number, layer in enumerate(last_layers))
 
 
 def _vgg() -> Iterable[Backbone]:
-    # A VGG has no stem: its first block of convolutions already works at full resolution.
+    # A VGG has no stem: its first block of convolutions is at full resolution.
     blocks = tuple(Stage(f"stage{block}", f"block{block}_pool") for block in range(1, 6))
     for name in ("VGG16", "VGG19"):
         yield Backbone(name, "vgg", "caffe", 224, 32, blocks, _kernels_file(name), batch_norm=False)
 
 
 def _resnet() -> Iterable[Backbone]:
-    # Version 2 halves the resolution in the last block of a stage rather than the first of the next, and normalises
-    # behind the last sum. Its stages are still the ones that Keras numbers.
+    # Version 2 halves the resolution in the last block of a stage, not in the first block of the next one, and
+    # normalises after the last sum. Its stages are still those that Keras numbers.
     blocks_of_depth = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
     for depth, blocks in blocks_of_depth.items():
         ends = [f"conv{group}_block{count}_out" for group, count in enumerate(blocks, start=2)]
@@ -155,7 +159,7 @@ def _resnet() -> Iterable[Backbone]:
 
 
 def _densenet() -> Iterable[Backbone]:
-    # A dense block ends in a plain concatenation; the activation is what the transition behind it makes of it.
+    # A dense block ends in a plain concatenation; its activation is in the transition that follows.
     stages = _stages("pool1", "pool2_relu", "pool3_relu", "pool4_relu", "relu")
     for name in ("DenseNet121", "DenseNet169", "DenseNet201"):
         yield Backbone(name, "densenet", "torch", 224, 32, stages, _kernels_file(name))
@@ -171,7 +175,7 @@ def _inception() -> Iterable[Backbone]:
 
 
 def _xception() -> Iterable[Backbone]:
-    # The sums of blocks 2, 3, 4 .. 12 and 13 have no names of their own: add, add_1, add_2 .. add_10 and add_11.
+    # Keras numbers the sums of blocks 2, 3, 4 .. 12 and 13 by itself: add, add_1, add_2 .. add_10 and add_11.
     stages = _stages("block1_conv2_act", "add", "add_1", "add_10", "block14_sepconv2_act")
     yield Backbone("Xception", "xception", "symmetric", 299, 71, stages, _kernels_file("Xception"))
 
@@ -208,7 +212,7 @@ def _nasnet() -> Iterable[Backbone]:
 
 
 def _efficientnet() -> Iterable[Backbone]:
-    # Default size, then how often blocks 1, 2, 3 and 5 are repeated: the last ones at 1/2, 1/4, 1/8 and 1/16.
+    # Default size, then the repeats of blocks 1, 2, 3 and 5, the last ones at resolutions of 1/2, 1/4, 1/8 and 1/16.
     version_1 = {
         "B0": (224, (1, 2, 2, 3)),
         "B1": (240, (2, 3, 3, 4)),
@@ -239,7 +243,7 @@ def _efficientnet() -> Iterable[Backbone]:
 
 
 def _efficientnet_stages(repeats: tuple[int, ...], single: str) -> tuple[Stage, ...]:
-    """Name the last sum of each group of blocks; a group of a single block has none and ends in `single`."""
+    """Return stages that end in the last sum of a group of blocks; a group of one block has no sum, and is `single`."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     ends = [
         f"block{group}{letters[count - 1]}_add" if count > 1 else single
@@ -249,7 +253,7 @@ def _efficientnet_stages(repeats: tuple[int, ...], single: str) -> tuple[Stage, 
 
 
 def _convnext() -> Iterable[Backbone]:
-    # The sum that ends a block has no name of its own: they are add, add_1, add_2 ... throughout the network.
+    # Keras numbers the sums that end blocks by itself: add, add_1, add_2 ... throughout the network.
     blocks = {"Tiny": (3, 3, 9), "Small": (3, 3, 27), "Base": (3, 3, 27), "Large": (3, 3, 27), "XLarge": (3, 3, 27)}
     for variant, (first, second, third) in blocks.items():
         prefix = f"convnext_{variant.lower()}"
@@ -260,11 +264,11 @@ def _convnext() -> Iterable[Backbone]:
 
 
 def _alexnet() -> Iterable[Backbone]:
-    # Like a VGG it has no stem: each stage is the convolutions up to the next pooling.
+    # No stem, like a VGG: each stage is the convolutions up to the next pooling.
     stages = tuple(Stage(f"stage{number}", pool) for number, pool in enumerate(("pool1", "pool2", "pool5"), start=1))
     source = (
-        "torchvision's, https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, which takes torch to read, or "
-        "the same tensors as .safetensors, which does not"
+        "torchvision's https://download.pytorch.org/models/alexnet-owt-7be5be79.pth, which needs torch, or the same "
+        "tensors as .safetensors, which does not"
     )
     yield Backbone(
         "AlexNet",
@@ -287,7 +291,7 @@ def _demo() -> Iterable[Backbone]:
 
 
 def _widths(name: str, alpha: float) -> tuple[str, Mapping[str, float]]:
-    """Return the name and the arguments of a network of that width; the full width needs neither."""
+    """Return the name and the constructor arguments of a network with width multiplier `alpha`."""
     return (name, {}) if alpha == 1.0 else (f"{name}_{alpha:.2f}", {"alpha": alpha})
 
 

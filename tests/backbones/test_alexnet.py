@@ -39,13 +39,13 @@ def state_dict(weights=CONVOLUTIONS, seed=0):
 
 @pytest.fixture(scope="module")
 def whole():
-    """All weights of a network of ten classes."""
+    """All weights of a network with ten classes."""
     return state_dict(CONVOLUTIONS | DENSE)
 
 
 @pytest.fixture
 def file(tmp_path):
-    """The weights without the classifier, in a file."""
+    """A file with the weights without the classifier."""
     path = tmp_path / "alexnet.safetensors"
     save_file(state_dict(), path)
     return path
@@ -92,7 +92,7 @@ def test_it_builds_on_a_tensor():
     assert network(image(96)).shape == (2, 256)
 
 
-def test_it_is_fetched_when_first_asked_for():
+def test_the_package_imports_it_on_first_use():
     code = "import sys, kerastune_recipes as k; print('keras' in sys.modules); k.AlexNet; print('keras' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.split() == ["False", "True"], run.stderr
@@ -103,12 +103,12 @@ def test_it_is_fetched_when_first_asked_for():
     ("arguments", "problem"),
     [
         ({"input_shape": (62, 224, 3)}, r"AlexNet needs images of at least 63 pixels a side; received \(62, 224, 3\)"),
-        ({"input_shape": (224, 224, 1)}, r"takes an input_shape of \(height, width, 3\); received \(224, 224, 1\)"),
-        ({"input_shape": (None, None, 3)}, r"need images of one size; .* or pass include_top=False"),
+        ({"input_shape": (224, 224, 1)}, r"needs an input_shape of \(height, width, 3\); received \(224, 224, 1\)"),
+        ({"input_shape": (None, None, 3)}, r"need a fixed image size; .* or pass include_top=False"),
         ({"include_top": False, "pooling": "mean"}, 'pooling must be None, "avg" or "max"; received \'mean\''),
         ({"classes": 0}, "classes must be at least 1; received 0"),
         ({"weights": "imagenet"}, 'None or the path of torchvision\'s state dict .*; received "imagenet"'),
-        ({"weights": "no/alexnet.pth"}, 'The weights "no/alexnet.pth" of AlexNet are no existing file'),
+        ({"weights": "no/alexnet.pth"}, 'There is no weights file "no/alexnet.pth" for AlexNet'),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, problem):
@@ -119,7 +119,7 @@ def test_arguments_out_of_range_are_refused(arguments, problem):
 # torchvision's weights, without torch
 
 
-def test_a_convolution_is_torchs(file):
+def test_a_convolution_equals_torchs(file):
     network = AlexNet(include_top=False, weights=file, input_shape=(63, 63, 3))
     pixels, state = image(63), state_dict()
 
@@ -133,7 +133,7 @@ def test_a_convolution_is_torchs(file):
     np.testing.assert_allclose(np.transpose(first, (0, 3, 1, 2)), expected, atol=1e-4)
 
 
-def test_the_first_dense_layer_takes_the_map_in_torchs_order(whole, tmp_path):
+def test_the_first_dense_layer_flattens_the_map_in_torchs_order(whole, tmp_path):
     path = tmp_path / "whole.safetensors"
     save_file(whole, path)
     network = AlexNet(weights=path, classes=10, classifier_activation=None)
@@ -150,13 +150,13 @@ def test_the_first_dense_layer_takes_the_map_in_torchs_order(whole, tmp_path):
         np.testing.assert_allclose(received, expected, atol=1e-4)
 
 
-def test_without_top_the_file_needs_no_classifier(file):
+def test_without_top_the_file_may_lack_the_classifier(file):
     network = AlexNet(include_top=False, weights=str(file))
 
     np.testing.assert_array_equal(network.get_layer("conv5").bias, state_dict()["features.10.bias"])
 
 
-def test_numbers_of_half_precision_are_taken(tmp_path):
+def test_half_precision_weights_are_converted(tmp_path):
     path = tmp_path / "half.safetensors"
     save_file({name: tensor.astype(np.float16) for name, tensor in state_dict().items()}, path)
 
@@ -166,7 +166,7 @@ def test_numbers_of_half_precision_are_taken(tmp_path):
     np.testing.assert_allclose(network.get_layer("conv5").bias, state_dict()["features.10.bias"], atol=1e-3)
 
 
-def test_missing_tensors_and_other_shapes_are_told_at_once(tmp_path):
+def test_missing_tensors_and_wrong_shapes_are_reported_at_once(tmp_path):
     path = tmp_path / "odd.safetensors"
     state = state_dict(CONVOLUTIONS | {"features.6": (384, 192, 5, 5)})
     del state["features.0.bias"]
@@ -176,13 +176,13 @@ def test_missing_tensors_and_other_shapes_are_told_at_once(tmp_path):
         AlexNet(include_top=False, weights=path)
 
     assert raised.value.problems == (
-        f'The weights file "{path}" is not of torchvision\'s AlexNet: it has no tensor "features.0.bias".',
+        f'The weights file "{path}" is not torchvision\'s AlexNet: it has no tensor "features.0.bias".',
         f'The tensor "features.6.weight" in "{path}" has the shape (384, 192, 5, 5), and the network needs '
-        "(384, 192, 3, 3); give torchvision's AlexNet, with the same number of classes.",
+        "(384, 192, 3, 3); give torchvision's AlexNet with the same number of classes.",
     )
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path):
+def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"no such thing")
     with pytest.raises(BackboneError, match=r'broken.safetensors" cannot be read as safetensors \('):
@@ -193,7 +193,7 @@ def test_without_torch_a_pth_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     path = tmp_path / "alexnet.pth"
     path.touch()
-    with pytest.raises(BackboneError, match=r"torch must be installed, and it is not: .* as a .safetensors file"):
+    with pytest.raises(BackboneError, match=r"needs torch, which is not installed: .* as a .safetensors file"):
         AlexNet(include_top=False, weights=path)
 
 
@@ -248,7 +248,7 @@ def test_outputs_equal_torchs(whole, tmp_path):
     for ending, save in ((".safetensors", save_torch), (".pth", torch.save)):
         path = tmp_path / f"alexnet{ending}"
         save(theirs.state_dict(), path)
-        # 224: the pooling changes nothing; 63: it repeats a single place; 300: shares of a map of 8 x 8 overlap.
+        # 224: the pooling changes nothing; 63: it repeats one position; 300: it averages overlapping parts of 8 x 8.
         for size in (224, 63, 300) if ending == ".pth" else (224,):
             ours = AlexNet(weights=path, input_shape=(size, size, 3), classes=10, classifier_activation=None)
             with torch.no_grad():
@@ -259,7 +259,7 @@ def test_outputs_equal_torchs(whole, tmp_path):
 
 
 class Shell:
-    """What runs where a pickle of it is opened without care."""
+    """An object whose pickle runs code when it is loaded."""
 
     def __reduce__(self):
         return os.mkdir, ("harmed",)
@@ -279,14 +279,14 @@ def test_a_pth_file_that_is_no_state_dict_is_refused_and_not_run(tmp_path, monke
 # In a recipe
 
 
-def test_it_is_a_backbone(file):
+def test_it_can_be_built_as_a_backbone(file):
     network = build("AlexNet", str(file), 96)
 
     np.testing.assert_array_equal(network.get_layer("conv5").bias, state_dict()["features.10.bias"])
 
 
 @pytest.mark.parametrize("weights", ["none", "alexnet.safetensors"])
-def test_a_recipe_is_run_on_it(weights, file, pictures, tmp_path, monkeypatch):
+def test_a_recipe_runs_on_it(weights, file, pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changes = {"backbone.weights": weights, "backbone.image_size": 64, "phases.fine_tuning.fit.duration": "1 steps"}
     recipe = Recipe.from_name("small_similar", backbone="AlexNet", **changes)

@@ -1,4 +1,4 @@
-"""Backbones of KerasHub. None is downloaded: small ones are built, saved as presets and given by their folder."""
+"""Backbones of KerasHub, without downloads: small ones are built, saved as presets and loaded from their folder."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def keras_hub():
 
 @pytest.fixture
 def preset(keras_hub, tmp_path):
-    """Return a function that saves a backbone as a preset, and what converts images for it."""
+    """Return a function that saves a backbone and its image converter as a preset, and returns its name."""
 
     def save(backbone, converter="ResNetImageConverter", **scaling):
         folder = tmp_path / "preset"
@@ -50,10 +50,10 @@ def resnet(keras_hub, pre_activation=False):
     )
 
 
-# What a preset says
+# Loading
 
 
-def test_a_preset_has_its_weights_and_its_convention(keras_hub, preset):
+def test_a_preset_has_weights_and_a_preprocessing(keras_hub, preset):
     backbone = resnet(keras_hub)
     loaded = load(preset(backbone, **TORCH), "imagenet", "auto")
 
@@ -81,24 +81,26 @@ def test_weights_may_be_left_random(keras_hub, preset, weights, dry):
         ({"scale": 1.0, "offset": [0.0, 1.0, 2.0]}, Scaling(scale=1.0, offset=(0.0, 1.0, 2.0))),
     ],
 )
-def test_scale_and_offset_are_a_convention(keras_hub, preset, scaling, preprocessing):
+def test_scale_and_offset_are_a_preprocessing(keras_hub, preset, scaling, preprocessing):
     assert load(preset(resnet(keras_hub), **scaling), "preset", "auto").preprocessing == preprocessing
 
 
-def test_a_preset_without_a_converter_needs_a_convention(keras_hub, preset):
+def test_a_preset_without_a_converter_needs_a_preprocessing(keras_hub, preset):
     name = preset(resnet(keras_hub), converter=None)
 
     assert load(name, "preset", "caffe").preprocessing == "caffe"
-    with pytest.raises(BackboneError, match=r"has no image converter; set backbone.preprocessing\."):
+    with pytest.raises(
+        BackboneError, match=r"has no image converter, so its preprocessing is unknown; set backbone.preprocessing\."
+    ):
         load(name, "preset", "auto")
 
 
-# What is told where there is none
+# Errors
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """A KerasHub that knows one preset and has no network."""
+    """A KerasHub with one preset and without internet."""
 
     def from_preset(*_, **__):
         raise OSError("Network is unreachable")
@@ -112,24 +114,24 @@ def stand_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", hub)
 
 
-def test_without_keras_hub(monkeypatch):
+def test_without_keras_hub_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(
-        BackboneError, match=r"hub:resnet_18_imagenet takes KerasHub, which .* install it with: pip install keras-hub"
+        BackboneError, match=r"hub:resnet_18_imagenet needs KerasHub, which .* install it with: pip install keras-hub"
     ):
         load("hub:resnet_18_imagenet", "preset", "auto")
 
 
-def test_without_a_network(stand_in):
+def test_without_internet_the_error_says_what_to_do(stand_in):
     with pytest.raises(BackboneError) as raised:
         load("hub:resnet_18_imagenet", "preset", "auto")
     assert str(raised.value) == (
-        "hub:resnet_18_imagenet could not be downloaded (Network is unreachable): connect to the network once, or give "
-        "the folder of a preset that was saved, as in hub:FOLDER."
+        "hub:resnet_18_imagenet could not be downloaded (Network is unreachable): connect to the internet once, or "
+        "give the folder of a saved preset, such as hub:FOLDER."
     )
 
 
-def test_an_unknown_preset_is_answered_with_the_nearest(stand_in):
+def test_a_misspelt_preset_suggests_the_nearest(stand_in):
     with pytest.raises(BackboneError) as raised:
         load("hub:resnet_18_imagnet", "preset", "auto")
     assert str(raised.value) == (
@@ -150,11 +152,11 @@ def test_a_folder_without_weights_is_refused(keras_hub, preset, tmp_path):
         load(name, "preset", "auto")
 
 
-def test_a_preset_of_texts_is_refused(keras_hub, preset):
+def test_a_text_preset_is_refused(keras_hub, preset):
     bert = keras_hub.models.BertBackbone(
         vocabulary_size=8, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4, max_sequence_length=8
     )
-    with pytest.raises(BackboneError, match=r"hub:.*preset cannot be loaded as a backbone of images \(Unable to find"):
+    with pytest.raises(BackboneError, match=r"hub:.*preset cannot be loaded as an image backbone \(Unable to find"):
         load(preset(bert, converter=None), "preset", "auto")
 
 
@@ -190,7 +192,7 @@ def test_the_saved_model_is_plain_keras(keras_hub, preset, pictures, tmp_path):
     assert run.stdout.split() == ["True"], run.stderr
 
 
-def test_a_plan_of_it_can_be_saved_and_run(keras_hub, preset, pictures, tmp_path):
+def test_a_plan_with_a_preset_can_be_saved_and_run(keras_hub, preset, pictures, tmp_path):
     data = pictures(24, size=48)
     plan = shortened(preset(resnet(keras_hub), **TORCH)).plan(data)
     (tmp_path / "plan.yaml").write_text(yaml_files.dump(plan.to_data()))
@@ -198,7 +200,7 @@ def test_a_plan_of_it_can_be_saved_and_run(keras_hub, preset, pictures, tmp_path
     assert Recipe.from_file(tmp_path / "plan.yaml").run(data, verbose=False).plan == plan
 
 
-def test_a_backbone_of_one_size_sets_the_size(keras_hub, preset, pictures):
+def test_a_preset_with_a_fixed_size_sets_the_image_size(keras_hub, preset, pictures):
     vgg = keras_hub.models.VGGBackbone([1, 1], [4, 8], image_shape=(32, 32, 3))
     name = preset(vgg, converter="VGGImageConverter", **TORCH)
 
@@ -207,7 +209,7 @@ def test_a_backbone_of_one_size_sets_the_size(keras_hub, preset, pictures):
         shortened(name, **{"backbone.image_size": 64}).plan(pictures(24))
 
 
-def test_a_backbone_that_makes_no_map_is_refused(keras_hub, preset, pictures):
+def test_a_backbone_without_a_map_of_activations_is_refused(keras_hub, preset, pictures):
     vit = keras_hub.models.ViTBackbone(
         image_shape=(32, 32, 3), patch_size=(16, 16), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16
     )
@@ -216,7 +218,7 @@ def test_a_backbone_that_makes_no_map_is_refused(keras_hub, preset, pictures):
         shortened(name).plan(pictures(24))
 
 
-def test_layers_of_keras_hub_keep_their_batch_norm_when_asked(keras_hub, preset, pictures):
+def test_batch_norm_within_layers_of_keras_hub_stays_frozen(keras_hub, preset, pictures):
     efficientnet = keras_hub.models.EfficientNetBackbone(
         stackwise_kernel_sizes=[3],
         stackwise_num_repeats=[1],

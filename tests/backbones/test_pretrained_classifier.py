@@ -1,4 +1,4 @@
-"""The classifier that a backbone was pretrained with: where it comes from, and that it fits the backbone's output."""
+"""The pretrained classifier of a backbone: its files, and that it fits the backbone's output."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,11 @@ from kerastune_recipes.backbones.table import BACKBONES, find
 from kerastune_recipes.demo import network as demo
 from kerastune_recipes.errors import BackboneError
 
+pytestmark = pytest.mark.slow
+
 KERAS_HOME = Path(__file__).parents[3] / "shared" / "keras_home"
 
-# The smallest of every family that has a classifier of one layer.
+# The smallest network of every family whose classifier is a single layer.
 SMALLEST = (
     "ResNet50",
     "ResNet50V2",
@@ -36,11 +38,11 @@ SMALLEST = (
 
 @pytest.fixture
 def home(monkeypatch, tmp_path):
-    """An empty Keras home and no network; lists the files that Keras tries to download."""
-    asked = []
+    """Return an empty Keras home without internet, and the list of files that Keras tries to download."""
+    requested = []
 
     def fail(origin, filename, *_):
-        asked.append(Path(filename).name)
+        requested.append(Path(filename).name)
         raise OSError("Network is unreachable")
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -48,7 +50,7 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.src.utils.file_utils, "urlretrieve", fail)
     monkeypatch.setattr(keras.src.applications.imagenet_utils, "CLASS_INDEX", None)
     (tmp_path / "models").mkdir()
-    return SimpleNamespace(models=tmp_path / "models", asked=asked)
+    return SimpleNamespace(models=tmp_path / "models", requested=requested)
 
 
 def write_names(file):
@@ -85,22 +87,22 @@ def test_every_family_is_checked():
 def test_the_table_knows_which_file_keras_downloads(name, home):
     with pytest.raises(BackboneError, match=find(name).classifier_file):
         load_classifier(name)
-    assert home.asked == [find(name).classifier_file]
+    assert home.requested == [find(name).classifier_file]
 
 
 # Facts
 
 
-def test_names_are_those_that_keras_keeps(home):
+def test_names_come_from_the_file_in_the_keras_home(home):
     write_names(home.models / "imagenet_class_index.json")
     facts = classifier_facts("MobileNetV2", "imagenet")
     assert (facts.classes, facts.names[309], facts.ids[309]) == (1000, "bee", "n02206856")
-    assert (facts.lacking, facts.nameless) == ("", "")
-    assert facts.called(309) == "bee (309)"
-    assert not home.asked
+    assert (facts.problem, facts.names_problem) == ("", "")
+    assert facts.label(309) == "bee (309)"
+    assert not home.requested
 
 
-def test_names_that_keras_downloads_are_in_the_order_of_their_indices(home, monkeypatch):
+def test_downloaded_names_are_in_the_order_of_their_indices(home, monkeypatch):
     served = home.models / "served.json"
     write_names(served)
     monkeypatch.setattr(keras.src.applications.imagenet_utils.file_utils, "get_file", lambda *_, **__: str(served))
@@ -109,20 +111,22 @@ def test_names_that_keras_downloads_are_in_the_order_of_their_indices(home, monk
     assert facts.ids[999] == "n00000999"
 
 
-def test_names_that_cannot_be_had_are_explained(home):
+def test_missing_names_are_explained(home):
     facts = classifier_facts("MobileNetV2", "imagenet")
-    assert (facts.lacking, facts.classes, facts.names) == ("", 1000, ())
-    assert facts.nameless.startswith(
+    assert (facts.problem, facts.classes, facts.names) == ("", 1000, ())
+    assert facts.names_problem.startswith(
         f'The names of ImageNet\'s classes are not at "{home.models}/imagenet_class_index.json", where Keras looks for '
         "them, and could not be downloaded ("
     )
-    assert facts.nameless.endswith("or give indices of 0 to 999 for names and ids.")
-    assert facts.called(309) == "309"
+    assert facts.names_problem.endswith("or give indices from 0 to 999 in place of names and ids.")
+    assert facts.label(309) == "309"
 
 
 def test_damaged_names_are_explained(home):
     (home.models / "imagenet_class_index.json").write_text('{"0": ["n01440764", "tench"]}')
-    assert "remove the file, so that Keras gets it anew" in classifier_facts("MobileNetV2", "imagenet").nameless
+    assert (
+        "delete the file so that Keras downloads it again" in classifier_facts("MobileNetV2", "imagenet").names_problem
+    )
 
 
 def test_demonet_knows_letters():
@@ -135,22 +139,26 @@ def test_demonet_knows_letters():
 @pytest.mark.parametrize(
     ("name", "weights", "problem"),
     [
-        ("VGG16", "imagenet", "the classifier that VGG16 was pretrained with is not a single layer on the average of"),
-        ("ConvNeXtTiny", "imagenet", "take a backbone where it is, such as ResNet50, EfficientNetV2B0 or MobileNetV2"),
-        ("ResNet50", "none", 'no classifier comes with ResNet50 and its weights "none"; write weights: imagenet, or'),
-        ("DemoNet", "mine.weights.h5", 'no classifier comes with DemoNet and its weights "mine.weights.h5"; write wei'),
-        ("own", "given", 'no classifier comes with own and its weights "given"; take another head.'),
+        ("VGG16", "imagenet", "the pretrained classifier of VGG16 is not a single layer on the averaged output"),
+        ("ConvNeXtTiny", "imagenet", "use a backbone where it is, such as ResNet50, EfficientNetV2B0 or MobileNetV2"),
+        ("ResNet50", "none", 'ResNet50 with weights "none" has no pretrained classifier; write weights: imagenet, or'),
+        (
+            "DemoNet",
+            "mine.weights.h5",
+            'DemoNet with weights "mine.weights.h5" has no pretrained classifier; write wei',
+        ),
+        ("own", "given", 'own with weights "given" has no pretrained classifier; use another head.'),
     ],
 )
-def test_a_network_without_a_classifier_of_use(name, weights, problem):
-    assert problem in classifier_facts(name, weights).lacking
+def test_a_network_without_a_usable_classifier_says_why(name, weights, problem):
+    assert problem in classifier_facts(name, weights).problem
 
 
 # Weights
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNet"])
-def test_kernel_and_bias_come_from_the_file_that_keras_keeps(name, home):
+def test_kernel_and_bias_come_from_the_file_in_the_keras_home(name, home):
     random = np.random.default_rng(0)
     kernel = random.normal(size=(1, 1, 4, 5) if name == "MobileNet" else (4, 5)).astype("float16")
     bias = random.normal(size=5).astype("float32")
@@ -158,33 +166,33 @@ def test_kernel_and_bias_come_from_the_file_that_keras_keeps(name, home):
         layer = file.create_group(find(name).classifier)
         layer["here/kernel:0"], layer["here/bias:0"] = kernel, bias
         layer.attrs["weight_names"] = ["here/kernel:0", "here/bias:0"]
-    source = load_classifier(name)
-    np.testing.assert_array_equal(source.kernel, kernel.reshape(4, 5).astype("float32"))
-    np.testing.assert_array_equal(source.bias, bias)
-    assert source.kernel.dtype == "float32"
+    classifier = load_classifier(name)
+    np.testing.assert_array_equal(classifier.kernel, kernel.reshape(4, 5).astype("float32"))
+    np.testing.assert_array_equal(classifier.bias, bias)
+    assert classifier.kernel.dtype == "float32"
 
 
-def test_a_download_gives_the_same(home, monkeypatch):
+def test_kernel_and_bias_may_be_downloaded(home, monkeypatch):
     pretrained = keras.applications.MobileNet(weights=None, alpha=0.25)
     served = home.models / "served.weights.h5"
     pretrained.save_weights(served)
     monkeypatch.setattr(keras.src.applications.mobilenet.file_utils, "get_file", lambda *_, **__: str(served))
-    source = load_classifier("MobileNet_0.25")
+    classifier = load_classifier("MobileNet_0.25")
     kernel, bias = pretrained.get_layer("conv_preds").get_weights()
-    np.testing.assert_array_equal(source.kernel, kernel[0, 0])
-    np.testing.assert_array_equal(source.bias, bias)
+    np.testing.assert_array_equal(classifier.kernel, kernel[0, 0])
+    np.testing.assert_array_equal(classifier.bias, bias)
 
 
-def test_a_damaged_file_is_told(home):
+def test_a_damaged_file_is_refused(home):
     (home.models / find("MobileNetV2").classifier_file).write_bytes(b"no such thing")
-    with pytest.raises(BackboneError, match=r"with its classifier cannot be read from .*remove the file"):
+    with pytest.raises(BackboneError, match=r"with its classifier cannot be read from .*delete the file"):
         load_classifier("MobileNetV2")
 
 
 def test_the_demo_classifier_ships_with_the_package():
-    source = load_classifier("DemoNet")
+    classifier = load_classifier("DemoNet")
     with np.load(demo.CLASSIFIER_FILE) as saved:
-        np.testing.assert_array_equal(source.kernel, saved["kernel"].astype("float32"))
+        np.testing.assert_array_equal(classifier.kernel, saved["kernel"].astype("float32"))
 
 
 @pytest.mark.skipif(not KERAS_HOME.is_dir(), reason="needs ImageNet weights in ../shared/keras_home")
@@ -192,6 +200,6 @@ def test_the_real_classifier_equals_keras(monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(KERAS_HOME))
     file = KERAS_HOME / "models" / find("MobileNetV2").classifier_file
     kernel, bias = keras.applications.MobileNetV2(weights=file).get_layer("predictions").get_weights()
-    source = load_classifier("MobileNetV2")
-    np.testing.assert_array_equal(source.kernel, kernel)
-    np.testing.assert_array_equal(source.bias, bias)
+    classifier = load_classifier("MobileNetV2")
+    np.testing.assert_array_equal(classifier.kernel, kernel)
+    np.testing.assert_array_equal(classifier.bias, bias)

@@ -1,4 +1,4 @@
-"""The table of backbones: facts about networks, without building any."""
+"""The table of backbones."""
 
 import subprocess
 import sys
@@ -36,17 +36,17 @@ def test_a_width_is_part_of_the_name():
 @pytest.mark.parametrize(
     ("name", "nearest"), [("resnet50", "ResNet50"), ("RESNET50V2", "ResNet50V2"), ("EfficentNetB0", "EfficientNetB0")]
 )
-def test_a_misspelt_name_is_answered_with_the_nearest(name, nearest):
+def test_a_misspelt_name_suggests_the_nearest(name, nearest):
     with pytest.raises(BackboneError, match=f'There is no backbone "{name}". Did you mean "{nearest}"?'):
         find(name)
 
 
-def test_a_name_like_no_other_is_answered_with_all_of_them():
-    with pytest.raises(BackboneError, match=r'no backbone "banana"\. There are VGG16, VGG19, .*, DemoNet\.'):
+def test_an_unknown_name_lists_all_backbones():
+    with pytest.raises(BackboneError, match=r'no backbone "banana"\. Known: VGG16, VGG19, .*, DemoNet\.'):
         find("banana")
 
 
-def test_a_preset_of_kerashub_may_have_any_name():
+def test_a_kerashub_preset_may_have_any_name():
     check("hub:resnet_18_imagenet")
     check("hub:hf://somebody/something")
     with pytest.raises(BackboneError, match='There is no backbone "resnet_18_imagenet"'):
@@ -65,7 +65,7 @@ def test_every_entry_is_complete():
         assert bool(backbone.weights_file) == (backbone.pretrained == "imagenet")
 
 
-def test_each_family_has_one_input_convention():
+def test_each_family_has_one_preprocessing():
     families = {backbone.family: backbone.preprocessing for backbone in BACKBONES.values()}
 
     assert all(families[backbone.family] == backbone.preprocessing for backbone in BACKBONES.values())

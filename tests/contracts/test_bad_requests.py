@@ -211,7 +211,7 @@ def test_keys_and_values_of_older_versions(shell):
         ("backbone=DemoNte", 'There is no backbone "DemoNte". Did you mean "DemoNet"?'),
         ("backbone.image_size=8", "DemoNet needs images of at least 16 pixels a side; received image_size 8."),
         ("backbone.weights=imagenet", 'DemoNet has no weights "imagenet"; write "demo", "none" or the path of a'),
-        ("backbone.weights=mine.h5", 'The weights "mine.h5" of DemoNet are no existing file; write "demo", "none" or'),
+        ("backbone.weights=mine.h5", 'There is no weights file "mine.h5" for DemoNet; write "demo", "none" or'),
         (
             "phases.fine_tuning.fit.trainable=[[head, 1.0], [backbone/stage9, 1.0], [backbone, frozen]]",
             'phases.fine_tuning.fit.trainable: the pattern "backbone/stage9" matches no layer. Did you mean',
@@ -245,56 +245,56 @@ def test_alexnet_with_the_weights_that_recipes_ask_for(told, data):
 def test_a_preset_without_keras_hub(told, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     (problem,) = told(*data, network=("--set", "backbone=hub:resnet_18_imagenet"))
-    assert problem.startswith("hub:resnet_18_imagenet takes KerasHub, which cannot be imported here (")
+    assert problem.startswith("hub:resnet_18_imagenet needs KerasHub, which cannot be imported (")
 
 
-SOURCE_CLASSES = "phases.feature_extraction.solve.pretrained_classes"
+PRETRAINED_CLASSES = "phases.feature_extraction.solve.pretrained_classes"
 LETTERS = ("--set", "backbone=DemoNet", "--set", "backbone.weights=demo")
 
 
 def test_class_names_that_match_nothing(told, data):
     assert told(*data, recipe="reuse_head", network=LETTERS) == [
-        f"{SOURCE_CLASSES}: no class of the data (ants, bees) has the name of one that the backbone was pretrained on; "
-        "say which of those stand for it, as in pretrained_classes: {bees: bee, ants: 310}, or take another head than "
+        f"{PRETRAINED_CLASSES}: no class of the data (ants, bees) has the name of a class that the backbone was "
+        "pretrained on; map them by hand, such as pretrained_classes: {bees: bee, ants: 310}, or use another head than "
         "pretrained_classifier."
     ]
     assert not Path("out").exists()
 
 
-def test_a_mapping_to_unknown_source_classes(told, data):
-    mapping = ("--set", f"{SOURCE_CLASSES}={{ants: AA, bees: [B, 804], wasps: C}}")
+def test_a_mapping_to_unknown_pretrained_classes(told, data):
+    mapping = ("--set", f"{PRETRAINED_CLASSES}={{ants: AA, bees: [B, 804], wasps: C}}")
     assert told(*data, *mapping, recipe="reuse_head", network=LETTERS) == [
-        f'{SOURCE_CLASSES}.wasps: the data has no class "wasps". Classes: ants, bees.',
-        f'{SOURCE_CLASSES}.ants: there is no pretrained class "AA". Did you mean "A"? '
+        f'{PRETRAINED_CLASSES}.wasps: the data has no class "wasps". Classes: ants, bees.',
+        f'{PRETRAINED_CLASSES}.ants: there is no pretrained class "AA". Did you mean "A"? '
         "Give a name or an index from 0 to 803.",
-        f"{SOURCE_CLASSES}.bees: there is no pretrained class 804. Give a name or an index from 0 to 803.",
+        f"{PRETRAINED_CLASSES}.bees: there is no pretrained class 804. Give a name or an index from 0 to 803.",
     ]
 
 
-def test_a_network_without_a_source_classifier(told, data):
+def test_a_network_without_a_pretrained_classifier(told, data):
     assert told(*data, recipe="reuse_head") == [
-        'phases.feature_extraction.solve.head: no classifier comes with DemoNet and its weights "none"; write weights: '
-        "demo, or take another head."
+        'phases.feature_extraction.solve.head: DemoNet with weights "none" has no pretrained classifier; write '
+        "weights: demo, or use another head."
     ]
 
 
-def test_features_that_the_source_classifier_does_not_see(told, data):
-    mapping = ("--set", f"{SOURCE_CLASSES}.ants=A", "--set", "features.taps=all", "--set", "head.pooling=max")
+def test_features_that_the_pretrained_classifier_does_not_see(told, data):
+    mapping = ("--set", f"{PRETRAINED_CLASSES}.ants=A", "--set", "features.taps=all", "--set", "head.pooling=max")
     taps, pooling = told(*data, *mapping, recipe="reuse_head", network=LETTERS)
     assert taps == (
-        "features.taps: the pretrained classifier sees the last stage and nothing else; received stem, stage1, stage2, "
-        "stage3; write taps: last, or another head than pretrained_classifier."
+        "features.taps: the pretrained classifier sees only the last stage; received stem, stage1, stage2, stage3; "
+        "write taps: last, or use another head than pretrained_classifier."
     )
     assert pooling == (
-        "head.pooling: the pretrained classifier sees averages over all positions; received max; write pooling: avg, or "
-        "another head than pretrained_classifier."
+        "head.pooling: the pretrained classifier sees averages over all positions; received max; write pooling: avg, "
+        "or use another head than pretrained_classifier."
     )
 
 
 def test_a_mapping_for_another_head(told, data):
-    assert told(*data, "--set", f"{SOURCE_CLASSES}.ants=310") == [
-        "small_similar: phases.feature_extraction.solve: pretrained_classes go with head: pretrained_classifier; this one is "
-        "logistic_regression."
+    assert told(*data, "--set", f"{PRETRAINED_CLASSES}.ants=310") == [
+        "small_similar: phases.feature_extraction.solve: pretrained_classes: they need head: pretrained_classifier; "
+        "received head: logistic_regression."
     ]
 
 
@@ -367,10 +367,8 @@ def test_several_workers_do_runs_only(shell, data, monkeypatch):
 def test_what_cannot_be_launched(shell):
     done = shell("launch", "--workers", "1", "--", "plan", "small_similar")
     assert done.status == 2
-    assert "--workers: several are at least 2; received 1." in done.err
-    assert (
-        "launch: several workers do one run; write it behind --, as in -- run small_similar; received plan." in done.err
-    )
+    assert "--workers: expected 2 or more; received 1." in done.err
+    assert "launch: write a run command after --, such as -- run small_similar --data DIR; received plan." in done.err
 
 
 def test_a_plan_for_other_classes(told, data, photos, shell):
