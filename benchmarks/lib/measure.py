@@ -1,4 +1,4 @@
-"""What the benchmarks say alike: the machine, the versions, a figure with its spread; and how they keep a drawing."""
+"""What the scripts share: the machine, the versions, a figure with its range, and the images that most of them divide."""
 
 import os
 import platform
@@ -8,10 +8,10 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
 _PACKAGES = ("kerastune-recipes", "keras", "tensorflow", "scikit-learn", "numpy")
+
+# Median, lowest and highest of several measurements, by these names.
+Spread = dict[str, float]
 
 
 def machine() -> str:
@@ -31,7 +31,7 @@ def versions(*more: str) -> str:
     """Return the versions that a figure depends on.
 
     Args:
-        *more: Further packages, such as the backend of Keras. What is not installed is left out.
+        *more: Further packages, such as the backend of Keras. Packages that are not installed are left out.
     """
     found = [f"Python {platform.python_version()}"]
     for package in dict.fromkeys((*_PACKAGES, *more)):
@@ -40,18 +40,31 @@ def versions(*more: str) -> str:
     return ", ".join(found)
 
 
-def spread(values: Sequence[float], form: Callable[[float], str]) -> str:
-    """Return the median with the lowest and the highest value, or alone where they read the same.
+def made(command: str) -> dict[str, str]:
+    """Return the row of a results file that states how the others were measured."""
+    return {"machine": machine(), "versions": versions(), "command": command}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return median, lowest and highest value.
 
     Example:
-        >>> spread([3.0, 1.0, 2.0], "{:.1f}".format)
+        >>> spread([3.0, 1.0, 2.0])
+        {'median': 2.0, 'lowest': 1.0, 'highest': 3.0}
+    """
+    return {
+        "median": float(statistics.median(values)),
+        "lowest": float(min(values)),
+        "highest": float(max(values)),
+    }
+
+
+def shown(values: Spread, form: Callable[[float], str]) -> str:
+    """Return the median with the range, or the median alone where the three read the same.
+
+    Example:
+        >>> shown({"median": 2.0, "lowest": 1.0, "highest": 3.0}, "{:.1f}".format)
         '2.0 (1.0 to 3.0)'
     """
-    lowest, middle, highest = form(min(values)), form(statistics.median(values)), form(max(values))
+    middle, lowest, highest = (form(values[key]) for key in ("median", "lowest", "highest"))
     return middle if lowest == highest else f"{middle} ({lowest} to {highest})"
-
-
-def keep(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG, its text as text, and nothing that differs from one drawing to the next."""
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        figure.savefig(path, metadata={"Date": None})
