@@ -6,12 +6,12 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-# The measurements behind these numbers are in benchmarks/heads.md.
+# The measurements behind these numbers are in benchmarks/pages/heads.md.
 
 # Weight, in images, of an extra held-out image with a uniform label. It keeps the temperature finite where every
 # held-out image is classified correctly.
 UNIFORM_LABEL_WEIGHT = 0.3
-# The logarithm of the temperature is searched within this distance of that of the logits' deviation, to this precision.
+# The temperature is searched within exp(LOG_TEMPERATURE_RANGE) times the standard deviation of the logits, either way.
 LOG_TEMPERATURE_RANGE, LOG_TEMPERATURE_PRECISION = 7.0, 1e-3
 # Precision of the Gaussian prior on the offsets, centred at zero, against the summed loss.
 OFFSET_PENALTY = 1.0

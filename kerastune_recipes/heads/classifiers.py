@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from kerastune_recipes.heads.linear import (
     Head,
     LBFGSOptions,
+    LossFunction,
     LossTerm,
-    Objective,
     cross_entropy,
     fit_lbfgs,
     squared_hinge,
@@ -78,7 +78,7 @@ def _from_scikit_learn(coefficients: np.ndarray, intercepts: np.ndarray) -> Head
     return Head(coefficients.T, intercepts)
 
 
-def _by_gradient(objective: Objective, penalise_difference: bool = False) -> Callable[[AnyRows], Solver]:
+def _by_gradient(objective: LossFunction, penalise_difference: bool = False) -> Callable[[AnyRows], Solver]:
     """Return a learner that minimises a loss by L-BFGS; the strength is 1/C.
 
     Args:
@@ -156,7 +156,7 @@ def _lda(rows: AnyRows) -> Solver:
 
 # The SVM has the objective of LinearSVC, except that liblinear penalises the intercept like a weight: with the number
 # of classes here it should be near -1. All classes are solved together and warm-started, in a tenth of the time
-# (benchmarks/heads.md).
+# (benchmarks/pages/heads.md).
 CLASSIFIERS: Mapping[str, Classifier] = {
     "logistic_regression": Classifier(_logistic_regression),
     "linear_svm": Classifier(_by_gradient(squared_hinge)),

@@ -13,7 +13,7 @@ from kerastune_recipes.heads.classifiers import Classifier, restandardising_solv
 from kerastune_recipes.heads.linear import Head, LBFGSOptions, logits
 from kerastune_recipes.heads.rows import Rows
 
-# The measurements behind these numbers are in benchmarks/solver.md.
+# The measurements behind these numbers are in benchmarks/pages/solver.md.
 
 # A rough solution is enough to compare strengths, and was no worse than a fine one with many images.
 ROUGH, FINE = LBFGSOptions(tol=1e-3, max_iter=100), LBFGSOptions(tol=1e-4, max_iter=1000)
@@ -23,7 +23,7 @@ MIN_RELATIVE_GAIN = 0.005
 # Of more than MANY_IMAGES images, strengths are tried on a sample; a hold-out of all images then decides.
 MANY_IMAGES, SAMPLE_IMAGES = 4000, 2000
 # The temperature of a classifier whose confidence grows with the number of images is fitted on FINE_FOLDS folds, where
-# every class has at least MIN_IMAGES_FOR_FINE images (benchmarks/temperature.md).
+# every class has at least MIN_IMAGES_FOR_FINE images (benchmarks/pages/temperature.md).
 FINE_FOLDS, MIN_IMAGES_FOR_FINE = 10, 4
 
 

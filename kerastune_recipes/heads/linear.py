@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 # From logits (n, k), one-hot targets (n, k) and row weights (n, 1) to the loss and its gradient (n, k).
-Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating, np.ndarray]]
+LossFunction = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LossTerm:
 
 
 def fit_lbfgs(
-    objective: Objective,
+    objective: LossFunction,
     terms: Callable[[], Iterable[LossTerm]],
     start: Head,
     penalty: float,
@@ -96,20 +96,20 @@ def fit_lbfgs(
         np.vstack([start.weights, start.bias]).ravel(),
         jac=True,
         method="L-BFGS-B",
-        # ftol is that of scikit-learn's LogisticRegression.
+        # ftol has the value of scikit-learn's LogisticRegression.
         options={"maxiter": options.max_iter, "gtol": options.tol, "ftol": 64 * np.finfo(float).eps},
     ).x.reshape(shape)
     return Head(found[:-1].astype(np.float32), found[-1])
 
 
 def cross_entropy(raw: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    """Return the cross-entropy of the softmax and its gradient, see `Objective`."""
+    """Return the cross-entropy of the softmax and its gradient, see `LossFunction`."""
     log_probabilities = log_softmax(raw, axis=1)
     return -(weights * targets * log_probabilities).sum(), weights * (np.exp(log_probabilities) - targets)
 
 
 def squared_hinge(raw: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    """Return the squared hinge loss of each class against all others and its gradient, see `Objective`."""
+    """Return the squared hinge loss of each class against all others and its gradient, see `LossFunction`."""
     signs = 2 * targets - 1
     violation = np.maximum(0, 1 - signs * raw)
     return (weights * np.square(violation)).sum(), -2 * weights * signs * violation

@@ -9,7 +9,7 @@ from kerastune_recipes.heads.classifiers import Classifier, Solver
 from kerastune_recipes.heads.linear import Head, LBFGSOptions, LossTerm, cross_entropy, fit_lbfgs, logits
 from kerastune_recipes.heads.rows import AnyRows, Rows, Scale, class_means, row_space
 
-# The measurements behind the choices below are in benchmarks/reuse_head.md.
+# The measurements behind the choices below are in benchmarks/pages/reuse_head.md.
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,14 @@ def with_pseudo_labels(
         DataError: As for `solve`.
 
     Example:
-        >>> solved = solve(plan, data, seed=0, every_image=True)
-        >>> solved = with_pseudo_labels(solved, plan, data, unlabelled, seed=0)
+        >>> centres = 3 * np.eye(2, 8)
+        >>> data = LabelledFeatures(centres[None, [0, 1] * 4] + np.linspace(0, 1, 8)[:, None], np.array([0, 1] * 4))
+        >>> plan = SolvePlan(
+        ...     head="lda", strengths=(0.5,), folds=4, pseudo_labels=PseudoLabelsSpec(method="self_train")
+        ... )
+        >>> supervised = solve(plan, data, seed=0, every_image=True)
+        >>> with_pseudo_labels(supervised, plan, data, centres[[0, 1] * 50], seed=0).kernel.shape
+        (8, 2)
     """
     options = plan.pseudo_labels
     assert options is not None  # callers check
@@ -124,7 +130,7 @@ def with_pseudo_labels(
 
 
 def _clear_gain(gains: np.ndarray) -> bool:
-    """Return whether the mean gain in log loss (n,) exceeds one standard error (benchmarks/unlabeled.md)."""
+    """Return whether the mean gain in log loss (n,) exceeds one standard error (benchmarks/pages/unlabeled.md)."""
     return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
@@ -135,7 +141,7 @@ def _unchanged(supervised: Solved, why: str) -> Solved:
 def _standardised(
     features: np.ndarray, labels: np.ndarray, unlabelled: np.ndarray, widths: Sequence[int]
 ) -> tuple[list[Scale], _Pool]:
-    """Standardise by all images: deviations over a few labelled ones are unreliable (benchmarks/unlabeled.md)."""
+    """Standardise by all images: deviations over a few labelled ones are unreliable (benchmarks/pages/unlabeled.md)."""
     together = np.concatenate([features, unlabelled]).astype(np.float32)
     parts = np.split(together, np.cumsum(widths)[:-1], axis=1) if widths else [together]
     found = [standardise(part[None], np.arange(len(part))) for part in parts]

@@ -13,7 +13,7 @@ from kerastune_recipes.arrays.files import AnyArray, FileArray
 # Rows converted and standardised at a time.
 BLOCK = 512
 # The largest distance of an image from the mean, in deviations. Provisional: 2 to 5 gave the same accuracy in trials,
-# and better than no bound; the second table of benchmarks/heads.py is to show by how much.
+# and better than no bound; the second table of benchmarks/decisions/heads.py is to show by how much.
 MAX_DEVIATIONS = 3.0
 
 # Features float32 (m, d) of views, with the labels and weights of their images.

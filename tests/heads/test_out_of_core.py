@@ -55,8 +55,8 @@ def test_naive_bayes_keeps_the_calibration_of_the_sample(problem):
     plan = SolvePlan(head="naive_bayes", strengths=(0.9, 0.5), folds=3)
     found = solve_out_of_core(plan, in_file(rows[None], labels), seed=0, max_images=300)
     assert found.judged_by == "3-fold cross-validation of 300 images; solved on all 400 images"
-    alone = SolvePlan(head="naive_bayes", strengths=(found.strength,), folds=0)
-    raw = solve(alone, LabelledFeatures(rows[None], labels), seed=0).probabilities(rows)
+    uncalibrated = SolvePlan(head="naive_bayes", strengths=(found.strength,), folds=0)
+    raw = solve(uncalibrated, LabelledFeatures(rows[None], labels), seed=0).probabilities(rows)
     expected = softmax(np.log(raw) / found.temperature + found.offsets, axis=1)
     np.testing.assert_allclose(found.probabilities(rows), expected, atol=1e-4)
 

@@ -78,10 +78,10 @@ def test_a_few_images_suffice_where_the_classifier_has_the_classes():
     solved = solve(
         plan(*strengths), LabelledFeatures(rows[None], labels), 0, start=start(kernel, bias, [[0], [1], [2]])
     )
-    alone = solve(
+    without_prior = solve(
         SolvePlan(head="logistic_regression", strengths=strengths, folds=3), LabelledFeatures(rows[None], labels), 0
     )
-    assert accuracy(solved, fresh, answers) > accuracy(alone, fresh, answers) + 0.1
+    assert accuracy(solved, fresh, answers) > accuracy(without_prior, fresh, answers) + 0.1
 
 
 def test_enough_images_overrule_a_wrong_classifier():

@@ -20,7 +20,7 @@ def plan(method: str = "self_train", folds: int = 4) -> SolvePlan:
 
 
 def clusters(each: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points of three classes in twenty dimensions, few of which separate the classes."""
+    """Draw points of three classes in twenty dimensions; few dimensions separate the classes."""
     random = np.random.default_rng(seed)
     labels = np.arange(3 * each) % 3
     centres = apart * np.eye(3, 20) + 2 * apart * np.eye(3, 20, k=10)

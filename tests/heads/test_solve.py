@@ -288,8 +288,8 @@ def test_the_best_tap_is_the_one_that_separates_the_classes(head, problem):
     assert np.argmin(solved.log_loss_by_tap) == 1
     assert min(solved.log_loss_by_tap) == min(solved.log_loss_by_strength.values())
     # The others get no weight, and the head equals one solved on the features of this tap.
-    alone = solve(plan(head), LabelledFeatures(rows[None], labels), seed=0)
-    np.testing.assert_allclose(solved.probabilities(features), alone.probabilities(rows), atol=1e-5)
+    separate = solve(plan(head), LabelledFeatures(rows[None], labels), seed=0)
+    np.testing.assert_allclose(solved.probabilities(features), separate.probabilities(rows), atol=1e-5)
     used = np.abs(solved.kernel.reshape(-1, 70, 3)).sum(axis=(0, 2)) > 0
     np.testing.assert_array_equal(used, np.repeat([False, True, False], widths))
 
