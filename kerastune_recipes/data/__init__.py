@@ -1,1 +1,1 @@
-"""Images and labels, from every supported source to one dataset."""
+"""Images and labels: reading, checking, splitting, decoding."""

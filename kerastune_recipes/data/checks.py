@@ -1,6 +1,6 @@
-"""What can be wrong with images and labels; each check returns its problems, so that all are raised together.
+"""Checks of images and labels; each returns its problems, so that all of them are raised together.
 
-A problem is a whole sentence but for the place where it was found, which `placed` puts before it.
+A problem is a sentence without its location, which `located` adds.
 """
 
 from collections import Counter
@@ -20,110 +20,114 @@ _MOST_REASONS = 10
 _HEADER_THREADS = 16
 
 
-def placed(where: object, problems: Iterable[str]) -> list[str]:
-    """Put the place before each problem: the folder, the file, the split, or what else the user gave.
+def located(where: object, problems: Iterable[str]) -> list[str]:
+    """Prefix each problem with its location: a folder, file, split or other input.
 
     Example:
-        >>> placed("photos", ["this folder is empty."])
+        >>> located("photos", ["this folder is empty."])
         ['photos: this folder is empty.']
     """
     return [f"{where}: {problem}" for problem in problems]
 
 
 def quoted(error: Exception) -> str:
-    """Return what another library says of an error as one line without a full stop, to be put into a sentence."""
+    """Return the message of another library's exception as one line without a full stop, to quote it in a sentence."""
     return " ".join(str(error).split()).rstrip(".:") or type(error).__name__
 
 
 def lengths(images: int, labels: int) -> list[str]:
-    """Each image needs one label."""
+    """Check that each image has one label."""
     if images == labels:
         return []
     return [f"there are {images} images and {labels} labels; give one label for each image."]
 
 
 def class_counts(counts: Sequence[int], class_names: Sequence[str], hold_out: bool) -> list[str]:
-    """At least two classes, each with training images: two where one of them is to be held out.
+    """Check that there are at least two classes with training images, two images each if one will be held out.
 
     Args:
-        counts: Training images of each class.
-        class_names: One per class.
-        hold_out: True when validation images will be taken from the training images.
+        counts: Number of training images of each class.
+        class_names: Name of each class.
+        hold_out: True if validation images will be held out from the training images.
     """
     if sum(counts) == 0:
         return ["there are no training images."]
     problems = []
     if len(class_names) == 1:
-        problems.append(f'there is one class only, "{class_names[0]}"; a classifier needs at least two.')
+        problems.append(f'there is only one class, "{class_names[0]}"; a classifier needs at least two.')
     missing = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
     if missing:
         problems.append(
             f"classes without a training image: {listed(missing)}; add images, or leave the class out and "
-            "number the labels from 0 without a gap."
+            "number the labels from 0 without gaps."
         )
     single = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
     if hold_out and single:
         problems.append(
-            f"classes with one image: {listed(single)}; one to train on and one to hold out for validation are "
-            "needed, so add images, leave the class out, or give validation images of your own."
+            f"classes with one image: {listed(single)}; each class needs one to train on and one to hold out "
+            "for validation, so add images, leave the class out, or give validation images."
         )
     return problems
 
 
 def class_agreement(split: str, names: Sequence[str], classes: Sequence[str], complete: bool) -> list[str]:
-    """A split knows the classes that all splits, or the model to be evaluated, share.
+    """Check the classes of a split against those of all splits, or of the model to evaluate.
 
     Args:
-        split: Its name.
-        names: Its classes.
-        classes: The shared ones.
-        complete: True when it must have all of them.
+        split: Name of the split.
+        names: Classes of the split.
+        classes: Classes of all splits, or of the model.
+        complete: True if the split must have all of them.
     """
     problems = []
     unknown = [name for name in names if name not in set(classes)]
     if unknown:
         problems.append(
-            f"classes in {split} that are not known: {listed(unknown)}; the classes are {listed(classes)}."
+            f"unknown classes in {split}: {listed(unknown)}; the classes are {listed(classes)}."
             + (did_you_mean(unknown[0], classes) if len(unknown) == 1 else "")
         )
     absent = [name for name in classes if name not in set(names)]
     if complete and absent:
         problems.append(
-            f"classes that are missing from {split}: {listed(absent)}; add them to {split}"
+            f"classes missing from {split}: {listed(absent)}; add them to {split}"
             f"{' (a class folder may be empty there)' if split == 'test' else ''} or remove them from train."
         )
     return problems
 
 
 def held_out_counts(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
-    """Phases are judged by images of every class.
+    """Check that every class has validation images.
 
     Args:
-        counts: Validation images of each class.
-        class_names: One per class.
+        counts: Number of validation images of each class.
+        class_names: Name of each class.
     """
     missing = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
-    if not missing or not sum(counts):  # that there are none at all is told elsewhere
+    if not missing or not sum(counts):  # `empty_split` reports a split without images
         return []
     return [
-        f"classes without a validation image: {listed(missing)}; what is kept is chosen by these images, so add some, "
-        "or leave validation out, and a fifth of the training images is held out, some of every class."
+        f"classes without a validation image: {listed(missing)}; validation images choose the model, so add some, or "
+        "leave validation out: then a fifth of the training images of every class is held out."
     ]
 
 
 def empty_split(split: str, images: int) -> list[str]:
-    """A split that is given holds images."""
+    """Check that a split has images."""
     return [] if images else [f"there are no {split} images; add some or leave {split} out."]
 
 
 def unknown_labels(labels: Iterable[str], class_names: Sequence[str]) -> list[str]:
-    """Labels that are names are among the class names."""
+    """Check that labels are class names."""
     unknown = sorted(set(labels) - set(class_names))
-    return [f"labels that are no class: {listed(unknown)}; the classes are {listed(class_names)}."] if unknown else []
+    return (
+        [f"labels that are not class names: {listed(unknown)}; the classes are {listed(class_names)}."]
+        if unknown
+        else []
+    )
 
 
 def whole_numbers(labels: np.ndarray) -> list[str]:
-    """Labels that are numbers are whole ones.
+    """Check that numeric labels are integers.
 
     Args:
         labels: (n,), any numeric dtype.
@@ -131,26 +135,26 @@ def whole_numbers(labels: np.ndarray) -> list[str]:
     wrong = np.flatnonzero(~np.isfinite(labels) | (labels != np.floor(labels)))
     if not len(wrong):
         return []
-    return [f"labels that are no whole numbers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names."]
+    return [f"labels that are not integers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names."]
 
 
 def label_range(labels: np.ndarray, classes: int | None = None) -> list[str]:
-    """Labels that are integers count from 0, up to the number of classes where that is known.
+    """Check that integer labels are from 0 to the number of classes - 1.
 
     Args:
         labels: int (n,).
-        classes: Number of classes, or None to leave the top open.
+        classes: Number of classes, or None for no upper limit.
     """
     top = np.inf if classes is None else classes - 1
     wrong = np.flatnonzero((labels < 0) | (labels > top))
     if not len(wrong):
         return []
-    allowed = "0 and up" if classes is None else f"0 to {classes - 1}, as there are {classes} classes"
-    return [f"labels out of range: {_at(wrong, labels[wrong])}; give integers from {allowed}."]
+    allowed = "of 0 or more" if classes is None else f"from 0 to {classes - 1}, as there are {classes} classes"
+    return [f"labels out of range: {_at(wrong, labels[wrong])}; give integers {allowed}."]
 
 
 def one_hot(rows: np.ndarray) -> list[str]:
-    """Each row of labels is a single 1 among 0s.
+    """Check that each row of labels has a single 1 and otherwise 0.
 
     Args:
         rows: (n, classes), any numeric dtype.
@@ -160,25 +164,25 @@ def one_hot(rows: np.ndarray) -> list[str]:
         return []
     sums = [f"{total:g}" for total in rows[wrong].sum(axis=1)]
     return [
-        f"label rows that are not one-hot: {_at(wrong, sums, 'with sum')}; give one 1 and else 0 in each row, "
-        "or integer labels."
+        f"label rows that are not one-hot: {_at(wrong, sums, 'with sum')}; give rows with a single 1 and "
+        "otherwise 0, or integer labels."
     ]
 
 
 def one_hot_width(columns: int, classes: int) -> list[str]:
-    """One-hot rows have a column for each class."""
+    """Check that one-hot rows have one column for each class."""
     if columns == classes:
         return []
-    return [f"one-hot labels have {columns} columns and there are {classes} classes; give one column for each class."]
+    return [f"one-hot labels have {columns} columns, but there are {classes} classes; give one column for each class."]
 
 
 def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[str]:
-    """Pixels are finite and lie in 0..255; numbers other than uint8 that never exceed 1 were scaled by mistake.
+    """Check that pixels are finite, in 0..255, and not scaled to 0..1.
 
     Args:
-        lows: (n,), smallest value of each image, NaN if it holds one.
-        highs: (n,), largest value of each image, NaN if it holds one.
-        dtype: Type of the pixels as given.
+        lows: float (n,), smallest value of each image, NaN if it has a NaN.
+        highs: float (n,), largest value of each image, NaN if it has a NaN.
+        dtype: Type of the pixels as given; uint8 is never out of range.
     """
     if dtype == np.uint8 or not len(lows):
         return []
@@ -193,18 +197,18 @@ def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[st
         remedy = "undo the scaling, for instance (x + 1) * 127.5" if low >= -1 and high <= 1 else "give raw pixels"
         problems.append(
             f"images with values outside 0..255 (from {low:g} to {high:g}): {_at(outside)}; {remedy}: "
-            "the recipe does the preprocessing of its backbone itself."
+            "the recipe preprocesses images for its backbone."
         )
     elif high <= 1 and not infinite.all():
         problems.append(
             f"the largest pixel value is {high:g}, so the images seem scaled to 0..1; multiply by 255: "
-            "the recipe does the preprocessing of its backbone itself."
+            "the recipe preprocesses images for its backbone."
         )
     return problems
 
 
 class Shaped(Protocol):
-    """What has the shape and type of an array, if not its values."""
+    """An object with the shape and dtype of an array."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -214,10 +218,10 @@ class Shaped(Protocol):
 
 
 def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
-    """Arrays hold numbers and have the shape of images.
+    """Check that arrays are numeric and have the shape of images.
 
     Args:
-        images: One array of all images, or one for each, whose values are not asked for.
+        images: One array of all images, or one object for each image; only shapes and dtypes are read.
     """
     dtypes = [images.dtype] if isinstance(images, np.ndarray) else [image.dtype for image in images]
     strange = sorted({str(dtype) for dtype in dtypes if dtype.kind not in "biuf"})
@@ -229,24 +233,24 @@ def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
     if isinstance(images, np.ndarray):
         if is_image_shape(images.shape[1:]):
             return []
-        axis = " (move the axis of channels last)" if images.ndim == 4 and images.shape[1] in CHANNELS else ""
+        axis = " (move the channel axis last)" if images.ndim == 4 and images.shape[1] in CHANNELS else ""
         return [f"images have shape {images.shape}; give (n, height, width) or (n, height, width, 1, 3 or 4){axis}."]
     wrong = {index: image.shape for index, image in enumerate(images) if not is_image_shape(image.shape)}
     if not wrong:
         return []
     return [
-        f"arrays that are no images: {_at(np.array(list(wrong)), wrong.values(), 'of shape')}; give "
+        f"arrays that are not images: {_at(np.array(list(wrong)), wrong.values(), 'of shape')}; give "
         "(height, width) or (height, width, 1, 3 or 4)."
     ]
 
 
 def strays(images: Sequence[str], folders: Sequence[str], others: Sequence[str]) -> list[str]:
-    """A folder holds class folders, and these hold images, and that is all.
+    """Check that a folder has only class folders, and these only images.
 
     Args:
-        images: Images that lie outside a class folder.
+        images: Images outside the class folders.
         folders: Folders inside class folders.
-        others: Files that are no images, anywhere.
+        others: Files that are not images.
     """
     problems = []
     if images:
@@ -254,21 +258,21 @@ def strays(images: Sequence[str], folders: Sequence[str], others: Sequence[str])
     if folders:
         problems.append(
             f"folders inside the class folders: {listed(folders)}; move their images up and remove them, or give "
-            "group_by=1 (--group-by 1) where each holds images that belong together."
+            "group_by=1 (--group-by 1) if each holds one group of images."
         )
     if others:
-        problems.append(f"files that are no images by their ending: {listed(others)}; move them out.")
+        problems.append(f"files without an image extension: {listed(others)}; move them out.")
     return problems
 
 
 def duplicates(paths: Sequence[str]) -> list[str]:
-    """No image is listed twice: one copy could be trained on and the other judged with."""
+    """Check that no image is listed twice: one copy could be trained on and the other evaluated."""
     twice = sorted(path for path, count in Counter(paths).items() if count > 1)
     return [f"paths listed more than once: {listed(twice)}; keep one row for each."] if twice else []
 
 
 def columns(found: Iterable[str], needed: Iterable[str], what: str = "column") -> list[str]:
-    """A table has the columns asked of it."""
+    """Check that a table has the needed columns, or an example the needed features."""
     found = [str(name) for name in found]
     return [
         f'there is no {what} "{name}"; the {what}s are {listed(found)}.{did_you_mean(name, found)}'
@@ -278,119 +282,117 @@ def columns(found: Iterable[str], needed: Iterable[str], what: str = "column") -
 
 
 def group_level(group_by: object) -> list[str]:
-    """What groups the images of a folder is a level of folders."""
+    """Check that `group_by` is a folder level."""
     if isinstance(group_by, Integral) and not isinstance(group_by, bool) and int(group_by) >= 1:
         return []
     return [
-        "the images of a folder are grouped by the level of a folder inside the class folders, counted from 1, as in "
-        f"ants/patient7/1.jpg; received {_received(group_by)}."
+        "group_by must be the level of a folder inside the class folders, counted from 1, as in ants/patient7/1.jpg; "
+        f"received {_received(group_by)}."
     ]
 
 
 def group_depth(shallow: Sequence[str], level: int) -> list[str]:
-    """Every image lies in a folder of the level that is to group it.
+    """Report images that are not in a folder of the level that groups them.
 
     Args:
-        shallow: Images that do not.
-        level: Of the folders; those inside the class folders are level 1.
+        shallow: Names of these images.
+        level: Level of the folders that group images; the folders inside the class folders are level 1.
     """
     if not shallow:
         return []
     return [
-        f"images that lie in no folder of level {level}: {listed(shallow)}; group_by counts the folders inside the "
+        f"images that are not in a folder of level {level}: {listed(shallow)}; group_by counts the folders inside the "
         "class folders, so move each image into the folder of its group, or give a smaller level."
     ]
 
 
 def group_name(group_by: object, what: str) -> list[str]:
-    """What groups the images of a table is the name of a column, of TFDS that of a feature."""
+    """Check that `group_by` is a name: of a column in a table, of a feature in TFDS and TFRecord files."""
     if isinstance(group_by, str | Integral):
         return []
-    return [f"these images are grouped by the name of a {what}; received {_received(group_by)}."]
+    return [f"group_by must be the name of a {what}; received {_received(group_by)}."]
 
 
 def group_labels(group_by: object, labels: np.ndarray, images: int) -> list[str]:
-    """What groups images in memory is an array with a number or name for each.
+    """Check that `group_by` has a number or name for each image in memory.
 
     Args:
-        group_by: As given.
-        labels: The same as an array.
-        images: How many images there are.
+        group_by: The argument as given.
+        labels: The argument as an array.
+        images: Number of images.
     """
     if labels.ndim != 1:
         return [
-            "these images are grouped by an array with the group of each image, numbers or names (n,); "
+            "group_by must be an array with the group of each image, numbers or names (n,); "
             f"received {_received(group_by)}."
         ]
     texts = labels.dtype.kind == "O" and all(isinstance(label, str | bytes | Integral) for label in labels)
     if len(labels) and labels.dtype.kind not in "iuSTU" and not texts:
-        return [f"the groups of the images are of type {labels.dtype}; give whole numbers or names."]
+        return [f"the groups of the images are of type {labels.dtype}; give integers or names."]
     if len(labels) != images:
-        return [f"there are {images} images and {len(labels)} labels of groups; give one for each image."]
+        return [f"there are {images} images and {len(labels)} group labels; give one for each image."]
     return []
 
 
 def whole_groups(groups: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """Each class of more than one image has images of two groups, so that one can be held out.
+    """Check that each class with several images has images of two groups, so that one can be held out.
 
     Args:
-        groups: (n,), the group of each training image.
-        labels: int (n,), their classes.
-        class_names: One per class.
+        groups: str (n,), the group of each training image.
+        labels: int (n,), the label of each training image.
+        class_names: Name of each class.
     """
-    owners = [np.unique(groups[labels == label]) for label in range(len(class_names))]
+    by_class = [np.unique(groups[labels == label]) for label in range(len(class_names))]
     images = np.bincount(labels, minlength=len(class_names))
     single = [
-        f"{name} ({found[0]})"
-        for name, found, count in zip(class_names, owners, images, strict=True)
-        if len(found) == 1 and count > 1
+        f"{name} ({names[0]})"
+        for name, names, count in zip(class_names, by_class, images, strict=True)
+        if len(names) == 1 and count > 1
     ]
     if not single:
         return []
     return [
-        f"classes whose images are all in one group: {listed(single)}; a group is not divided, so add images of "
-        "another group, leave the class out, or give validation images of your own."
+        f"classes whose images are all in one group: {listed(single)}; a group is never split, so add images of "
+        "another group, leave the class out, or give validation images."
     ]
 
 
 def groups_apart(groups: Mapping[str, np.ndarray]) -> list[str]:
-    """No group stands in two splits: what is learned from one of its images would flatter the others.
+    """Check that no group is in two splits, where training on some of its images would inflate the score on others.
 
     Args:
-        groups: The group of each image, by split.
+        groups: str (n,) by split, the group of each image.
     """
     problems = []
     for (one, first), (other, second) in combinations(groups.items(), 2):
         shared = np.intersect1d(first, second)
         if len(shared):
-            problems.append(
-                f"groups that are both in {one} and in {other}: {listed(shared)}; keep each in one of them."
-            )
+            problems.append(f"groups in both {one} and {other}: {listed(shared)}; keep each group in one split.")
     return problems
 
 
 def unlabeled_apart(unlabeled: Pictures, labelled: Mapping[str, Samples]) -> list[str]:
-    """No image without a label is a labelled one too: a model would learn from what it is judged with.
+    """Check that no unlabelled image is also a labelled one, which a model could learn from and be evaluated on.
 
     Args:
         unlabeled: Images without labels.
-        labelled: The labelled images, by split.
+        labelled: Labelled images by split.
 
     Raises:
-        DataError: Images that cannot be read.
+        DataError: Images that cannot be read, all of them by name.
     """
     known = {
         digest: f"{split}: {name}"
         for split, samples in labelled.items()
         for digest, name in zip(samples.digests(), samples.names, strict=True)
     }
-    found = zip(unlabeled.digests(), unlabeled.names, strict=True)
-    shared = [f"{name} ({known[digest]})" for digest, name in found if digest in known]
+    pairs = zip(unlabeled.digests(), unlabeled.names, strict=True)
+    shared = [f"{name} ({known[digest]})" for digest, name in pairs if digest in known]
     if not shared:
         return []
     return [
-        f"{len(shared)} of {len(unlabeled)} unlabeled images are labelled ones too: {listed(shared, most=3)}; an image "
-        "to judge with may not be learned from, so leave the labelled ones out of the unlabeled."
+        f"{len(shared)} of {len(unlabeled)} unlabeled images are labelled images too: {listed(shared, most=3)}; a "
+        "model must not learn from images it is evaluated on, so remove them from the unlabeled images."
     ]
 
 
@@ -406,12 +408,12 @@ def headers(
     """Read the header of every image.
 
     Args:
-        read_size: From an index to height and width; raises DataError for what is no image.
-        names: One for each image.
-        threads: Headers read at a time.
+        read_size: Returns height and width of the image at an index; raises DataError if it cannot be read.
+        names: Name of each image.
+        threads: Number of headers read in parallel.
 
     Returns:
-        int64 (n, 2), height and width, 0 where unreadable; and the problems.
+        int64 (n, 2), height and width in pixels, 0 where unreadable; and the problems.
     """
 
     def attempt(index: int) -> tuple[int, int] | str:
@@ -428,11 +430,11 @@ def headers(
 
 
 def unreadable(problems: Mapping[int, str], names: Sequence[str]) -> list[str]:
-    """Give the reasons for the first images that cannot be read, and the names of the rest.
+    """Return the reasons for the first unreadable images, and the names of the rest.
 
     Args:
-        problems: One sentence for each image that cannot be read, by its index.
-        names: One for each image, readable or not.
+        problems: One sentence for each unreadable image, by index.
+        names: Name of each image, readable or not.
     """
     indices = sorted(problems)
     reasons = [problems[index] for index in indices[:_MOST_REASONS]]

@@ -1,4 +1,4 @@
-"""The shape data has inside the package: images that are decoded only when asked for, most of them labelled."""
+"""Datasets inside the package: splits of images that are decoded on demand, with labels and groups."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ import numpy as np
 from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.errors import DataError
 
-# Images whose digests are one task of a thread: enough that handing out tasks costs nothing.
+# Images per task of a thread: enough that the overhead of a task is negligible.
 _BLOCK = 64
 
 
 class Reader(Protocol):
-    """Gives the image at an index as uint8 (height, width, 3) RGB.
+    """Decodes the image at an index to uint8 (height, width, 3) RGB.
 
-    With `at_least` given, an image may come smaller than it is stored, but neither side under that many pixels:
-    a large JPEG decodes several times faster so. Raises DataError naming the image if it cannot be decoded.
+    With `at_least`, the image may be smaller than it is stored, with both sides at least that many pixels: a large JPEG
+    then decodes several times faster. Raises DataError naming the image if it cannot be decoded.
     """
 
     def __call__(self, index: int, at_least: int | None = None) -> np.ndarray: ...
@@ -30,19 +30,19 @@ class Pictures:
     """Images, not yet decoded.
 
     Args:
-        read: From an index to that image's pixels.
-        names: How a person would name each image, such as "ants/1.jpg" or "image 17".
-        sizes: int64 (n, 2), height and width of each image as `read` gives it, known without decoding.
-        content: From an index to the bytes the image is stored as, or None where it is stored as pixels.
-        told: From an index to the image's digest, where these images are some of others, or several others together:
-            no image is read twice for it.
+        read: Decodes the image at an index.
+        names: Name of each image, such as "ants/1.jpg" or "image 17".
+        sizes: int64 (n, 2), height and width of each image in pixels, known without decoding.
+        content: Returns the stored bytes of the image at an index; None where images are stored as pixels.
+        digest_of: Returns the digest of the image at an index, for selections and concatenations, which share the
+            digests of the images they are made from; None to compute it from the content.
     """
 
     read: Reader
     names: Sequence[str]
     sizes: np.ndarray
     content: Callable[[int], bytes] | None = None
-    told: Callable[[int], bytes] | None = None
+    digest_of: Callable[[int], bytes] | None = None
     _digests: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -60,19 +60,19 @@ class Pictures:
             self.names,
             self.sizes,
             self.content,
-            self.told,
+            self.digest_of,
             labels=labels,
             class_names=tuple(class_names),
         )
 
     def digest(self, index: int) -> bytes:
-        """Return the digest of an image's content, by which it is known wherever it lies and whatever its label.
+        """Return the digest of an image's content, which depends neither on its name nor on its label.
 
         Raises:
-            DataError: The image cannot be read; it is named.
+            DataError: The image cannot be read; the error names it.
         """
         if index not in self._digests:
-            self._digests[index] = self._digest(index) if self.told is None else self.told(index)
+            self._digests[index] = self._digest(index) if self.digest_of is None else self.digest_of(index)
         return self._digests[index]
 
     def _digest(self, index: int) -> bytes:
@@ -85,32 +85,32 @@ class Pictures:
         """Return the digest of each image.
 
         Raises:
-            DataError: Images that cannot be read, all of them.
+            DataError: Images that cannot be read, all of them by name.
         """
 
         def attempt(block: range) -> tuple[list[bytes], list[str]]:
-            found: list[bytes] = []
+            digests: list[bytes] = []
             problems: list[str] = []
             for index in block:
                 try:
-                    found.append(self.digest(index))
+                    digests.append(self.digest(index))
                 except DataError as error:
                     problems += error.problems
-            return found, problems
+            return digests, problems
 
         starts = range(0, len(self), _BLOCK)
         with ThreadPoolExecutor() as pool:
             blocks = list(pool.map(attempt, (range(start, min(start + _BLOCK, len(self))) for start in starts)))
-        problems = [problem for _, told in blocks for problem in told]
+        problems = [problem for _, of_block in blocks for problem in of_block]
         if problems:
             raise DataError(*problems)
-        return [digest for found, _ in blocks for digest in found]
+        return [digest for of_block, _ in blocks for digest in of_block]
 
     def select(self, indices: np.ndarray) -> Self:
-        """Return some of the images, in the order asked for.
+        """Return the images at some positions, in that order.
 
         Args:
-            indices: int (m,), positions in this split; repeats are allowed.
+            indices: int (m,), positions of the images; repeats are allowed.
 
         Example:
             >>> first_ten = samples.select(np.arange(10))
@@ -126,7 +126,7 @@ class Pictures:
             names=[self.names[index] for index in indices],
             sizes=self.sizes[indices],
             content=None,
-            told=lambda index: self.digest(int(indices[index])),
+            digest_of=lambda index: self.digest(int(indices[index])),
         )
 
     def _stored(self, index: int) -> bytes:
@@ -141,9 +141,9 @@ class Samples(Pictures):
     """Labelled images of one split, not yet decoded.
 
     Args:
-        labels: int64 (n,), positions in `class_names`.
-        class_names: One per class, in label order.
-        groups: int64 (n,), the group of each image, whose images are never divided; None where they may be.
+        labels: int64 (n,), the label of each image, a position in `class_names`.
+        class_names: Name of each class, in label order.
+        groups: int64 (n,), the group of each image; a group is never split. None for no groups.
     """
 
     labels: np.ndarray = field(kw_only=True)
@@ -152,11 +152,11 @@ class Samples(Pictures):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Images of each class, in label order."""
+        """Number of images of each class, in label order."""
         return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
 
     def select(self, indices: np.ndarray) -> Self:
-        """Return some of the images with their labels and groups, in the order asked for; see `Pictures.select`."""
+        """Return the images at some positions with their labels and groups; see `Pictures.select`."""
         indices = np.asarray(indices, dtype=np.int64)
         groups = None if self.groups is None else self.groups[indices]
         return replace(super().select(indices), labels=self.labels[indices], groups=groups)
@@ -164,17 +164,17 @@ class Samples(Pictures):
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images to train on, to choose with and to judge with.
+    """The splits of a data set.
 
     Args:
         source: Where the images come from, as the user named it.
-        train: Images to train on.
-        validation: Images to choose with.
-        test: Images to judge with, or None when the user gave none.
-        held_out: True when the validation images were taken from the training images.
-        one_hot_labels: True when the user's own labels were one-hot, so that the final model is compiled to match.
-        grouped_by: What groups the images, in words; None where nothing does.
-        unlabeled: Images without labels, of which none is labelled elsewhere; None when the user gave none.
+        train: Training images.
+        validation: Validation images.
+        test: Test images, or None if the user gave none.
+        held_out: True if the validation images were held out from the training images.
+        one_hot_labels: True if the user's labels were one-hot; the final model is compiled to match.
+        grouped_by: How the images are grouped, in words; None for no groups.
+        unlabeled: Images without labels, none of them in a labelled split; None if the user gave none.
     """
 
     source: str
@@ -191,14 +191,14 @@ class Dataset:
         return self.train.class_names
 
     def pooled(self) -> "Dataset":
-        """Return the same with the validation images among those to train on, for cross-validation of all."""
+        """Return the dataset with the validation images moved to the training images, for cross-validation."""
         everything = concatenate([self.train, self.validation])
-        # In an order that does not tell which images had been held out, by whatever seed.
+        # Sorted by name, so the result does not depend on which images had been held out.
         ordered = everything.select(np.argsort(np.array(everything.names, str), kind="stable"))
         return replace(self, train=ordered, validation=self.validation.select(np.arange(0)), held_out=False)
 
     def facts(self) -> DatasetFacts:
-        """Return counts and sizes; the sizes leave the test images out, which nothing may be decided by."""
+        """Return counts and sizes; sizes leave out the test images, which must not influence decisions."""
         sizes = np.concatenate([self.train.sizes, self.validation.sizes])
         areas = sizes.prod(axis=1)
         return DatasetFacts(
@@ -222,25 +222,25 @@ class Dataset:
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
-    """Return the images of several splits with the same classes as one, in order.
+    """Concatenate the images of several splits.
 
     Args:
-        parts: At least one.
+        parts: Splits with the same classes, at least one.
     """
     if len(parts) == 1:
         return parts[0]
     starts = np.cumsum([0, *map(len, parts)])
 
-    def place(index: int) -> tuple[Samples, int]:
-        which = int(np.searchsorted(starts, index, side="right")) - 1
-        return parts[which], index - int(starts[which])
+    def locate(index: int) -> tuple[Samples, int]:
+        number = int(np.searchsorted(starts, index, side="right")) - 1
+        return parts[number], index - int(starts[number])
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
-        part, within = place(index)
+        part, within = locate(index)
         return part.read(within, at_least)
 
-    def told(index: int) -> bytes:
-        part, within = place(index)
+    def digest_of(index: int) -> bytes:
+        part, within = locate(index)
         return part.digest(within)
 
     groups = [part.groups for part in parts if part.groups is not None]
@@ -248,7 +248,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         read=read,
         names=[name for part in parts for name in part.names],
         sizes=np.concatenate([part.sizes for part in parts]),
-        told=told,
+        digest_of=digest_of,
         labels=np.concatenate([part.labels for part in parts]),
         class_names=parts[0].class_names,
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
@@ -261,7 +261,7 @@ def _pair(size: np.ndarray) -> tuple[int, int]:
 
 
 def dataset_digest(dataset: Dataset) -> str:
-    """Return a digest of what data hold, by which other data are told from them: names, labels and sizes."""
+    """Return a digest of the names, labels, sizes and groups of all images; it identifies the dataset."""
     digest = hashlib.sha256()
     for split in (dataset.train, dataset.validation, dataset.test):
         if split is not None:

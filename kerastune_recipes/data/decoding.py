@@ -1,4 +1,4 @@
-"""Decoding images chunk by chunk on all cores, so that memory stays the same however many there are."""
+"""Decodes images in chunks on all cores, so memory does not grow with the number of images."""
 
 import os
 from collections import deque
@@ -13,38 +13,43 @@ from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.views import WHOLE, View, box
 from kerastune_recipes.errors import DataError
 
-# Images decoded before any is given out: enough to keep all cores busy to the end of a chunk, few enough that memory
-# stays small and progress and Ctrl-C come promptly.
+# Images decoded before the first is yielded: enough to keep all cores busy, few enough for low memory, prompt progress
+# and prompt Ctrl-C.
 CHUNK = 128
-# Images to a task: enough that handing out tasks costs nothing.
+# Images per task of a thread: enough that the overhead of a task is negligible.
 _BLOCK = 8
 
-# Positions of images, and the views of each that are wanted.
-Wanted = Sequence[tuple[int, Sequence[View]]]
+# Position of an image, and the views of it to decode.
+ViewsByImage = Sequence[tuple[int, Sequence[View]]]
 
 
 def stream(
-    samples: Pictures, wanted: Wanted, size: int, ahead: int = 0, workers: int | None = None
+    samples: Pictures, views_by_image: ViewsByImage, size: int, ahead: int = 0, threads: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Decode images, each once, and give their views.
+    """Decode each image once and yield its views, chunk by chunk.
 
     Args:
         samples: The images.
-        wanted: Which of them, and which views of each.
-        size: Height and width of the views, pixels; images are stretched to that square.
-        ahead: Chunks decoded while the caller works on another; of use where that work is done by another device.
-        workers: Threads that decode; by default as many as there are cores.
+        views_by_image: Positions of the images to decode, with the views of each.
+        size: Height and width of the views, pixels; images are stretched to this square.
+        ahead: Chunks decoded while the caller works on the current one; useful where a GPU does that work.
+        threads: Decoding threads; by default one per core.
 
     Returns:
-        uint8 (rows, size, size, 3) for each chunk of `CHUNK` images, a row for each view of each image, in order.
+        uint8 (rows, size, size, 3) for each chunk of `CHUNK` images, one row for each view of each image, in order.
 
     Raises:
-        DataError: Images that cannot be decoded; all of them are named. It is raised behind the last chunk, and no
-            chunk is given behind the first such image.
+        DataError: Images that cannot be decoded, all of them by name. It is raised after the last chunk; chunks after
+            the first such image are not yielded.
+
+    Example:
+        >>> for pixels in stream(samples, [(0, [WHOLE]), (5, [WHOLE])], size=224):
+        ...     print(pixels.shape)
+        (2, 224, 224, 3)
     """
     problems: dict[int, str] = {}
 
-    def decode(block: Wanted) -> list[np.ndarray]:
+    def decode(block: ViewsByImage) -> list[np.ndarray]:
         rows = []
         for index, views in block:
             try:
@@ -53,17 +58,17 @@ def stream(
                 problems[index] = str(error)
         return rows
 
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = ThreadPoolExecutor(threads or os.cpu_count())
     waiting: deque[list[Future[list[np.ndarray]]]] = deque()
     try:
-        for chunk in (*_parts(wanted, CHUNK), *((),) * ahead):
+        for chunk in (*_parts(views_by_image, CHUNK), *((),) * ahead):
             waiting.append([pool.submit(decode, block) for block in _parts(chunk, _BLOCK)])
             if len(waiting) > ahead:
                 rows = [row for block in waiting.popleft() for row in block.result()]
                 if rows and not problems:
                     yield np.stack(rows)
     finally:
-        # After Ctrl-C the blocks that wait are dropped and nobody waits for those in work.
+        # After Ctrl-C drop the waiting blocks, and do not wait for the running ones.
         pool.shutdown(wait=False, cancel_futures=True)
     if problems:
         raise DataError(*checks.unreadable(problems, samples.names))
@@ -74,35 +79,35 @@ def _parts(whole: Sequence, size: int) -> Iterator[Sequence]:
 
 
 def _views(samples: Pictures, index: int, views: Sequence[View], size: int) -> list[np.ndarray]:
-    # Twice the target leaves the resize enough pixels for the result to look as from the full image.
+    # Twice the target size: resizing from it looks the same as resizing from the full image.
     image = samples.read(index, 2 * size)
     digest = samples.digest(index) if any(view.crop for view in views) else b""
-    shown = [images.resize(image, size, box(view, digest)) for view in views]
-    return [pixels[:, ::-1] if view.mirrored else pixels for pixels, view in zip(shown, views, strict=True)]
+    resized = [images.resize(image, size, box(view, digest)) for view in views]
+    return [pixels[:, ::-1] if view.mirrored else pixels for pixels, view in zip(resized, views, strict=True)]
 
 
 def load(
     samples: Pictures,
     size: int,
-    workers: int | None = None,
+    threads: int | None = None,
     progress: Callable[[int], None] | None = None,
     budget_bytes: int | None = None,
 ) -> AnyArray:
-    """Decode and resize all images of a split.
+    """Decode and resize all images of a split into one array.
 
     Args:
         samples: The images.
-        size: Height and width of the result, pixels; images are stretched to that square.
-        workers: Threads that decode; by default as many as there are cores.
-        progress: Message how many images are done.
-        budget_bytes: As for `allocate`.
+        size: Height and width of the result, pixels; images are stretched to this square.
+        threads: Decoding threads; by default one per core.
+        progress: Receives the number of images decoded so far.
+        budget_bytes: See `arrays.files.allocate`.
 
     Returns:
-        uint8 (n, size, size, 3), in the order of the samples; a FileArray when over budget.
+        uint8 (n, size, size, 3), in the order of the samples; over budget, a FileArray.
 
     Raises:
-        DataError: Images that cannot be decoded; all of them are named.
-        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        DataError: Images that cannot be decoded, all of them by name.
+        RequestError: `KERASTUNE_MEMORY` is not a size.
         WorkError: The disk has no room for the temporary file.
 
     Example:
@@ -117,7 +122,7 @@ def load(
         otherwise="choose a smaller image_size",
     )
     done = 0
-    for rows in stream(samples, [(index, (WHOLE,)) for index in range(total)], size, workers=workers):
+    for rows in stream(samples, [(index, (WHOLE,)) for index in range(total)], size, threads=threads):
         pixels[done : done + len(rows)] = rows
         done += len(rows)
         if progress is not None:

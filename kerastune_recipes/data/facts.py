@@ -1,25 +1,25 @@
-"""What is known of the images before anything is decided."""
+"""Facts about the images that a plan is made from."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Counts and sizes of a labelled set of images, read from labels and file headers alone.
+    """Counts and sizes of a labelled set of images, read from labels and file headers only.
 
     Args:
         source: Where the images come from, as the user named it.
         class_names: One per class, in label order.
-        train: Images of each class to train on.
-        validation: Images of each class held out to choose with.
-        test: Images of each class to judge with, or None when there is no test split.
-        held_out: True when the validation images were taken from the training images by us.
+        train: Number of training images of each class.
+        validation: Number of validation images of each class.
+        test: Number of test images of each class, or None without a test split.
+        held_out: True if the validation images were held out from the training images rather than given.
         median_size: Median height and width, pixels.
         smallest_size: Height and width of the smallest image, pixels.
         largest_size: Height and width of the largest image, pixels.
-        groups: Groups of training and validation images that are never divided, or None where images stand alone.
-        grouped_by: What groups them, in words.
-        unlabeled: Images without labels.
+        groups: Number of groups of training and validation images, or None without groups.
+        grouped_by: How the images are grouped, in words.
+        unlabeled: Number of images without labels.
     """
 
     source: str
@@ -49,5 +49,5 @@ class DatasetFacts:
 
     @property
     def imbalance(self) -> float:
-        """How many times larger the largest class is than the smallest, in training images."""
+        """Ratio of the largest to the smallest class, in training images."""
         return max(self.train) / min(self.train)

@@ -8,8 +8,21 @@ import numpy as np
 from kerastune_recipes.arrays.lazy import Joined, Selected
 from kerastune_recipes.data.dataset import Pictures, Samples, concatenate
 
-# The splits, as progress names them too.
-TRAIN, VALIDATION, TEST, UNLABELED = "training", "validation", "test", "unlabeled"
+# The splits; the only keys by which images, features and parts of a source are stored.
+TRAIN, VALIDATION, TEST, UNLABELED = "train", "validation", "test", "unlabeled"
+
+
+def split_in_words(split: str) -> str:
+    """Return what messages and progress bars call the images of a split.
+
+    Args:
+        split: TRAIN, VALIDATION, TEST or UNLABELED.
+
+    Example:
+        >>> split_in_words(TRAIN)
+        'training images'
+    """
+    return "training images" if split == TRAIN else f"{split} images"
 
 
 @dataclass(frozen=True)
@@ -17,8 +30,8 @@ class Images:
     """The images of one split.
 
     Args:
-        samples: As their source gives them.
-        pixels: uint8 (n, s, s, 3), decoded, or None where nothing but features is needed of them.
+        samples: The images as their source gives them, not decoded.
+        pixels: uint8 (n, s, s, 3), the decoded images; None where only their features are needed.
     """
 
     samples: Pictures
@@ -26,22 +39,22 @@ class Images:
 
     @property
     def labels(self) -> np.ndarray:
-        """Their labels; unlabelled images have none to be asked for."""
+        """int64 (n,), the label of each image; unlabelled images have none."""
         assert isinstance(self.samples, Samples)
         return self.samples.labels
 
     @property
     def groups(self) -> np.ndarray | None:
-        """Which of them belong together, if anything says so."""
+        """int64 (n,), the group of each image; None where images are not grouped."""
         return self.samples.groups if isinstance(self.samples, Samples) else None
 
     def joined(self, others: "Images") -> "Images":
-        """Return these images and others behind them; their pixels are not copied."""
-        assert isinstance(self.samples, Samples)  # labelled ones
+        """Return these images followed by others; their pixels are not copied."""
+        assert isinstance(self.samples, Samples)
         assert isinstance(others.samples, Samples)
         pixels = None if self.pixels is None else Joined(self.pixels, others.pixels)
         return Images(concatenate([self.samples, others.samples]), pixels)
 
-    def select(self, places: np.ndarray) -> "Images":
-        """Return some of the images; their pixels are not copied."""
-        return Images(self.samples.select(places), None if self.pixels is None else Selected(self.pixels, places))
+    def select(self, positions: np.ndarray) -> "Images":
+        """Return the images at some positions, int (m,); their pixels are not copied."""
+        return Images(self.samples.select(positions), None if self.pixels is None else Selected(self.pixels, positions))

@@ -1,27 +1,32 @@
-"""The views of an image that a head may be solved on: the image, its mirror image, random crops."""
+"""The views of an image that a head is solved on: the image, its mirror image, random crops.
+
+Each view of a training image adds a row of features for the head. Test-time augmentation averages predictions over the
+same views; the `views` of a fit phase are augmented images instead.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-# A crop shows this share of the image at least, and its sides are stretched against one another by this factor at most
-# (the latter is that of Szegedy et al. 2015, whose smallest crops, 8%, are made for training with many epochs).
+# The smallest area of a crop as a fraction of the image, and the largest change of its aspect ratio. The latter is from
+# Szegedy et al. 2015, whose smallest crops, 8%, suit training with many epochs.
 SMALLEST_CROP = 0.5
 MOST_STRETCHED = 4 / 3
 
+# The mirror images among the views; augmentation has its own `AugmentationFlip`.
 Flip = Literal["none", "horizontal"]
-# Left, top, right and bottom edge as shares of width and height.
+# Left, top, right and bottom edge as fractions of width and height.
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at an image.
+    """One view of an image.
 
     Args:
         crop: Number of the random crop; 0 is the whole image.
-        mirrored: True for the mirror image.
+        mirrored: True for the mirror image of it.
     """
 
     crop: int = 0
@@ -29,7 +34,7 @@ class View:
 
     @property
     def name(self) -> str:
-        """What it is called, and known by in the cache."""
+        """The name of the view in texts and in the cache."""
         shown = f"crop {self.crop} of {SMALLEST_CROP:g} or more" if self.crop else "image"
         return f"{shown}, mirrored" if self.mirrored else shown
 
@@ -38,10 +43,10 @@ WHOLE = View()
 
 
 def views(count: int, flip: Flip) -> tuple[View, ...]:
-    """Return what `views: COUNT` stands for: the image, its mirror image, then crops, every other one mirrored.
+    """Return the views that `views: COUNT` means: the image, its mirror image, then crops, every other one mirrored.
 
     Args:
-        count: How many, at least 1.
+        count: Number of views, at least 1.
         flip: "none" leaves the mirror images out.
 
     Example:
@@ -54,13 +59,18 @@ def views(count: int, flip: Flip) -> tuple[View, ...]:
 
 
 def box(view: View, digest: bytes) -> Box | None:
-    """Return the part of an image that a view shows, or None for all of it.
+    """Return the part of an image that a view shows, or None for the whole image.
 
-    It depends on the image's content and the crop's number alone, so the same image gives the same crops in every run.
+    The part depends only on the image's content and the number of the crop, so an image has the same crops in every
+    run.
 
     Args:
-        view: Which.
-        digest: That of the image's content.
+        view: The view.
+        digest: Digest of the image's content, see `Pictures.digest`.
+
+    Example:
+        >>> box(View(crop=0), digest=b"") is None
+        True
     """
     if not view.crop:
         return None

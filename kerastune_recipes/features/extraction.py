@@ -26,7 +26,7 @@ _BUFFER_BYTES = 32 * 2**20
 _BUFFER_SECONDS = 30
 # Features are stored in half precision where the rounding noise of each is less than this fraction of its standard
 # deviation; on four data sets it is 1% at most, and heads are as good as from single precision
-# (benchmarks/features.md).
+# (benchmarks/pages/features.md).
 _MAX_ROUNDING_NOISE = 0.02
 # Rows of each worker between two exchanges: few enough that a lost worker costs little, many enough that an exchange,
 # which takes a moment, costs nothing next to the forward pass.
@@ -267,11 +267,11 @@ def _views_by_image(places: np.ndarray, views: Sequence[View]) -> list[tuple[int
     return [(image, [views[row % len(views)] for row in rows]) for image, rows in by_image]
 
 
-def _read(request: ExtractionRequest, wanted: decoding.Wanted) -> Iterator[np.ndarray]:
-    if request.pixels is None or any(view.crop for _, views in wanted for view in views):
-        yield from decoding.stream(request.samples, wanted, request.size, request.ahead)
+def _read(request: ExtractionRequest, views_by_image: decoding.ViewsByImage) -> Iterator[np.ndarray]:
+    if request.pixels is None or any(view.crop for _, views in views_by_image for view in views):
+        yield from decoding.stream(request.samples, views_by_image, request.size, request.ahead)
         return
-    for index, views in wanted:
+    for index, views in views_by_image:
         image = np.asarray(request.pixels[index])
         yield np.stack([image[:, ::-1] if view.mirrored else image for view in views])
 

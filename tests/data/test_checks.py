@@ -34,7 +34,7 @@ def test_label_range_says_where_and_what():
 
 def test_one_hot_rows_must_be_exact():
     assert checks.one_hot(np.array([[0, 0], [0, 1]])) == [
-        "label rows that are not one-hot: image 0 with sum 0; give one 1 and else 0 in each row, or integer labels."
+        "label rows that are not one-hot: image 0 with sum 0; give rows with a single 1 and otherwise 0, or integer labels."
     ]
 
 
@@ -74,5 +74,5 @@ def test_unreadable_images_are_all_named(count, reasons):
 def test_validation_images_are_of_every_class():
     assert checks.held_out_counts((1, 2), ("a", "b")) == []
     (problem,) = checks.held_out_counts((1, 0, 0), ("a", "b", "c"))
-    assert problem.startswith("classes without a validation image: b, c; what is kept is chosen by these images")
+    assert problem.startswith("classes without a validation image: b, c; validation images choose the model")
     assert "leave validation out" in problem

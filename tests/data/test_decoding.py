@@ -96,7 +96,7 @@ def gray_images(count: int) -> Samples:
 
 
 def test_images_are_loaded_in_order_at_one_size():
-    pixels = load(gray_images(50), size=8, workers=3)
+    pixels = load(gray_images(50), size=8, threads=3)
     assert pixels.shape == (50, 8, 8, 3)
     assert pixels.dtype == np.uint8
     assert pixels[:, 0, 0, 0].tolist() == list(range(50))
@@ -111,7 +111,7 @@ def test_over_budget_the_array_is_in_a_file():
 
 
 def test_several_threads_fill_the_file():
-    pixels = load(gray_images(250), size=16, workers=4, budget_bytes=0)
+    pixels = load(gray_images(250), size=16, threads=4, budget_bytes=0)
     assert pixels[:][:, 15, 15, 0].tolist() == list(range(250))
 
 
@@ -130,7 +130,7 @@ def test_loading_stays_within_the_memory_budget(monkeypatch):
     samples = gray_images(1200)  # 172 MiB at this size, of which three chunks are in work
     tracemalloc.start()
     try:
-        pixels = load(samples, size=224, workers=2)
+        pixels = load(samples, size=224, threads=2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -179,7 +179,7 @@ def test_load_names_all_images_that_cannot_be_decoded():
         return good.read(index)
 
     with pytest.raises(DataError) as caught:
-        load(replace(good, read=read), size=4, workers=4)
+        load(replace(good, read=read), size=4, threads=4)
     assert caught.value.problems[0] == "image 0: this image cannot be read: it is torn; replace or remove it."
     assert caught.value.problems[9].startswith("image 27: ")
     assert caught.value.problems[10] == "4 more images cannot be read: image 30, image 33, image 36, image 39."
@@ -200,5 +200,5 @@ def test_an_interrupt_does_not_wait_for_the_remaining_images():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load(replace(good, read=read), size=4, workers=2, progress=interrupt)
+        load(replace(good, read=read), size=4, threads=2, progress=interrupt)
     assert len(decoded) < 200

@@ -146,7 +146,7 @@ def test_empty_text_and_missing_files_are_told_apart(tmp_path, read):
     (tmp_path / "text.png").write_text("no image at all")
     with pytest.raises(DataError, match=r"empty\.png: this image cannot be read: it is empty \(0 bytes\)"):
         read(tmp_path / "empty.png")
-    with pytest.raises(DataError, match=r"text\.png: this image cannot be read: its content is not that of an image"):
+    with pytest.raises(DataError, match=r"text\.png: this image cannot be read: it is not an image"):
         read(tmp_path / "text.png")
     with pytest.raises(DataError, match=r"nowhere\.png: there is no such file"):
         read(tmp_path / "nowhere.png")

@@ -1,1 +1,1 @@
-"""One file for each form of data; `open` tells them apart."""
+"""Readers of each form of data, one file each; `open` picks the reader."""

@@ -11,18 +11,19 @@ from kerastune_recipes.data import checks
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.images import to_rgb
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
-from kerastune_recipes.data.sources.parts import TRAIN, Found, Part
+from kerastune_recipes.data.sources.parts import Part, ReadResult
+from kerastune_recipes.data.split_images import TRAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the checks want to know of one image.
+    """Facts about one image that the checks need.
 
     Args:
-        shape: Of the image.
-        dtype: Of its pixels.
-        low: Smallest value, NaN where it holds one; None where there are no numbers.
-        high: Largest value, likewise.
+        shape: Shape of the image.
+        dtype: Type of its pixels.
+        low: Smallest value, NaN if there is a NaN; None if the pixels are not numbers.
+        high: Largest value, NaN if there is a NaN; None if the pixels are not numbers.
     """
 
     shape: tuple[int, ...]
@@ -32,51 +33,56 @@ class Traits:
 
     @classmethod
     def of(cls, image: np.ndarray) -> Self:
-        """Look at an image."""
+        """Return the traits of an image."""
         numbers = image.size > 0 and image.dtype.kind in "biuf"
         return cls(image.shape, image.dtype, image.min() if numbers else None, image.max() if numbers else None)
 
 
 def read_arrays(
     x: Any, y: Any, class_names: Sequence[str] | None = None, source: str = "arrays", group_by: Any = None
-) -> Found:
-    """Read images and labels from arrays, which are kept as they are and converted one image at a time.
+) -> ReadResult:
+    """Read images and labels from arrays, which are kept as they are and converted image by image.
 
     Args:
         x: (n, height, width) or (n, height, width, 1, 3 or 4), or a list or object array of images of different
             sizes; uint8, or other numbers from 0 to 255. Arrays of any library that NumPy can read.
         y: Integers (n,) or (n, 1), one-hot rows (n, classes), or names (n,).
-        class_names: In label order, if known.
-        source: What to call the pair.
-        group_by: (n,), numbers or names of the groups of images that belong together, or None.
+        class_names: Class names in label order, or None.
+        source: Name of the pair for error messages.
+        group_by: (n,), integers or names, the group of each image; None for no groups.
 
     Returns:
-        Everything under "train", and every problem.
+        All images as training images, and every problem.
+
+    Example:
+        >>> result = read_arrays(np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1])
+        >>> result.parts["train"].samples.counts
+        (2, 2)
     """
     try:
         stack, given = _as_stack(x), np.asarray(y)
     except (TypeError, ValueError) as error:
-        return Found(source, problems=(f"{source}: these cannot be read as NumPy arrays: {checks.quoted(error)}.",))
+        return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
     return read_images(stack, _traits(stack), given, class_names, source, group_by)
 
 
-def read_unlabeled_arrays(x: Any, source: str = "arrays") -> Found:
-    """Read images without labels from arrays as `read_arrays` takes them."""
+def read_unlabeled_arrays(x: Any, source: str = "arrays") -> ReadResult:
+    """Read images without labels from arrays; for the arguments see `read_arrays`."""
     try:
         stack = _as_stack(x)
     except (TypeError, ValueError) as error:
-        return Found(source, problems=(f"{source}: these cannot be read as NumPy arrays: {checks.quoted(error)}.",))
+        return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
     return read_unlabeled_images(stack, _traits(stack), source)
 
 
 def read_unlabeled_images(
     images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits], source: str
-) -> Found:
-    """Read images without labels that may lie anywhere; for the arguments see `read_images`."""
+) -> ReadResult:
+    """Read images without labels from their traits; for the arguments see `read_images`."""
     problems = checks.array_shapes(traits) or checks.pixel_range(*_extremes(traits))
     if problems:
-        return Found(source, problems=tuple(checks.placed(source, problems)))
-    return Found(source, unlabeled=_pictures(images, traits))
+        return ReadResult(source, problems=tuple(checks.located(source, problems)))
+    return ReadResult(source, unlabeled=_pictures(images, traits))
 
 
 def read_images(
@@ -86,19 +92,19 @@ def read_images(
     class_names: Sequence[str] | None,
     source: str,
     group_by: Any = None,
-) -> Found:
-    """Read images that may lie anywhere, from what is known of them.
+) -> ReadResult:
+    """Read images in memory or in a file from their traits.
 
     Args:
-        images: As `read_arrays` takes them; they are not touched before they are asked for.
-        traits: Of each image, or the images themselves where they are one array.
-        given: Labels as `read_arrays` takes them.
-        class_names: In label order, if known.
-        source: What to call the images.
-        group_by: As for `read_arrays`.
+        images: Images of any shape that `read_arrays` accepts; they are indexed only when an image is read.
+        traits: Traits of each image, or the images themselves if they are one array.
+        given: Labels in any form that `read_arrays` accepts.
+        class_names: Class names in label order, or None.
+        source: Name of the images for error messages.
+        group_by: See `read_arrays`.
 
     Returns:
-        Everything under "train", and every problem.
+        All images as training images, and every problem.
     """
     problems = checks.array_shapes(traits)
     labels, label_problems = read_labels(given, class_names)
@@ -111,9 +117,9 @@ def read_images(
         label_problems += group_problems
     problems += label_problems
     if labels is None or problems:
-        return Found(source, problems=tuple(checks.placed(source, problems)))
+        return ReadResult(source, problems=tuple(checks.located(source, problems)))
     samples = _pictures(images, traits).labelled(labels.indices, labels.class_names)
-    return Found(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
+    return ReadResult(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
 
 
 def _pictures(images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits]) -> Pictures:
@@ -127,7 +133,7 @@ def _pictures(images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndar
 
 
 def _as_stack(x: Any) -> np.ndarray | list[np.ndarray]:
-    """One array where all images have one size, a list of arrays where they were given one by one."""
+    """Return one array if the images have one size, a list of arrays if they were given one by one."""
     if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype == object):
         return [np.asarray(image) for image in x]
     return np.asarray(x)
@@ -138,9 +144,9 @@ def _traits(stack: np.ndarray | list[np.ndarray]) -> np.ndarray | list[Traits]:
 
 
 def _extremes(traits: np.ndarray | Sequence[Traits]) -> tuple[np.ndarray, np.ndarray, np.dtype]:
-    """Smallest and largest value of each image (NaN where it holds one), and the type of the pixels."""
+    """Return the smallest and largest value of each image (NaN if it has a NaN), and the type of the pixels."""
     if isinstance(traits, np.ndarray):
-        if traits.dtype == np.uint8:  # Nothing can be out of range, so the images need not be read.
+        if traits.dtype == np.uint8:  # never out of range, so the images need not be read
             return np.zeros(0), np.zeros(0), traits.dtype
         axes = tuple(range(1, traits.ndim))
         return traits.min(axis=axes), traits.max(axis=axes), traits.dtype

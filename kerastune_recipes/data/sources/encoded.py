@@ -1,4 +1,4 @@
-"""Images kept as the encoded files they are, which takes a tenth of what their pixels would."""
+"""Images kept as encoded files, a tenth of the size of their pixels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,15 +13,15 @@ from kerastune_recipes.errors import DataError
 def read_encoded(
     files: ArrayList, names: Sequence[str], failed: Mapping[int, str] | None = None
 ) -> tuple[Pictures, list[str]]:
-    """Make pictures of the bytes of image files, reading their headers.
+    """Read the headers of encoded images.
 
     Args:
-        files: The bytes of each file, uint8 (n,).
-        names: What to call each.
-        failed: Why there are no bytes of a file, by its index.
+        files: The bytes of each image file, uint8 (n,).
+        names: Name of each image.
+        failed: Problems of files that could not be fetched, by index.
 
     Returns:
-        The pictures, and a problem for each that cannot be read.
+        The images, and a problem for each unreadable one.
     """
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Folders of class folders, divided into train/, validation/ and test/ or not."""
+"""Folders of class folders, with or without train/, validation/ and test/."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,8 +9,9 @@ import numpy as np
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.sources.encoded import read_encoded
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, TRAIN, UNLABELED_NAMES, Found, Part
-from kerastune_recipes.data.sources.remote import fetched, is_remote
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, UNLABELED_NAMES, Part, ReadResult
+from kerastune_recipes.data.sources.remote import fetch, is_remote
+from kerastune_recipes.data.split_images import TRAIN, split_in_words
 from kerastune_recipes.errors import did_you_mean, listed
 
 _IMAGE_SUFFIXES = (
@@ -18,74 +19,74 @@ _IMAGE_SUFFIXES = (
     *(".tga", ".tif", ".tiff", ".webp"),
 )
 
-# What file managers and archivers leave behind, besides names that start with a dot.
-_LEFTOVERS = ("thumbs.db", "desktop.ini", "__macosx")
+# Files of file managers and archivers to ignore, besides names that start with a dot.
+_IGNORED = ("thumbs.db", "desktop.ini", "__macosx")
 
 
-def read_folder(root: Path, group_by: Any = None) -> Found:
+def read_folder(root: Path, group_by: Any = None) -> ReadResult:
     """Read a folder of class folders, or of split folders that each hold class folders.
 
-    It counts as divided when it has a folder train/ that itself holds folders.
+    A folder has splits if it has a folder train/ with folders in it.
 
     Args:
-        root: Such as photos/ with photos/ants/1.jpg, or with photos/train/ants/1.jpg.
-        group_by: Level of the folders inside the class folders that hold images which belong together: 1 for
-            photos/ants/patient7/1.jpg. Folders of one name are one group, wherever they lie. None for no such folders.
+        root: A folder such as photos/ with photos/ants/1.jpg, or with photos/train/ants/1.jpg.
+        group_by: Level of the folders inside the class folders that group images: 1 for photos/ants/patient7/1.jpg.
+            Folders of the same name are one group, in any class and split. None for no groups.
 
     Returns:
         The splits, images in order of class and file name, and every problem.
     """
     if not root.is_dir():
-        wanted = "a folder of class folders or a .csv file with columns path and label"
-        return Found(str(root), problems=(_no_folder(root, wanted),))
-    wrong = [] if group_by is None else checks.group_level(group_by)
-    if wrong:
-        return Found(str(root), problems=tuple(checks.placed(root, wrong)))
+        expected = "a folder of class folders or a .csv file with columns path and label"
+        return ReadResult(str(root), problems=(_no_folder(root, expected),))
+    problems = [] if group_by is None else checks.group_level(group_by)
+    if problems:
+        return ReadResult(str(root), problems=tuple(checks.located(root, problems)))
     entries = _visible(root)
     if not entries:
         problem = f"{root}: this folder is empty; make a folder for each class, as in ants/1.jpg."
-        return Found(str(root), problems=(problem,))
+        return ReadResult(str(root), problems=(problem,))
     folders = [entry for entry in entries if _is_folder(entry)]
-    if _is_divided(folders):
+    if _has_splits(folders):
         return _read_splits(root, entries, group_by)
     if folders and all(folder.name.lower() in (*SPLIT_NAMES, *UNLABELED_NAMES) for folder in folders):
-        problem = f"{root}: there is {listed(folder.name for folder in folders)} and no train folder with class folders"
-        return Found(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg.",))
+        problem = f"{root}: there is {listed(folder.name for folder in folders)} but no train folder with class folders"
+        return ReadResult(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg.",))
     part, problems = _read_classes(root, root, group_by)
-    return Found(str(root), {TRAIN: part}, tuple(problems))
+    return ReadResult(str(root), {TRAIN: part}, tuple(problems))
 
 
-def read_unlabeled_folder(root: Path) -> Found:
-    """Read the images of a folder and of all folders in it, whatever these are called.
+def read_unlabeled_folder(root: Path) -> ReadResult:
+    """Read the images of a folder and of all folders in it; their names have no meaning.
 
     Args:
-        root: Such as pool/ with pool/1.jpg or pool/2024/1.jpg.
+        root: A folder such as pool/ with pool/1.jpg or pool/2024/1.jpg.
 
     Returns:
         The images without labels, in order of their paths, and every problem.
     """
     if not root.is_dir():
-        wanted = "a folder of images or a .csv file with a column path"
-        return Found(str(root), problems=(_no_folder(root, wanted),))
+        expected = "a folder of images or a .csv file with a column path"
+        return ReadResult(str(root), problems=(_no_folder(root, expected),))
     pictures, problems = _read_images_below(root, root)
-    return Found(str(root), problems=tuple(problems), unlabeled=pictures)
+    return ReadResult(str(root), problems=tuple(problems), unlabeled=pictures)
 
 
 def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, list[str]]:
-    """Make pictures of image files, reading their headers; those in an object store are fetched for it.
+    """Read the headers of image files; files in an object store are fetched.
 
     Args:
-        paths: Where each image lies.
-        names: What to call each.
+        paths: Path of each image.
+        names: Name of each image.
 
     Returns:
-        The pictures, and a problem for each header that cannot be read.
+        The images, and a problem for each unreadable one.
 
     Raises:
-        WorkError: The disk has no room for what was fetched.
+        WorkError: The disk has no room for the fetched files.
     """
     if any(map(is_remote, paths)):
-        files, failed = fetched(paths)
+        files, failed = fetch(paths)
         return read_encoded(files, names, failed)
 
     def read(index: int, at_least: int | None = None) -> np.ndarray:
@@ -95,11 +96,11 @@ def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, l
     return Pictures(read, names, sizes, lambda index: paths[index].read_bytes()), problems
 
 
-def _is_divided(folders: Sequence[Path]) -> bool:
+def _has_splits(folders: Sequence[Path]) -> bool:
     return any(folder.name.lower() == TRAIN and any(map(_is_folder, _visible(folder))) for folder in folders)
 
 
-def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Found:
+def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> ReadResult:
     parts: dict[str, Part] = {}
     unlabeled: Pictures | None = None
     problems = []
@@ -117,19 +118,22 @@ def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Foun
         if split is None:
             strays.append(entry.name)
         elif split in parts:
-            problems.append(f"{root}: there are two folders of {split} images, {entry.name} is the second; keep one.")
+            problems.append(
+                f"{root}: there are two folders of {split_in_words(split)}, {entry.name} is the second; keep one."
+            )
         else:
             parts[split], more = _read_classes(entry, root, level)
             problems += more
     if strays:
         problems.append(
-            f"{root}: beside train, and neither validation nor test nor unlabeled: {listed(strays)}; move them out."
+            f"{root}: not a split: {listed(strays)}; only train, validation, test and unlabeled may be here, so move "
+            "the rest out."
         )
-    return Found(str(root), parts, tuple(problems), unlabeled)
+    return ReadResult(str(root), parts, tuple(problems), unlabeled)
 
 
 def _read_classes(folder: Path, root: Path, level: int | None) -> tuple[Part, list[str]]:
-    """Read the class folders of one folder, naming images from the root, grouped by the folders of a level."""
+    """Read the class folders of one folder, grouped by the folders of a level; image names start at the root."""
     within = _visible if level is None else _below
     outside = [(_kind(entry), entry) for entry in _visible(folder)]
     classes = [entry for kind, entry in outside if kind == "folder"]
@@ -142,36 +146,36 @@ def _read_classes(folder: Path, root: Path, level: int | None) -> tuple[Part, li
             *(_from(root, entry) for kind, entry, _ in inside if kind == "other"),
         ],
     )
-    found = [(entry, label) for kind, entry, label in inside if kind == "image"]
-    names = [_from(root, entry) for entry, _ in found]
+    labelled = [(entry, label) for kind, entry, label in inside if kind == "image"]
+    names = [_from(root, entry) for entry, _ in labelled]
     groups = None
     if level is not None:
-        owners = [_owner(entry.relative_to(classes[label]), level) for entry, label in found]
-        shallow = [name for name, owner in zip(names, owners, strict=True) if not owner]
+        by_image = [_group_of(entry.relative_to(classes[label]), level) for entry, label in labelled]
+        shallow = [name for name, group in zip(names, by_image, strict=True) if not group]
         strays += checks.group_depth(shallow, level)
-        groups = np.array(owners, dtype=str)
-    pictures, unreadable = read_files([entry for entry, _ in found], names)
-    labels = np.array([label for _, label in found], dtype=np.int64)
+        groups = np.array(by_image, dtype=str)
+    pictures, unreadable = read_files([entry for entry, _ in labelled], names)
+    labels = np.array([label for _, label in labelled], dtype=np.int64)
     samples = pictures.labelled(labels, [path.name for path in classes])
-    return Part(samples, "declared", groups=groups), [*checks.placed(folder, strays), *unreadable]
+    return Part(samples, "declared", groups=groups), [*checks.located(folder, strays), *unreadable]
 
 
 def _read_images_below(folder: Path, root: Path) -> tuple[Pictures, list[str]]:
-    """Read all images in a folder, however deep, naming them from the root."""
+    """Read all images in a folder, at any depth; image names start at the root."""
     entries = [(_kind(entry), entry) for entry in _below(folder)]
     others = [_from(root, entry) for kind, entry in entries if kind == "other"]
-    found = [entry for kind, entry in entries if kind == "image"]
-    pictures, unreadable = read_files(found, [_from(root, entry) for entry in found])
-    return pictures, [*checks.placed(folder, checks.strays([], [], others)), *unreadable]
+    paths = [entry for kind, entry in entries if kind == "image"]
+    pictures, unreadable = read_files(paths, [_from(root, path) for path in paths])
+    return pictures, [*checks.located(folder, checks.strays([], [], others)), *unreadable]
 
 
 def _visible(folder: Path) -> list[Path]:
     entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted((entry for entry in entries if entry.name.lower() not in _LEFTOVERS), key=lambda entry: entry.name)
+    return sorted((entry for entry in entries if entry.name.lower() not in _IGNORED), key=lambda entry: entry.name)
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Give the files of a folder and of all folders in it."""
+    """Yield the files of a folder and of all folders in it."""
     for entry in _visible(folder):
         if _is_folder(entry):
             yield from _below(entry)
@@ -179,8 +183,8 @@ def _below(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def _owner(entry: Path, level: int) -> str:
-    """Return the folder of a level on the way to an image, or nothing where it does not lie so deep."""
+def _group_of(entry: Path, level: int) -> str:
+    """Return the folder at a level of the path of an image; empty if the path is too short."""
     return entry.parts[level - 1] if level < len(entry.parts) else ""
 
 
@@ -191,7 +195,7 @@ def _kind(entry: Path) -> Literal["folder", "image", "other"]:
 
 
 def _is_folder(entry: Path) -> bool:
-    # In an object store the answer takes a request for each image; there its name is enough.
+    # In an object store `is_dir` takes a request for each image; there the extension decides.
     return not (is_remote(entry) and entry.suffix.lower() in _IMAGE_SUFFIXES) and entry.is_dir()
 
 
@@ -199,8 +203,8 @@ def _from(root: Path, entry: Path) -> str:
     return entry.relative_to(root).as_posix()
 
 
-def _no_folder(root: Path, wanted: str) -> str:
+def _no_folder(root: Path, expected: str) -> str:
     if root.is_file():
-        return f"{root}: this is a file; give {wanted}."
+        return f"{root}: this is a file; give {expected}."
     siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
     return f"{root}: there is no such folder.{did_you_mean(root.name, siblings)}"

@@ -1,4 +1,4 @@
-"""Labels in any of the forms users write them: integers, one-hot rows or names."""
+"""Reads labels: integers, one-hot rows or names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class Labels:
     """Labels as positions in a list of class names.
 
     Args:
-        indices: int64 (n,).
-        class_names: One per class.
+        indices: int64 (n,), the position of each label in `class_names`.
+        class_names: Name of each class.
         naming: Where the names come from.
-        one_hot: True when the labels were given as one-hot rows.
+        one_hot: True if the labels were given as one-hot rows.
     """
 
     indices: np.ndarray
@@ -28,14 +28,19 @@ class Labels:
 
 
 def read_labels(given: np.ndarray, class_names: Sequence[str] | None = None) -> tuple[Labels | None, list[str]]:
-    """Find out which form labels have, and bring them to positions.
+    """Convert labels of any form to positions in a list of class names.
 
     Args:
         given: Integers (n,) or (n, 1), also as floats; one-hot rows (n, classes); or names (n,).
-        class_names: What the user calls the classes, in label order, if known.
+        class_names: Class names of the user in label order, or None.
 
     Returns:
-        The labels, or None where they cannot be used; and the problems.
+        The labels, or None if they cannot be used; and the problems.
+
+    Example:
+        >>> labels, problems = read_labels(np.array(["wasp", "ant"]))
+        >>> labels.class_names, labels.indices.tolist()
+        (('ant', 'wasp'), [1, 0])
     """
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
@@ -49,14 +54,19 @@ def read_labels(given: np.ndarray, class_names: Sequence[str] | None = None) -> 
 
 
 def read_groups(given: Any, images: int) -> tuple[np.ndarray | None, list[str]]:
-    """Bring the groups of images to names.
+    """Convert the groups of images to names.
 
     Args:
-        given: Whole numbers or names (n,), or None where nothing groups the images.
-        images: How many there are.
+        given: Integers or names (n,), or None for no groups.
+        images: Number of images.
 
     Returns:
-        str (n,), or None where there are none or they cannot be used; and the problems.
+        str (n,), or None if there are no groups or they cannot be used; and the problems.
+
+    Example:
+        >>> groups, problems = read_groups([7, 7, 9], images=3)
+        >>> groups.tolist()
+        ['7', '7', '9']
     """
     if given is None:
         return None, []
@@ -66,7 +76,7 @@ def read_groups(given: Any, images: int) -> tuple[np.ndarray | None, list[str]]:
 
 
 def collect_names(labels: Sequence[str]) -> Labels:
-    """Number labels by their name in sorted order; whole numbers are sorted as numbers.
+    """Number the labels by name in sorted order; integers are sorted as numbers.
 
     Example:
         >>> collect_names(["10", "9", "10"]).class_names
@@ -93,7 +103,7 @@ def _rows(rows: np.ndarray, class_names: Sequence[str] | None) -> tuple[Labels |
         problems += checks.one_hot_width(rows.shape[1], len(class_names))
     if problems:
         return None, problems
-    return _positioned(rows.argmax(axis=1), rows.shape[1], class_names, one_hot=True), []
+    return _with_names(rows.argmax(axis=1), rows.shape[1], class_names, one_hot=True), []
 
 
 def _integers(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[Labels | None, list[str]]:
@@ -104,10 +114,10 @@ def _integers(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[La
     problems = checks.label_range(indices, None if class_names is None else len(class_names))
     if problems:
         return None, problems
-    return _positioned(indices, int(indices.max(initial=-1)) + 1, class_names), []
+    return _with_names(indices, int(indices.max(initial=-1)) + 1, class_names), []
 
 
-def _positioned(indices: np.ndarray, classes: int, class_names: Sequence[str] | None, one_hot: bool = False) -> Labels:
+def _with_names(indices: np.ndarray, classes: int, class_names: Sequence[str] | None, one_hot: bool = False) -> Labels:
     if class_names is None:
         return Labels(indices, tuple(str(number) for number in range(classes)), "numbered", one_hot)
     return Labels(indices, tuple(class_names), "declared", one_hot)

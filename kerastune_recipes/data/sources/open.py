@@ -1,4 +1,4 @@
-"""From any form of data set to one checked, divided Dataset."""
+"""Opens data of any supported form as one checked Dataset with splits."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,8 @@ from kerastune_recipes.data import checks
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
-from kerastune_recipes.data.sources.parts import (
-    SPLIT_NAMES,
-    TEST,
-    TRAIN,
-    UNLABELED_NAMES,
-    VALIDATION,
-    Found,
-    Naming,
-    Part,
-)
-from kerastune_recipes.data.sources.remote import answered, place
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, UNLABELED_NAMES, Naming, Part, ReadResult
+from kerastune_recipes.data.sources.remote import read_at, resolve
 from kerastune_recipes.data.sources.table import (
     read_csv,
     read_dataframe,
@@ -33,6 +24,7 @@ from kerastune_recipes.data.sources.table import (
     read_unlabeled_paths,
 )
 from kerastune_recipes.data.sources.tfrecord import is_tfrecord, read_tfrecords
+from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, split_in_words
 from kerastune_recipes.data.splits import stratified_holdout
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
@@ -46,43 +38,42 @@ _FORMS = (
 def open_dataset(
     ds: Any, seed: int = 0, validation_fraction: float = 0.2, group_by: Any = None, unlabeled: Any = None
 ) -> Dataset:
-    """Find the images, labels and splits of a data set and check all that can be checked without decoding.
+    """Find the images, labels and splits of a data set, and check them as far as possible without decoding.
 
     Args:
         ds: One of:
             a folder of class folders, or of train/, validation/ (val/, valid/) and test/ with class folders in each,
                 and of unlabeled/ with images at any depth;
-            a CSV file or pandas DataFrame with columns path, label and, if you like, split;
-            either of them in an object store ("gs://bucket/photos"), whose images are fetched once;
+            a CSV file or pandas DataFrame with columns path, label and optionally split;
+            a folder or CSV file in an object store ("gs://bucket/photos"), whose images are fetched once;
             (x, y) arrays: x (n, height, width) or (n, height, width, 1, 3 or 4) or a list of images of different
             sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
             a tf.data.Dataset of (image, label), batched or not;
-            TFRecord files of tf.train.Example, "train-*.tfrecord", also in an object store that TensorFlow knows;
+            TFRecord files of tf.train.Example, "train-*.tfrecord", also in an object store that TensorFlow reads;
             "tfds:NAME" or a TFDS builder; "demo:digits";
-            {"train": ..., "validation": ..., "test": ...} of any of these, of which only "train" must be there, and
+            {"train": ..., "validation": ..., "test": ...} of any of these, where only "train" is required, and
                 "unlabeled" in any form that the argument takes.
-        seed: Decides which training images are held out where there are no validation images.
-        validation_fraction: Share of each class held out then, between 0 and 1.
-        group_by: What tells which images belong together (of one patient, camera or film), so that they are never
-            divided; for
-            a folder the level of the folders inside the class folders that hold them: 1 for ants/patient7/1.jpg, where
-                "patient7" is one group in whatever classes and splits it occurs;
-            a CSV file or DataFrame the name of a column, TFDS and TFRecord files that of a feature;
-            arrays or a tf.data.Dataset, in its order, an array of numbers or names (n,);
-            a dictionary any of these, or a dictionary of them by split.
-        unlabeled: Images to learn from without labels, one of:
-            a folder of images at any depth, where names of folders mean nothing, not even those of classes;
+        seed: Random seed of the hold-out, used where there are no validation images.
+        validation_fraction: Fraction of each class held out then, between 0 and 1.
+        group_by: The groups of images (of one patient, camera or film) that must stay in one split:
+            for a folder the level of the folders inside the class folders that group images: 1 for
+                ants/patient7/1.jpg, where "patient7" is one group in all classes and splits;
+            for a CSV file or DataFrame the name of a column, for TFDS and TFRecord files that of a feature;
+            for arrays or a tf.data.Dataset an array of integers or names (n,), in their order;
+            for a dictionary any of these, or a dictionary of them by split.
+        unlabeled: Unlabelled images to learn from, one of:
+            a folder of images at any depth, where folder names have no meaning;
             a CSV file or DataFrame with a column path, or a list of paths;
             an array or list of images as in (x, y);
             a tf.data.Dataset of images, batched or not, or of tuples that begin with one.
-            None of them may be among the labelled images; for that all of both are read.
+            None of them may be a labelled image; to check this, all images are read.
 
     Returns:
-        The images of each split with labels in one common order of classes.
+        The images of each split, with labels in one common order of classes.
 
     Raises:
-        DataError: With every problem found.
-        WorkError: A data set of TensorFlow Datasets could not be downloaded.
+        DataError: The data cannot be used; the error lists every problem.
+        WorkError: A data set of TensorFlow Datasets cannot be downloaded.
 
     Example:
         >>> dataset = open_dataset("photos/")
@@ -91,70 +82,71 @@ def open_dataset(
     """
     if isinstance(ds, Dataset):
         return ds
-    found = _find(ds, group_by)
-    parts, problems = _agree(found.parts)
-    problems = [*found.problems, *checks.placed(found.source, [*problems, *_check(parts)])]
+    result = _read(ds, group_by)
+    parts, problems = _with_common_classes(result.parts)
+    problems = [*result.problems, *checks.located(result.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
-        problems = [f'{found.source}: there is no "train" among its splits ({listed(parts)}); add one to learn from.']
-    pool, more = _pool(found, unlabeled)
-    problems += more
-    if pool is not None and not problems:
-        problems = checks.unlabeled_apart(pool, {split: part.samples for split, part in parts.items()})
+        problems = [f'{result.source}: there is no "train" among its splits ({listed(parts)}); add one to train on.']
+    unlabeled_images, unlabeled_problems = _unlabeled_images(result, unlabeled)
+    problems += unlabeled_problems
+    if unlabeled_images is not None and not problems:
+        problems = checks.unlabeled_apart(unlabeled_images, {split: part.samples for split, part in parts.items()})
     if problems:
         raise DataError(*problems)
-    parts = _numbered(parts)
-    train, validation = parts[TRAIN].samples, parts.get(VALIDATION)
-    if validation is None:
+    parts = _with_group_numbers(parts)
+    train = parts[TRAIN].samples
+    held_out = VALIDATION not in parts
+    if held_out:
         kept, held = stratified_holdout(train.labels, validation_fraction, seed, train.groups)
-        train, chosen = train.select(kept), train.select(held)
+        train, validation = train.select(kept), train.select(held)
     else:
-        chosen = validation.samples
+        validation = parts[VALIDATION].samples
     return Dataset(
-        source=found.source,
+        source=result.source,
         train=train,
-        validation=chosen,
+        validation=validation,
         test=parts[TEST].samples if TEST in parts else None,
-        held_out=validation is None,
+        held_out=held_out,
         one_hot_labels=parts[TRAIN].one_hot,
-        grouped_by=None if group_by is None else _in_words(group_by),
-        unlabeled=pool,
+        grouped_by=None if group_by is None else _grouping_in_words(group_by),
+        unlabeled=unlabeled_images,
     )
 
 
 def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = None) -> Samples:
-    """Find labelled images to measure a trained model on.
+    """Find labelled images to evaluate a trained model on.
 
     Args:
-        ds: In any form `open_dataset` takes; it need neither have a training split nor images of every class.
-        class_names: The classes of the model, in its order.
-        group_by: As for `open_dataset`: where the images of a folder lie.
+        ds: Data in any form that `open_dataset` takes; neither a training split nor images of every class are required.
+        class_names: Classes of the model, in its order.
+        group_by: See `open_dataset`; it tells at which depth of a folder the images are.
 
     Returns:
-        The test split where there is one, otherwise all images; labels are positions in `class_names`.
+        The test split if there is one, otherwise all images; labels are positions in `class_names`.
 
     Raises:
-        DataError: With every problem found, classes the model does not know among them.
+        DataError: The data cannot be used, or has classes that the model does not have; the error lists every problem.
 
     Example:
         >>> samples = open_for_evaluation("new_photos/", class_names=("ants", "bees"))
     """
-    found = _find(ds, group_by)
-    wanted = {TEST: found.parts[TEST]} if TEST in found.parts else found.parts
-    problems = list(found.problems)
-    agreed = []
-    for split, part in wanted.items():
-        part, more = _brought_to(split, part, tuple(class_names), "declared", complete=False)
-        agreed.append(part.samples)
-        problems += checks.placed(found.source, more)
-    if not problems and not any(len(samples) for samples in agreed):
-        problems.append(f"{found.source}: there are no images to evaluate on.")
+    result = _read(ds, group_by)
+    splits = {TEST: result.parts[TEST]} if TEST in result.parts else result.parts
+    problems = list(result.problems)
+    samples = []
+    for split, part in splits.items():
+        part, class_problems = _with_classes(split, part, tuple(class_names), "declared", complete=False)
+        samples.append(part.samples)
+        problems += checks.located(result.source, class_problems)
+    if not problems and not any(map(len, samples)):
+        problems.append(f"{result.source}: there are no images to evaluate on.")
     if problems:
         raise DataError(*problems)
-    return concatenate(agreed)
+    return concatenate(samples)
 
 
-def _find(ds: Any, group_by: Any) -> Found:
-    """Tell the forms apart; the heavy libraries are asked only when they are loaded already."""
+def _read(ds: Any, group_by: Any) -> ReadResult:
+    """Pick the reader for the form of the data; no heavy library is imported just to look at its type."""
     if isinstance(ds, str) and ds.startswith("tfds:"):
         from kerastune_recipes.data.sources.tfds import read_tfds
 
@@ -164,10 +156,10 @@ def _find(ds: Any, group_by: Any) -> Found:
     if isinstance(ds, str | PathLike) and is_tfrecord(ds):
         return read_tfrecords(ds, group_by)
     if isinstance(ds, str | PathLike):
-        read = read_csv if _is_table(ds) else read_folder
-        return answered(place(ds), lambda path: read(path, group_by))
+        reader = read_csv if _is_table(ds) else read_folder
+        return read_at(resolve(ds), lambda path: reader(path, group_by))
     if isinstance(ds, Mapping):
-        return _splits(ds, group_by)
+        return _read_splits(ds, group_by)
     if _is_a(ds, "pandas", "DataFrame"):
         return read_dataframe(ds, group_by)
     if _is_a(ds, "tensorflow", "data.Dataset"):
@@ -181,16 +173,16 @@ def _find(ds: Any, group_by: Any) -> Found:
     if isinstance(ds, tuple | list) and len(ds) == 2:
         if any(_is_a(part, "tensorflow", "data.Dataset") or isinstance(part, str | Mapping) for part in ds):
             problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}.'
-            return Found("pair", problems=(problem,))
+            return ReadResult("pair", problems=(problem,))
         x, y = ds
         return read_arrays(x, y, group_by=group_by)
     raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}.")
 
 
-def _find_unlabeled(images: Any) -> Found:
-    """Tell the forms of images without labels apart."""
+def _read_unlabeled(images: Any) -> ReadResult:
+    """Pick the reader for the form of images without labels."""
     if isinstance(images, str | PathLike):
-        return answered(place(images), read_unlabeled_csv if _is_table(images) else read_unlabeled_folder)
+        return read_at(resolve(images), read_unlabeled_csv if _is_table(images) else read_unlabeled_folder)
     if _is_a(images, "pandas", "DataFrame"):
         return read_unlabeled_dataframe(images)
     if _is_a(images, "tensorflow", "data.Dataset"):
@@ -206,36 +198,36 @@ def _is_table(path: str | PathLike[str]) -> bool:
     return str(path).lower().endswith(".csv")
 
 
-def _pool(found: Found, unlabeled: Any) -> tuple[Pictures | None, list[str]]:
-    """Return the images without labels, be they given on their own or with the others, and what is wrong with them."""
-    given = replace(found, problems=()) if unlabeled is None else _find_unlabeled(unlabeled)
-    problems = [f"unlabeled: {problem}" for problem in given.problems]
-    if unlabeled is not None and found.unlabeled is not None:
-        problems.append(f"{found.source}: there are unlabeled images here, and others are given besides; keep one.")
-    if given.unlabeled is not None and not problems:
-        problems = checks.placed(given.source, checks.empty_split("unlabeled", len(given.unlabeled)))
-    return given.unlabeled, problems
+def _unlabeled_images(labelled: ReadResult, unlabeled: Any) -> tuple[Pictures | None, list[str]]:
+    """Return the images without labels, given separately or with the labelled ones, and their problems."""
+    result = replace(labelled, problems=()) if unlabeled is None else _read_unlabeled(unlabeled)
+    problems = [f"unlabeled: {problem}" for problem in result.problems]
+    if unlabeled is not None and labelled.unlabeled is not None:
+        problems.append(f"{labelled.source}: unlabeled images are given here and separately too; keep one of the two.")
+    if result.unlabeled is not None and not problems:
+        problems = checks.located(result.source, checks.empty_split(UNLABELED, len(result.unlabeled)))
+    return result.unlabeled, problems
 
 
 def _is_a(ds: Any, module: str, name: str) -> bool:
-    """Say what isinstance would, without importing: whoever holds such an object has imported its module."""
+    """Return isinstance(ds, module.name) without importing the module: for any instance it is already imported."""
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(ds, attrgetter(name)(loaded))
 
 
-def _demo(name: str, group_by: Any) -> Found:
+def _demo(name: str, group_by: Any) -> ReadResult:
     from kerastune_recipes.demo import digits
 
     if name != "demo:digits":
-        return Found(name, problems=(f"{name}: there is no such data set; there is demo:digits.",))
+        return ReadResult(name, problems=(f"{name}: there is no such data set; the only one is demo:digits.",))
     if group_by is not None:
-        return Found(name, problems=(f"{name}: it is not known which of these digits are of one hand; drop group_by.",))
+        return ReadResult(name, problems=(f"{name}: these digits have no groups; remove group_by.",))
     parts = {split: read_arrays(x, y, digits.CLASS_NAMES).parts[TRAIN] for split, (x, y) in digits.digits().items()}
-    return Found(name, parts)
+    return ReadResult(name, parts)
 
 
-def _splits(ds: Mapping[Any, Any], group_by: Any) -> Found:
-    """Read each value on its own and keep its images for the split of its key."""
+def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
+    """Read each value separately; its images become the split of its key."""
     parts: dict[str, Part] = {}
     unlabeled: Pictures | None = None
     problems = []
@@ -244,10 +236,10 @@ def _splits(ds: Mapping[Any, Any], group_by: Any) -> Found:
         if key in UNLABELED_NAMES:
             if unlabeled is not None:
                 problems.append(f"{key}: the unlabeled images are given twice; keep one.")
-            pool = _find_unlabeled(value)
-            unlabeled = pool.unlabeled
-            problems += checks.placed("unlabeled", pool.problems)
-            sources.append(f"unlabeled: {pool.source}")
+            result = _read_unlabeled(value)
+            unlabeled = result.unlabeled
+            problems += checks.located(UNLABELED, result.problems)
+            sources.append(f"{UNLABELED}: {result.source}")
             continue
         split = SPLIT_NAMES.get(str(key))
         if split is None:
@@ -255,49 +247,58 @@ def _splits(ds: Mapping[Any, Any], group_by: Any) -> Found:
             problems.append(f"{key}: there is no such split; write train, validation, test and unlabeled.{hint}")
             continue
         if split in parts:
-            problems.append(f"{key}: the {split} images are given twice; keep one.")
+            problems.append(f"{key}: the {split_in_words(split)} are given twice; keep one.")
             continue
         if isinstance(group_by, Mapping) and key not in group_by:
-            problems.append(f'{key}: group_by has no "{key}"; give what groups the images of each split.')
+            problems.append(f'{key}: group_by has no "{key}"; give the groups of each split.')
             continue
-        found = _find(value, group_by[key] if isinstance(group_by, Mapping) else group_by)
-        sources.append(f"{split}: {found.source}")
-        problems += checks.placed(split, found.problems)
-        inside = [*found.parts, *([] if found.unlabeled is None else ["unlabeled"])]
-        if set(inside) - {TRAIN}:
+        result = _read(value, group_by[key] if isinstance(group_by, Mapping) else group_by)
+        sources.append(f"{split}: {result.source}")
+        problems += checks.located(split, result.problems)
+        splits = [*result.parts, *([] if result.unlabeled is None else [UNLABELED])]
+        if set(splits) - {TRAIN}:
             problems.append(
-                f"{split}: {found.source}: this is itself divided into {listed(inside)}; give one part of it."
+                f"{split}: {result.source}: this has splits of its own ({listed(splits)}); give one of them."
             )
-        elif TRAIN in found.parts:
-            parts[split] = found.parts[TRAIN]
-    return Found("{" + ", ".join(sources) + "}", parts, tuple(problems), unlabeled)
+        elif TRAIN in result.parts:
+            parts[split] = result.parts[TRAIN]
+    return ReadResult("{" + ", ".join(sources) + "}", parts, tuple(problems), unlabeled)
 
 
-def _agree(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:
-    """Bring all splits to the classes of the training split, in its order.
+def _with_common_classes(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:
+    """Convert the labels of all splits to the classes of the training split, in its order.
 
-    Where the training split only numbers its classes, the names come from a split that declares them: a
-    tf.data.Dataset loses its `class_names` with the first map() or prefetch(), so often one split has them alone.
+    If the training split only numbers its classes, the names come from a split that declares them: a tf.data.Dataset
+    loses its `class_names` with the first map() or prefetch(), so often only one split has them.
     """
     if TRAIN not in parts:
         return dict(parts), []
     declared = [part for part in (parts[TRAIN], *parts.values()) if part.naming == "declared"]
-    model = declared[0] if declared and parts[TRAIN].naming == "numbered" else parts[TRAIN]
-    agreed = {}
+    reference = declared[0] if declared and parts[TRAIN].naming == "numbered" else parts[TRAIN]
+    class_names, naming = reference.samples.class_names, reference.naming
+    converted = {}
     problems = []
     for split, part in parts.items():
         complete = part.naming == "declared" and split != TRAIN
-        agreed[split], more = _brought_to(split, part, model.samples.class_names, model.naming, complete)
-        problems += more
-    return agreed, problems
+        converted[split], class_problems = _with_classes(split, part, class_names, naming, complete)
+        problems += class_problems
+    return converted, problems
 
 
-def _brought_to(
+def _with_classes(
     split: str, part: Part, class_names: tuple[str, ...], naming: Naming, complete: bool
 ) -> tuple[Part, list[str]]:
-    """Express the labels of one split as positions in given class names, which come about as `naming` says.
+    """Convert the labels of a split to positions in `class_names`.
 
-    Where `complete`, the split must have all these classes; else it may have some of them.
+    Args:
+        split: Name of the split.
+        part: The split.
+        class_names: Names of the classes.
+        naming: Where these names come from.
+        complete: True if the split must have all these classes.
+
+    Returns:
+        The converted split, or the split unchanged if there are problems; and the problems.
     """
     own = part.samples.class_names
     if part.naming == "numbered" and naming != "collected":
@@ -305,7 +306,7 @@ def _brought_to(
         if part.one_hot:
             problems += checks.one_hot_width(len(own), len(class_names))
         if problems:
-            return part, checks.placed(split, problems)
+            return part, checks.located(split, problems)
         return replace(part, samples=replace(part.samples, class_names=class_names)), []
     problems = checks.class_agreement(split, own, class_names, complete)
     return (part if problems else replace(part, samples=_reordered(part.samples, class_names))), problems
@@ -319,29 +320,30 @@ def _reordered(samples: Samples, class_names: tuple[str, ...]) -> Samples:
     return replace(samples, labels=order[samples.labels], class_names=class_names)
 
 
-def _numbered(parts: Mapping[str, Part]) -> dict[str, Part]:
-    """Number the groups of all splits in common."""
+def _with_group_numbers(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """Number the groups of all splits together."""
     names = [part.groups for part in parts.values() if part.groups is not None]
     if not names:
         return dict(parts)
     numbers = np.unique(np.concatenate(names), return_inverse=True)[1].astype(np.int64)
-    shares = np.split(numbers, np.cumsum([len(each) for each in names])[:-1])
+    by_split = np.split(numbers, np.cumsum([len(each) for each in names])[:-1])
     return {
-        split: replace(part, samples=replace(part.samples, groups=share))
-        for (split, part), share in zip(parts.items(), shares, strict=True)
+        split: replace(part, samples=replace(part.samples, groups=groups))
+        for (split, part), groups in zip(parts.items(), by_split, strict=True)
     }
 
 
-def _in_words(group_by: Any) -> str:
+def _grouping_in_words(group_by: Any) -> str:
+    """Return `Dataset.grouped_by`, which is also written to report.json."""
     if isinstance(group_by, Mapping):
-        return ", ".join(dict.fromkeys(map(_in_words, group_by.values())))
+        return ", ".join(dict.fromkeys(map(_grouping_in_words, group_by.values())))
     if isinstance(group_by, Integral):
         return f"folder level {group_by}"
     return group_by if isinstance(group_by, str) else "labels given"
 
 
 def _check(parts: Mapping[str, Part]) -> list[str]:
-    """Check the counts and the groups, where the splits are there to be counted."""
+    """Check the numbers of images and the groups of all splits."""
     if TRAIN not in parts:
         return []
     train, groups = parts[TRAIN].samples, parts[TRAIN].groups

@@ -1,4 +1,4 @@
-"""What a source turns out to hold, before it is judged as a whole."""
+"""What a data source contains, before its splits are checked together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,21 +7,20 @@ from typing import Any, Literal
 import numpy as np
 
 from kerastune_recipes.data.dataset import Pictures, Samples
+from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-
-# How users name the splits.
+# Names that users give to the splits.
 SPLIT_NAMES = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
 
-# And images without labels.
+# Names that users give to images without labels.
 UNLABELED_NAMES = ("unlabeled", "unlabelled")
 
-# Where class names come from: the user named them (folders, class_names), they were collected from labels that are
-# names, or they are the numbers of labels that are positions.
+# Where class names come from: the user declared them (folders, class_names), they were collected from labels that are
+# names, or they are the numbers of integer labels.
 Naming = Literal["declared", "collected", "numbered"]
 
-# Which images belong together: a folder level, the name of a column or feature, the group of each image, or one of
-# these for each split.
+# The groups of images that must stay in one split: a folder level, the name of a column or feature, the group of each
+# image, or one of these for each split.
 GroupBy = int | str | Sequence | np.ndarray | Mapping[str, Any] | None
 
 
@@ -30,11 +29,11 @@ class Part:
     """One split as its source describes it.
 
     Args:
-        samples: Its images, with class names of its own.
+        samples: The images, with the class names of this split.
         naming: Where these class names come from.
-        one_hot: True when the labels were given as one-hot rows.
-        groups: str (n,), what groups the images, or None where nothing does. They become numbers in the samples when
-            all splits are there to be numbered in common.
+        one_hot: True if the labels were given as one-hot rows.
+        groups: str (n,), the group of each image, or None for no groups. They become numbers in `samples` once all
+            splits are read, numbered together.
     """
 
     samples: Samples
@@ -44,14 +43,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The splits of a source, and all that is wrong with it.
+class ReadResult:
+    """The splits read from a source, and every problem with it.
 
     Args:
         source: Where the images come from, as the user named it.
-        parts: By "train", "validation" and "test"; what is not divided is all under "train".
-        problems: One sentence each; where there are any, parts may be missing or incomplete.
-        unlabeled: Images without labels, where there are any beside the splits or nothing but them is looked for.
+        parts: Splits under TRAIN, VALIDATION and TEST; a source without splits is all under TRAIN.
+        problems: One sentence each; with problems, parts may be missing or incomplete.
+        unlabeled: Images without labels; None if there are none.
     """
 
     source: str

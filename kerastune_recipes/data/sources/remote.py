@@ -1,4 +1,4 @@
-"""Where files lie: on this machine, or in an object store, whose files are fetched once."""
+"""Local paths and paths in object stores, whose files are fetched once."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,38 +9,44 @@ import numpy as np
 
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
-from kerastune_recipes.data.sources.parts import Found
+from kerastune_recipes.data.sources.parts import ReadResult
 from kerastune_recipes.errors import DataError, KerastuneError, listed
 
-# Object stores by the beginning of their paths, as etils reads them, and the library that fsspec reads each by.
+# Prefixes of object stores that etils reads, and the library that fsspec needs for each.
 STORES = {"gs://": "gcsfs", "s3://": "s3fs", "az://": "adlfs", "hf://": "huggingface_hub"}
-# The one that TensorFlow knows, and etils therefore reads by it where it is installed.
-_TENSORFLOWS = "gs://"
-# Files fetched at a time: a request waits for the network most of its time.
+# The store that etils reads with TensorFlow, if it is installed.
+_TENSORFLOW_STORE = "gs://"
+# Files fetched in parallel: a request mostly waits for the network.
 _THREADS = 32
-# Files that may wait in memory until they are put away.
-_AT_ONCE = 256
+# Fetched files held in memory before they are stored.
+_CHUNK = 256
 
 
-def place(text: str | os.PathLike[str]) -> Path:
-    """Return the path that a text stands for.
+def resolve(text: str | os.PathLike[str]) -> Path:
+    """Return the path that a text names.
 
     Args:
-        text: A path of this machine, where ~ is the user's home, or one that begins with one of `STORES`.
+        text: A local path, where ~ is the user's home, or a path with a prefix in `STORES`.
 
     Returns:
-        A `pathlib.Path`, or for an object store what has its methods, an `etils.epath.Path`.
+        A `pathlib.Path`; for an object store an `etils.epath.Path`, which has the same methods.
 
     Raises:
-        DataError: The text is an address of another kind.
+        DataError: The text is a URL of another kind.
+
+    Example:
+        >>> resolve("photos/ants").name
+        'ants'
     """
-    scheme, found, _ = str(text).partition("://")
-    if not found:
+    scheme, separator, _ = str(text).partition("://")
+    if not separator:
         return Path(text).expanduser()
     if f"{scheme}://" not in STORES:
-        raise DataError(f"{text}: nothing is known of {scheme}://; give a folder or file, or one in {listed(STORES)}.")
-    if f"{scheme}://" != _TENSORFLOWS:
-        # etils would ask TensorFlow, which does not know the others. It reads the variable once.
+        raise DataError(
+            f"{text}: {scheme}:// is not supported; give a local folder or file, or one in {listed(STORES)}."
+        )
+    if f"{scheme}://" != _TENSORFLOW_STORE:
+        # etils would use TensorFlow, which does not read the other stores. It reads this variable once.
         os.environ.setdefault("EPATH_USE_TF", "false")
     from etils import epath
 
@@ -48,37 +54,37 @@ def place(text: str | os.PathLike[str]) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Return whether a path lies in an object store, where every question to it takes a request."""
+    """Return whether a path is in an object store, where every query is a network request."""
     return not isinstance(path, Path)
 
 
-def answered(path: Path, read: Callable[[Path], Found]) -> Found:
-    """Return what a reader finds at a path; where an object store does not answer, that in a sentence.
+def read_at(path: Path, read: Callable[[Path], ReadResult]) -> ReadResult:
+    """Read a path, and report the error of an object store as a problem.
 
     Args:
-        path: As `place` gives it.
-        read: Finds what lies there.
+        path: A path as `resolve` returns it.
+        read: The reader.
     """
     try:
         return read(path)
     except KerastuneError:
         raise
-    except Exception as error:  # whatever the store's own library raises
+    except Exception as error:  # each store's library has its own exceptions
         if not is_remote(path):
             raise
         library = STORES[f"{str(path).partition('://')[0]}://"]
-        remedy = f"see that you are signed in and may read it, and that {library} is installed"
-        return Found(str(path), problems=(f"{path}: it cannot be read: {checks.quoted(error)}; {remedy}.",))
+        remedy = f"check that you are signed in with permission to read it, and that {library} is installed"
+        return ReadResult(str(path), problems=(f"{path}: cannot be read: {checks.quoted(error)}; {remedy}.",))
 
 
-def fetched(paths: Sequence[Path]) -> tuple[ArrayList, dict[int, str]]:
-    """Fetch files from an object store, each once: into memory, and what is over budget into a temporary file.
+def fetch(paths: Sequence[Path]) -> tuple[ArrayList, dict[int, str]]:
+    """Fetch files from an object store, each once: into memory, and over budget into a temporary file.
 
     Args:
-        paths: Where they lie.
+        paths: The files.
 
     Returns:
-        The bytes of each file, none where it could not be fetched; and why, by index.
+        The bytes of each file, empty for a file that could not be fetched; and the problems of these, by index.
 
     Raises:
         WorkError: The disk has no room for the temporary file.
@@ -87,14 +93,15 @@ def fetched(paths: Sequence[Path]) -> tuple[ArrayList, dict[int, str]]:
     def attempt(path: Path) -> bytes | Exception:
         try:
             return path.read_bytes()
-        except Exception as error:  # whatever the store's own library raises
+        except Exception as error:  # each store's library has its own exceptions
             return error
 
     files, failed = ArrayList(), {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(paths), _AT_ONCE):
-            for found in pool.map(attempt, paths[start : start + _AT_ONCE]):
-                if isinstance(found, Exception):
-                    failed[len(files)] = f"{paths[len(files)]}: it cannot be fetched: {checks.quoted(found)}."
-                files.append(np.frombuffer(b"" if isinstance(found, Exception) else found, np.uint8))
+        for start in range(0, len(paths), _CHUNK):
+            for content in pool.map(attempt, paths[start : start + _CHUNK]):
+                if isinstance(content, Exception):
+                    failed[len(files)] = f"{paths[len(files)]}: cannot be fetched: {checks.quoted(content)}."
+                    content = b""
+                files.append(np.frombuffer(content, np.uint8))
     return files, failed

@@ -13,8 +13,9 @@ import numpy as np
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.folder import read_files
 from kerastune_recipes.data.sources.labels import collect_names
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, TRAIN, Found, Part
-from kerastune_recipes.data.sources.remote import is_remote, place
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Part, ReadResult
+from kerastune_recipes.data.sources.remote import is_remote, resolve
+from kerastune_recipes.data.split_images import TRAIN
 from kerastune_recipes.errors import listed
 
 if TYPE_CHECKING:
@@ -31,28 +32,28 @@ class _Row(NamedTuple):
     group: str
 
 
-def read_csv(path: Path, group_by: Any = None) -> Found:
-    """Read a CSV file with the columns path, label and, if you like, split (train, validation or test).
+def read_csv(path: Path, group_by: Any = None) -> ReadResult:
+    """Read a CSV file with the columns path, label and optionally split (train, validation or test).
 
     Args:
         path: The file, in UTF-8; relative paths in it start at its folder.
-        group_by: Name of the column by which images belong together, or None.
+        group_by: Name of the column that groups images, or None.
 
     Returns:
         The splits in the order of the rows, and every problem.
     """
     frame, problems = _load(path)
     if frame is None:
-        return Found(str(path), problems=tuple(problems))
+        return ReadResult(str(path), problems=tuple(problems))
     return _read_frame(frame, path.parent, str(path), group_by)
 
 
-def read_dataframe(frame: "pandas.DataFrame", group_by: Any = None) -> Found:
-    """Read a DataFrame with the columns path, label and, if you like, split (train, validation or test).
+def read_dataframe(frame: "pandas.DataFrame", group_by: Any = None) -> ReadResult:
+    """Read a DataFrame with the columns path, label and optionally split (train, validation or test).
 
     Args:
         frame: One row for each image; relative paths start at the working directory.
-        group_by: Name of the column by which images belong together, or None.
+        group_by: Name of the column that groups images, or None.
 
     Returns:
         The splits in the order of the rows, and every problem.
@@ -60,8 +61,8 @@ def read_dataframe(frame: "pandas.DataFrame", group_by: Any = None) -> Found:
     return _read_frame(frame, Path(), "the DataFrame", group_by)
 
 
-def read_unlabeled_csv(path: Path) -> Found:
-    """Read the column path of a CSV file, leaving others alone.
+def read_unlabeled_csv(path: Path) -> ReadResult:
+    """Read the column path of a CSV file and ignore other columns.
 
     Args:
         path: The file, in UTF-8; relative paths in it start at its folder.
@@ -71,12 +72,12 @@ def read_unlabeled_csv(path: Path) -> Found:
     """
     frame, problems = _load(path)
     if frame is None:
-        return Found(str(path), problems=tuple(problems))
+        return ReadResult(str(path), problems=tuple(problems))
     return _read_column(frame, path.parent, str(path))
 
 
-def read_unlabeled_dataframe(frame: "pandas.DataFrame") -> Found:
-    """Read the column path of a DataFrame, leaving others alone.
+def read_unlabeled_dataframe(frame: "pandas.DataFrame") -> ReadResult:
+    """Read the column path of a DataFrame and ignore other columns.
 
     Args:
         frame: One row for each image; relative paths start at the working directory.
@@ -87,8 +88,8 @@ def read_unlabeled_dataframe(frame: "pandas.DataFrame") -> Found:
     return _read_column(frame, Path(), "the DataFrame")
 
 
-def read_unlabeled_paths(paths: Sequence[str | PathLike[str]]) -> Found:
-    """Read images from a list of their paths, which start at the working directory where they are relative."""
+def read_unlabeled_paths(paths: Sequence[str | PathLike[str]]) -> ReadResult:
+    """Read images without labels from a list of paths; relative paths start at the working directory."""
     return _read_paths([str(path) for path in paths], Path(), "the list of paths")
 
 
@@ -96,7 +97,7 @@ def _load(path: Path) -> tuple["pandas.DataFrame | None", list[str]]:
     import pandas
 
     try:
-        # Text as it stands: "01" is not 1, and "NA" is a label like any other.
+        # Cells stay text: "01" is not 1, and "NA" is a label like any other.
         text = io.BytesIO(path.read_bytes())
         frame = pandas.read_csv(text, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
     except FileNotFoundError:
@@ -106,48 +107,48 @@ def _load(path: Path) -> tuple["pandas.DataFrame | None", list[str]]:
     return frame, []
 
 
-def _read_column(frame: "pandas.DataFrame", folder: Path, source: str) -> Found:
+def _read_column(frame: "pandas.DataFrame", folder: Path, source: str) -> ReadResult:
     problems = checks.columns(frame.columns, ["path"])
     if problems:
-        return Found(source, problems=tuple(checks.placed(source, problems)))
+        return ReadResult(source, problems=tuple(checks.located(source, problems)))
     cells, blank, problems = _cells(frame, ["path"])
-    found = _read_paths([path for path, skip in zip(cells["path"], blank, strict=True) if not skip], folder, source)
-    return replace(found, problems=(*checks.placed(source, problems), *found.problems))
+    result = _read_paths([path for path, skip in zip(cells["path"], blank, strict=True) if not skip], folder, source)
+    return replace(result, problems=(*checks.located(source, problems), *result.problems))
 
 
-def _read_paths(paths: Sequence[str], folder: Path, source: str) -> Found:
+def _read_paths(paths: Sequence[str], folder: Path, source: str) -> ReadResult:
     missing, problems = _missing(paths, folder)
-    problems = checks.placed(source, [*checks.duplicates(paths), *problems])
+    problems = checks.located(source, [*checks.duplicates(paths), *problems])
     names = [path for path in paths if path not in missing]
     pictures, unreadable = read_files([_at(folder, name) for name in names], names)
-    return Found(source, problems=(*problems, *unreadable), unlabeled=pictures)
+    return ReadResult(source, problems=(*problems, *unreadable), unlabeled=pictures)
 
 
 def _at(folder: Path, path: str) -> Path:
-    """Return where a path of a table points."""
-    return place(path) if "://" in path else folder / path
+    """Return the file that a path of a table names."""
+    return resolve(path) if "://" in path else folder / path
 
 
 def _missing(paths: Sequence[str], folder: Path) -> tuple[set[str], list[str]]:
-    """Return the paths where there is no file, and the problem that is."""
-    found = ((path, _at(folder, path)) for path in paths)
-    # In an object store the question takes a request for each; what is missing is told when it is to be fetched.
-    missing = {path for path, where in found if not is_remote(where) and not where.is_file()}
+    """Return the paths without a file, and the problem."""
+    files = ((path, _at(folder, path)) for path in paths)
+    # In an object store the check would take a request for each file; missing ones are reported when fetched.
+    missing = {path for path, file in files if not is_remote(file) and not file.is_file()}
     if not missing:
         return missing, []
     start = f"relative paths start at {folder.absolute()}"
-    return missing, [f"paths where there is no file: {listed(sorted(missing))}; {start}."]
+    return missing, [f"paths without a file: {listed(sorted(missing))}; {start}."]
 
 
-def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: Any) -> Found:
+def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: Any) -> ReadResult:
     problems = [] if group_by is None else checks.group_name(group_by, "column")
     group = None if group_by is None or problems else str(group_by)
     problems += checks.columns(frame.columns, _NEEDED if group is None else (*_NEEDED, group))
     if problems:
-        return Found(source, problems=tuple(checks.placed(source, problems)))
+        return ReadResult(source, problems=tuple(checks.located(source, problems)))
     rows, problems = _rows(frame.rename(columns=str), group)
     missing, more = _missing([row.path for row in rows], folder)
-    problems = checks.placed(source, problems + more)
+    problems = checks.located(source, problems + more)
     by_split = defaultdict(list)
     for row in rows:
         if row.path not in missing:
@@ -161,33 +162,35 @@ def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: 
         problems += unreadable
         groups = None if group is None else np.array([row.group for row in members], dtype=str)
         parts[split] = Part(samples, labels.naming, groups=groups)
-    return Found(source, parts, tuple(problems))
+    return ReadResult(source, parts, tuple(problems))
 
 
 def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], list[str]]:
-    """Return the rows that can be used, and what is wrong with the others."""
-    named = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else []), *([group] if group else [])]
-    cells, blank, problems = _cells(frame, named)
-    given = cells.get(_SPLIT, [TRAIN] * len(frame))
-    unknown = sorted({value for value in given if value and value.lower() not in SPLIT_NAMES})
+    """Return the usable rows, and the problems of the others."""
+    names = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else []), *([group] if group else [])]
+    cells, blank, problems = _cells(frame, names)
+    splits = cells.get(_SPLIT, [TRAIN] * len(frame))
+    unknown = sorted({value for value in splits if value and value.lower() not in SPLIT_NAMES})
     if unknown:
         problems.append(f"unknown splits: {listed(unknown)}; write train, validation or test.")
-    groups = cells[group] if group else given
+    groups = cells[group] if group else splits
     rows = [
-        _Row(path, label, SPLIT_NAMES[split.lower()], owner)
-        for path, label, split, owner, skip in zip(cells["path"], cells["label"], given, groups, blank, strict=True)
+        _Row(path, label, SPLIT_NAMES[split.lower()], group_name)
+        for path, label, split, group_name, skip in zip(
+            cells["path"], cells["label"], splits, groups, blank, strict=True
+        )
         if not skip and split.lower() in SPLIT_NAMES
     ]
     return rows, problems + checks.duplicates([row.path for row in rows])
 
 
-def _cells(frame: "pandas.DataFrame", named: Sequence[str]) -> tuple[dict[str, list[str]], list[bool], list[str]]:
-    """Return the text of each cell of some columns, which rows lack one, and the problems that are."""
+def _cells(frame: "pandas.DataFrame", names: Sequence[str]) -> tuple[dict[str, list[str]], list[bool], list[str]]:
+    """Return the text of each cell of some columns, which rows have an empty cell, and the problems."""
     cells = {
         name: [
             "" if blank else str(value).strip() for value, blank in zip(frame[name], frame[name].isna(), strict=True)
         ]
-        for name in named
+        for name in names
     }
     problems = []
     for name, values in cells.items():

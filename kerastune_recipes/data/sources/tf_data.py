@@ -9,7 +9,7 @@ from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.images import CHANNELS, is_image_shape
 from kerastune_recipes.data.sources.arrays import Traits, read_images, read_unlabeled_images
-from kerastune_recipes.data.sources.parts import Found
+from kerastune_recipes.data.sources.parts import ReadResult
 from kerastune_recipes.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,76 +19,76 @@ _SOURCE = "tf.data.Dataset"
 _ENDLESS = f"{_SOURCE}: it never ends; leave out repeat()."
 
 
-def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> Found:
-    """Read a tf.data.Dataset once, as uint8, into memory and what is over budget into a temporary file.
+def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> ReadResult:
+    """Read a tf.data.Dataset once, as uint8, into memory, and over budget into a temporary file.
 
     Args:
-        dataset: Of (image, label): images as `read_arrays` takes them, of equal or (unbatched, or in ragged batches)
-            different sizes; labels integer, one-hot or text. Class names are taken from its attribute `class_names`,
-            which `keras.utils.image_dataset_from_directory` sets.
-        group_by: As for `read_arrays`; in the order in which the dataset gives its images, so it may not shuffle them.
+        dataset: Dataset of (image, label), batched or not: images of any shape that `read_arrays` accepts, of one size
+            or (unbatched, or in ragged batches) different sizes; labels integer, one-hot or text. Class names come from
+            its attribute `class_names`, which `keras.utils.image_dataset_from_directory` sets.
+        group_by: See `read_arrays`; in the order of the dataset, which must not shuffle.
 
     Returns:
-        Everything under "train", and every problem.
+        All images as training images, and every problem.
 
     Raises:
-        DataError: The dataset failed on the way.
-        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        DataError: The dataset failed while it was read.
+        RequestError: `KERASTUNE_MEMORY` is not a size.
         WorkError: The disk has no room for the temporary file.
     """
     import tensorflow as tf
 
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and len(spec) == 2):
-        what = f"{len(spec)} parts" if isinstance(spec, tuple) else type(spec).__name__
-        problem = f"{_SOURCE}: it gives {what} for each element; map it to (image, label)."
-        return Found(_SOURCE, problems=(problem,))
+        what = f"tuples of {len(spec)}" if isinstance(spec, tuple) else f"of type {type(spec).__name__}"
+        problem = f"{_SOURCE}: its elements are {what}; map them to (image, label)."
+        return ReadResult(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        return Found(_SOURCE, problems=(_ENDLESS,))
-    images, traits, labels = _kept(_elements(dataset))
+        return ReadResult(_SOURCE, problems=(_ENDLESS,))
+    images, traits, labels = _collect(_elements(dataset))
     return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE, group_by)
 
 
-def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> Found:
-    """Read the images of a tf.data.Dataset once, as `read_tf_data` does, leaving alone what comes with them.
+def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> ReadResult:
+    """Read the images of a tf.data.Dataset once, as `read_tf_data` does, and ignore labels.
 
     Args:
-        dataset: Of images, or of tuples that begin with one; batched or not.
+        dataset: Dataset of images, or of tuples that begin with one; batched or not.
 
     Returns:
         The images without labels, and every problem.
 
     Raises:
-        DataError: The dataset failed on the way.
-        RequestError: `KERASTUNE_MEMORY` does not hold a size.
+        DataError: The dataset failed while it was read.
+        RequestError: `KERASTUNE_MEMORY` is not a size.
         WorkError: The disk has no room for the temporary file.
     """
     import tensorflow as tf
 
     spec = dataset.element_spec
     if not hasattr(spec[0] if isinstance(spec, tuple) else spec, "shape"):
-        problem = f"{_SOURCE}: it gives {type(spec).__name__} for each element; map it to images."
-        return Found(_SOURCE, problems=(problem,))
+        problem = f"{_SOURCE}: its elements are of type {type(spec).__name__}; map them to images."
+        return ReadResult(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        return Found(_SOURCE, problems=(_ENDLESS,))
-    images, traits, _ = _kept((image, None) for image in _images(dataset))
+        return ReadResult(_SOURCE, problems=(_ENDLESS,))
+    images, traits, _ = _collect((image, None) for image in _images(dataset))
     return read_unlabeled_images(images, traits, _SOURCE)
 
 
-def _kept(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[ArrayList, list[Traits], list[Any]]:
-    """Keep images with their traits and labels, in order."""
+def _collect(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[ArrayList, list[Traits], list[Any]]:
+    """Collect images with their traits and labels, in order."""
     import tensorflow as tf
 
     images, traits, labels = ArrayList(), [], []
-    sound = True
+    storable = True
     try:
         for image, label in elements:
             image = _compact(image)
             traits.append(Traits.of(image))
             labels.append(label)
-            # Once one image cannot be stored there is a problem to be told, and the rest is only looked at.
-            sound = sound and _are_pixels(traits[-1])
-            if sound:
+            # After an image that cannot be stored the checks will fail, and they need only the traits of the rest.
+            storable = storable and _are_pixels(traits[-1])
+            if storable:
                 images.append(_rounded(image))
     except tf.errors.OpError as error:
         raise DataError(f"{_SOURCE}: it failed after {len(labels)} images: {checks.quoted(error)}.") from error
@@ -114,7 +114,7 @@ def _images(dataset: "tf.data.Dataset") -> Iterator[np.ndarray]:
 
 
 def _is_batch(shape: "tf.TensorShape") -> bool:
-    """Tell (batch, height, width) from (height, width, channels)."""
+    """Return whether a shape is (batch, height, width) rather than (height, width, channels)."""
     return shape.rank == 4 or (shape.rank == 3 and shape[-1] not in CHANNELS)
 
 
@@ -123,7 +123,7 @@ def _dense(image: Any) -> np.ndarray:
 
 
 def _compact(image: np.ndarray) -> np.ndarray:
-    """Round to uint8, except what the checks will have to see as it is: values outside 0..255, or none over 1."""
+    """Round to uint8, except images that the checks must see as they are: values outside 0..255, or none above 1."""
     if image.dtype.kind not in "iuf" or image.size == 0 or not (image.min() >= 0 and 1 < image.max() <= 255):
         return image
     return _rounded(image)
@@ -134,5 +134,5 @@ def _rounded(image: np.ndarray) -> np.ndarray:
 
 
 def _are_pixels(traits: Traits) -> bool:
-    """Say whether an image can be kept as uint8; NaN compares as false."""
+    """Return whether an image can be stored as uint8; comparisons with NaN are false."""
     return is_image_shape(traits.shape) and traits.low is not None and bool(traits.low >= 0 and traits.high <= 255)

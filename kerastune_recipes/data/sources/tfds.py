@@ -10,28 +10,28 @@ from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.labels import read_groups
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Found, Part
+from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Part, ReadResult
 from kerastune_recipes.errors import WorkError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-# What builders call the feature that holds the name of the image's file.
-_TITLES = ("filename", "file_name")
+# Names of the feature with the file name of an image.
+_FILE_NAMES = ("filename", "file_name")
 
 
-def read_tfds(name: str, group_by: Any = None) -> Found:
-    """Read a data set of TensorFlow Datasets by its name, downloading and preparing it if need be.
+def read_tfds(name: str, group_by: Any = None) -> ReadResult:
+    """Read a data set of TensorFlow Datasets by name; download and prepare it if needed.
 
     Args:
-        name: What `tfds.builder` takes, such as "cifar10" or "imagenette/160px".
-        group_by: Name of the feature by which images belong together, or None.
+        name: Name for `tfds.builder`, such as "cifar10" or "imagenette/160px".
+        group_by: Name of the feature that groups images, or None.
 
     Returns:
-        Its splits, and every problem.
+        The splits, and every problem.
 
     Raises:
-        WorkError: It could not be downloaded or prepared.
+        WorkError: The data set cannot be downloaded or prepared.
     """
     import tensorflow_datasets as tfds
 
@@ -41,52 +41,51 @@ def read_tfds(name: str, group_by: Any = None) -> Found:
     except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
         problem = f'{source}: TensorFlow Datasets has no data set "{name}".{did_you_mean(name, known)}'
-        return Found(source, problems=(problem,))
-    except Exception as error:  # A wrong configuration, version or namespace: each has an error of its own.
+        return ReadResult(source, problems=(problem,))
+    except Exception as error:  # a wrong configuration, version or namespace, each with its own exception
         problem = f"{source}: TensorFlow Datasets cannot open it: {checks.quoted(error)}."
-        return Found(source, problems=(problem,))
+        return ReadResult(source, problems=(problem,))
     return read_builder(builder, source, group_by)
 
 
-def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None, group_by: Any = None) -> Found:
-    """Read the train, validation and test splits of a TFDS builder; other splits are left alone.
+def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None, group_by: Any = None) -> ReadResult:
+    """Read the train, validation and test splits of a TFDS builder, and ignore other splits.
 
-    The images are kept as the encoded files they are, which takes a tenth of what pixels would: in memory, and what is
-    over budget in a temporary file.
+    Images stay encoded, a tenth of the size of their pixels: in memory, and over budget in a temporary file.
 
     Args:
-        builder: With one Image and one ClassLabel among its features, or with such a pair as its supervised keys;
+        builder: A builder with one Image and one ClassLabel feature, or with such a pair as supervised keys;
             `tfds.ImageFolder` is one.
-        source: What to call it.
-        group_by: As for `read_tfds`.
+        source: Name of the data set for error messages.
+        group_by: See `read_tfds`.
 
     Returns:
-        Its splits, and every problem.
+        The splits, and every problem.
 
     Raises:
-        RequestError: `KERASTUNE_MEMORY` does not hold a size.
-        WorkError: It could not be downloaded or prepared, or the disk has no room for the temporary file.
+        RequestError: `KERASTUNE_MEMORY` is not a size.
+        WorkError: The data set cannot be downloaded or prepared, or the disk has no room for the temporary file.
     """
     source = source or f"tfds:{builder.name}"
     keys, problems = _supervised(builder, source)
     if group_by is not None:
-        problems += checks.placed(source, _grouping(builder, group_by))
+        problems += checks.located(source, _grouping(builder, group_by))
     if problems:
-        return Found(source, problems=tuple(problems))
+        return ReadResult(source, problems=tuple(problems))
     _prepare(builder, source)
-    wanted = {name: SPLIT_NAMES[name.lower()] for name in builder.info.splits if name.lower() in SPLIT_NAMES}
-    if not wanted:
+    splits = {name: SPLIT_NAMES[name.lower()] for name in builder.info.splits if name.lower() in SPLIT_NAMES}
+    if not splits:
         problem = f"{source}: this has no split train, validation or test; it has {listed(builder.info.splits)}."
-        return Found(source, problems=(problem,))
+        return ReadResult(source, problems=(problem,))
     parts = {}
-    for name, split in wanted.items():
+    for name, split in splits.items():
         parts[split], more = _read_split(builder, name, keys, group_by)
         problems += more
-    return Found(source, parts, tuple(problems))
+    return ReadResult(source, parts, tuple(problems))
 
 
 def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple[str, str], list[str]]:
-    """Find which feature is the image and which the label."""
+    """Find the features of the image and the label."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -98,14 +97,14 @@ def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple
     if len(pictures) == 1 and len(labels) == 1:
         return (pictures[0], labels[0]), []
     problem = (
-        f"{source}: this is no set of images with one label each: it has {len(pictures)} Image and {len(labels)} "
+        f"{source}: its examples are not an image with a label: there are {len(pictures)} Image and {len(labels)} "
         f"ClassLabel features among {listed(features)}; map it to (image, label) as a tf.data.Dataset."
     )
     return ("", ""), [problem]
 
 
 def _grouping(builder: "tfds.core.DatasetBuilder", group_by: Any) -> list[str]:
-    """A single value of each example may group the images."""
+    """Check that `group_by` is a feature with a single value."""
     scalars = [key for key, feature in builder.info.features.items() if feature.shape == ()]
     return checks.group_name(group_by, "feature") or checks.columns(scalars, [str(group_by)], "feature")
 
@@ -119,14 +118,14 @@ def _pictures(builder: "tfds.core.DatasetBuilder") -> list[str]:
 def _prepare(builder: "tfds.core.DatasetBuilder", source: str) -> None:
     import tensorflow_datasets as tfds
 
-    if isinstance(builder, tfds.ImageFolder):  # Nothing to prepare, and it refuses to be asked.
+    if isinstance(builder, tfds.ImageFolder):  # nothing to prepare, and download_and_prepare raises
         return
     try:
-        with redirect_stdout(sys.stderr):  # Standard output may be a report for a machine.
+        with redirect_stdout(sys.stderr):  # standard output may be parsed by a program
             builder.download_and_prepare()
-    except Exception as error:  # Whatever the network, the disk or the data set's own code may raise.
+    except Exception as error:  # the network, the disk and the data set's own code raise all kinds of errors
         reason = f"{type(error).__name__}: {checks.quoted(error)}"
-        raise WorkError(f"{source}: it could not be downloaded and prepared: {reason}.") from error
+        raise WorkError(f"{source}: it cannot be downloaded and prepared: {reason}.") from error
 
 
 def _read_split(
@@ -136,23 +135,24 @@ def _read_split(
 
     picture, label = keys
     features = builder.info.features
-    title = next((key for key in features if key.split("/")[-1] in _TITLES), None)
+    file_name = next((key for key in features if key.split("/")[-1] in _FILE_NAMES), None)
     encoded = builder.as_dataset(split=name, decoders={key: tfds.decode.SkipDecoding() for key in _pictures(builder)})
     elements = encoded.map(
-        lambda element: (element[picture], element[label], element.get(title, b""), element.get(group, b""))
+        lambda element: (element[picture], element[label], element.get(file_name, b""), element.get(group, b""))
     )
     files = ArrayList()
     names: list[str] = []
     labels: list[int] = []
-    owners: list[Any] = []
-    for file, index, text, owner in tfds.as_numpy(elements):
+    groups: list[Any] = []
+    for file, index, text, group_name in tfds.as_numpy(elements):
         files.append(np.frombuffer(file, np.uint8))
         names.append(text.decode() or f"{name} image {len(names)}")
         labels.append(index)
-        owners.append(owner)
+        groups.append(group_name)
 
     pictures, problems = read_encoded(files, names)
     class_names = tuple(features[label].names)
     indices = np.array(labels, dtype=np.int64)
-    groups, wrong = read_groups(None if group is None else owners, len(owners))
-    return Part(pictures.labelled(indices, class_names), "declared", groups=groups), problems + wrong
+    group_names, group_problems = read_groups(None if group is None else groups, len(groups))
+    part = Part(pictures.labelled(indices, class_names), "declared", groups=group_names)
+    return part, problems + group_problems

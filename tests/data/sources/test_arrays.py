@@ -82,18 +82,18 @@ def test_lengths_differ():
 
 
 def test_labels_out_of_range():
-    assert "labels out of range: image 1 with -1; give integers from 0 and up" in problems(gray((3, 2, 2)), [0, -1, 1])
+    assert "labels out of range: image 1 with -1; give integers of 0 or more" in problems(gray((3, 2, 2)), [0, -1, 1])
 
 
 def test_labels_that_count_from_one():
     text = problems(gray((10, 2, 2)), TEN + 1)
     assert "classes without a training image: 0" in text
-    assert "number the labels from 0 without a gap" in text
+    assert "number the labels from 0 without gaps" in text
 
 
 def test_labels_that_are_no_whole_numbers():
     text = problems(gray((3, 2, 2)), [0.0, 0.5, np.nan])
-    assert "labels that are no whole numbers: image 1 with 0.5, image 2 with nan" in text
+    assert "labels that are not integers: image 1 with 0.5, image 2 with nan" in text
 
 
 def test_rows_that_are_not_one_hot():
@@ -130,12 +130,12 @@ def test_black_uint8_images_are_taken_at_their_word():
 
 def test_channels_first():
     assert "images have shape (10, 3, 8, 8)" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
-    assert "move the axis of channels last" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
+    assert "move the channel axis last" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
 
 
 def test_arrays_that_are_no_images():
     text = problems([np.zeros((2, 2), np.uint8), np.zeros(7, np.uint8)], [0, 1])
-    assert "arrays that are no images: image 1 of shape (7,)" in text
+    assert "arrays that are not images: image 1 of shape (7,)" in text
 
 
 def test_paths_are_no_images():
@@ -148,7 +148,7 @@ def test_single_number_is_no_stack_of_images():
 
 
 def test_labels_that_are_no_array():
-    assert "arrays: these cannot be read as NumPy arrays: " in problems(gray((2, 2, 2)), [[0], [1, 2]])
+    assert "arrays: cannot be read as NumPy arrays: " in problems(gray((2, 2, 2)), [[0], [1, 2]])
 
 
 def test_images_and_labels_are_judged_together():
@@ -173,12 +173,12 @@ def test_an_array_groups_the_images(groups):
 @pytest.mark.parametrize(
     ("groups", "problem"),
     [
-        (1, "these images are grouped by an array with the group of each image, numbers or names (n,); received 1."),
+        (1, "group_by must be an array with the group of each image, numbers or names (n,); received 1."),
         ("patient", 'received "patient".'),
         (np.eye(10), "received a value of type ndarray."),
-        ([0, 1, 2], "there are 10 images and 3 labels of groups; give one for each image."),
-        (np.arange(10) / 2, "the groups of the images are of type float64; give whole numbers or names."),
-        ([None] * 10, "the groups of the images are of type object; give whole numbers or names."),
+        ([0, 1, 2], "there are 10 images and 3 group labels; give one for each image."),
+        (np.arange(10) / 2, "the groups of the images are of type float64; give integers or names."),
+        ([None] * 10, "the groups of the images are of type object; give integers or names."),
         (TEN, "classes whose images are all in one group: 0 (0), 1 (1)"),
     ],
 )
@@ -202,6 +202,6 @@ def test_unlabeled_images_that_cannot_be():
     )
     assert "unlabeled: arrays: images have shape (); give" in problems(*data, unlabeled=7)
     assert (
-        "2 of 3 unlabeled images are labelled ones too: image 1 (train: image 1), image 2 (train: image 2)"
+        "2 of 3 unlabeled images are labelled images too: image 1 (train: image 1), image 2 (train: image 2)"
         in problems(*data, unlabeled=np.stack([np.full((6, 8, 3), value, np.uint8) for value in (5, 10, 20)]))
     )

@@ -76,7 +76,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, fill, paint):
     assert "outside a class folder: lost.jpg; move each into the folder of its class" in text
     assert "folders inside the class folders" in text
     assert "red/more" in text
-    assert "no images by their ending: notes.txt, red/list.csv; move them out" in text
+    assert "files without an image extension: notes.txt, red/list.csv; move them out" in text
     assert "empty.png: this image cannot be read: it is empty (0 bytes)" in text
     assert "torn.jpg: this image cannot be read" in text
     assert "classes without a training image: blue" in text
@@ -84,7 +84,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, fill, paint):
 
 
 def test_one_class_is_no_choice(tmp_path, fill):
-    assert 'there is one class only, "red"' in problems(fill(tmp_path, red=3))
+    assert 'there is only one class, "red"' in problems(fill(tmp_path, red=3))
 
 
 def test_flat_folder_of_images(tmp_path, paint):
@@ -112,8 +112,8 @@ def test_splits_that_disagree(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     fill(tmp_path / "test", red=2, blue=2)
     text = problems(tmp_path)
-    assert "classes in test that are not known: blue; the classes are green, red" in text
-    assert "classes that are missing from test: green" in text
+    assert "unknown classes in test: blue; the classes are green, red" in text
+    assert "classes missing from test: green" in text
 
 
 def test_a_class_may_have_no_test_images_if_its_folder_is_there(tmp_path, fill):
@@ -126,7 +126,7 @@ def test_a_class_may_have_no_test_images_if_its_folder_is_there(tmp_path, fill):
 def test_splits_without_training_images(tmp_path, fill):
     fill(tmp_path / "val", red=2, green=2)
     fill(tmp_path / "test", red=2, green=2)
-    assert ": there is test, val and no train folder" in problems(tmp_path)
+    assert ": there is test, val but no train folder" in problems(tmp_path)
 
 
 def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
@@ -136,7 +136,7 @@ def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
     (tmp_path / "models").mkdir()
     text = problems(tmp_path)
     assert "two folders of validation images, valid is the second; keep one." in text
-    assert "neither validation nor test nor unlabeled: models" in text
+    assert "not a split: models; only train, validation, test and unlabeled may be here" in text
 
 
 def test_many_unreadable_images_are_counted_not_recited(tmp_path, fill):
@@ -181,12 +181,12 @@ def test_a_group_is_the_name_of_the_folder_at_its_level(patients):
 
 
 def test_group_levels_that_cannot_be(patients, paint):
-    assert f"{patients}: the images of a folder are grouped by the level of a folder" in problems(patients, group_by=0)
+    assert f"{patients}: group_by must be the level of a folder" in problems(patients, group_by=0)
     assert "as in ants/patient7/1.jpg; received 0." in problems(patients, group_by=0)
     assert 'received "patient".' in problems(patients, group_by="patient")
     paint(patients / "red" / "patient0" / "9.png")
     text = problems(patients, group_by=2)
-    assert "images that lie in no folder of level 2: red/patient0/9.png; group_by counts the folders" in text
+    assert "images that are not in a folder of level 2: red/patient0/9.png; group_by counts the folders" in text
     assert "images outside a class folder" not in text
 
 
@@ -196,7 +196,7 @@ def test_a_group_in_two_splits_is_refused(tmp_path, paint):
             for patient in patients:
                 paint(tmp_path / split / colour / patient / "1.png", colour)
     assert problems(tmp_path, group_by=1) == (
-        f"{tmp_path}: groups that are both in test and in train: c; keep each in one of them."
+        f"{tmp_path}: groups in both test and train: c; keep each group in one split."
     )
 
 
@@ -231,7 +231,7 @@ def test_unlabeled_images_beside_the_training_folder(tmp_path, fill, paint, name
     dataset = open_dataset(tmp_path)
     assert dataset.class_names == ("green", "red")
     assert dataset.unlabeled.names == [f"{name}/week1/1.png"]
-    assert "there are unlabeled images here, and others are given besides; keep one." in problems(
+    assert "unlabeled images are given here and separately too; keep one of the two." in problems(
         tmp_path, unlabeled=tmp_path / name
     )
 
@@ -253,7 +253,7 @@ def test_unlabeled_folders_that_cannot_be(tmp_path, fill, paint):
         (tmp_path / "pool" / name).touch()
     (photos / "red" / "torn.png").touch()
     text = problems(photos, unlabeled=tmp_path / "pool")
-    assert "pool: files that are no images by their ending: notes.txt; move them out." in text
+    assert "pool: files without an image extension: notes.txt; move them out." in text
     for name in ("pool/a.png", "pool/b.jpg", "red/torn.png"):
         assert f"{name}: this image cannot be read: it is empty (0 bytes)" in text
 
@@ -264,7 +264,7 @@ def test_an_unlabeled_image_that_is_a_labelled_one_is_refused(tmp_path, photos, 
     assert open_dataset(data, unlabeled=pool).facts().unlabeled == 3
     (pool / "copy.png").write_bytes((data / "bees" / "2.png").read_bytes())
     assert problems(data, unlabeled=pool) == (
-        "1 of 4 unlabeled images are labelled ones too: copy.png (train: bees/2.png); an image to judge with may not "
-        "be learned from, so leave the labelled ones out of the unlabeled."
+        "1 of 4 unlabeled images are labelled images too: copy.png (train: bees/2.png); a model must not learn "
+        "from images it is evaluated on, so remove them from the unlabeled images."
     )
-    assert problems(data, unlabeled=data).startswith("10 of 10 unlabeled images are labelled ones too: ants/0.png")
+    assert problems(data, unlabeled=data).startswith("10 of 10 unlabeled images are labelled images too: ants/0.png")

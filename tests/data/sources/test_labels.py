@@ -39,8 +39,8 @@ def test_class_names_are_taken_over():
 @pytest.mark.parametrize(
     ("given", "class_names", "problem"),
     [
-        (np.array(["bee"]), ["ant", "wasp"], "labels that are no class: bee; the classes are ant, wasp"),
-        (np.eye(3), ["ant", "wasp"], "one-hot labels have 3 columns and there are 2 classes"),
+        (np.array(["bee"]), ["ant", "wasp"], "labels that are not class names: bee; the classes are ant, wasp"),
+        (np.eye(3), ["ant", "wasp"], "one-hot labels have 3 columns, but there are 2 classes"),
         (np.array([2]), ["ant", "wasp"], "labels out of range: image 0 with 2"),
         (np.zeros((2, 2, 2)), None, r"labels have shape \(2, 2, 2\)"),
         (np.array([1j]), None, "labels are of type complex128"),

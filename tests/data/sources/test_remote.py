@@ -10,7 +10,7 @@ from etils.epath import gpath
 from fsspec.implementations.memory import MemoryFileSystem
 
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.data.sources.remote import is_remote, place
+from kerastune_recipes.data.sources.remote import is_remote, resolve
 from kerastune_recipes.errors import DataError
 
 
@@ -86,7 +86,7 @@ def test_what_is_wrong_in_a_bucket_is_told(tmp_path, fill, upload):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError) as caught:
         open_dataset(upload(tmp_path))
-    assert any("no images by their ending: notes.txt" in problem for problem in caught.value.problems)
+    assert any("files without an image extension: notes.txt" in problem for problem in caught.value.problems)
     assert any("red/torn.jpg: this image cannot be read" in problem for problem in caught.value.problems)
 
 
@@ -94,7 +94,7 @@ def test_images_that_cannot_be_fetched_are_named(tmp_path, fill, upload):
     fill(tmp_path, red=2, green=2)
     remote = upload(tmp_path)
     names = [f"{remote}/red/0.png", f"{remote}/red/away.png", f"{remote}/green/0.png", f"{remote}/green/1.png"]
-    with pytest.raises(DataError, match="s3://bucket/photos/red/away.png: it cannot be fetched"):
+    with pytest.raises(DataError, match="s3://bucket/photos/red/away.png: cannot be fetched"):
         open_dataset(pd.DataFrame({"path": names, "label": ["red", "red", "green", "green"]}))
 
 
@@ -111,17 +111,17 @@ def test_a_store_that_refuses_to_answer(tmp_path, fill, upload, monkeypatch):
     monkeypatch.setattr(Bucket, "ls", refuse)
     with pytest.raises(
         DataError,
-        match="photos: it cannot be read: Access Denied; see that you are signed in and may read it, and that s3fs is",
+        match="photos: cannot be read: Access Denied; check that you are signed in with permission to read it, and that s3fs is",
     ):
         open_dataset(remote)
 
 
 def test_other_addresses_are_no_places():
-    with pytest.raises(DataError, match="https://example.com/photos: nothing is known of https://; give a folder"):
+    with pytest.raises(DataError, match="https://example.com/photos: https:// is not supported; give a local folder"):
         open_dataset("https://example.com/photos")
 
 
 def test_paths_of_this_machine_stay_what_they_are(tmp_path):
-    assert place(str(tmp_path)) == tmp_path
-    assert not is_remote(place("~/photos"))
-    assert "~" not in str(place("~/photos"))
+    assert resolve(str(tmp_path)) == tmp_path
+    assert not is_remote(resolve("~/photos"))
+    assert "~" not in str(resolve("~/photos"))

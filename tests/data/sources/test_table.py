@@ -87,7 +87,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, photos):
     assert "unknown splits: holdout; write train, validation or test" in text
     assert "rows without a label: row 4" in text
     assert "rows without a path: row 5" in text
-    assert f"there is no file: photos/red/absent.png; relative paths start at {tmp_path}" in text
+    assert f"paths without a file: photos/red/absent.png; relative paths start at {tmp_path}" in text
     assert "empty.png: this image cannot be read: it is empty" in text
     assert "classes with one image: green" in text
 
@@ -96,7 +96,7 @@ def test_class_that_only_the_test_rows_have(tmp_path, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame([(*row, "train") for row in rows(4)], columns=["path", "label", "split"])
     frame.loc[len(frame)] = ["photos/red/4.png", "rde", "test"]
-    assert 'classes in test that are not known: rde; the classes are green, red. Did you mean "red"?' in problems(frame)
+    assert 'unknown classes in test: rde; the classes are green, red. Did you mean "red"?' in problems(frame)
 
 
 def test_class_that_the_test_rows_lack_is_no_matter(tmp_path, photos, monkeypatch):
@@ -138,9 +138,7 @@ def test_groups_of_a_table_that_cannot_be(tmp_path, photos, monkeypatch):
         frame, group_by="patiant"
     )
     assert 'there is no column "1"' in problems(frame, group_by=1)
-    assert "these images are grouped by the name of a column; received a value of type list." in problems(
-        frame, group_by=[0] * 10
-    )
+    assert "group_by must be the name of a column; received a value of type list." in problems(frame, group_by=[0] * 10)
     frame.loc[3, "patient"] = None
     assert "rows without a patient: row 4; fill in or remove them." in problems(frame, group_by="patient")
     assert "classes whose images are all in one group: green (green), red (red)" in problems(
@@ -175,7 +173,7 @@ def test_unlabeled_paths_that_cannot_be(tmp_path, photos, pool, monkeypatch):
     )
     text = problems(photos, unlabeled=["pool/1.png", "pool/1.png", "pool/9.png"])
     assert "unlabeled: the list of paths: paths listed more than once: pool/1.png; keep one row for each." in text
-    assert f"paths where there is no file: pool/9.png; relative paths start at {tmp_path}" in text
+    assert f"paths without a file: pool/9.png; relative paths start at {tmp_path}" in text
     assert problems(photos, unlabeled=[]) == (
         "the list of paths: there are no unlabeled images; add some or leave unlabeled out."
     )

@@ -88,8 +88,8 @@ def test_images_over_budget_lie_in_a_file(limit, large, monkeypatch):
     for index, name in list(enumerate(dataset.train.names))[::20]:
         np.testing.assert_array_equal(dataset.train.read(index), draw(int(name.removeprefix("image "))))
     # Threads that decode read in parallel.
-    pixels = decoding.load(dataset.train, size=32, workers=4, budget_bytes=0)
-    np.testing.assert_array_equal(pixels[:], decoding.load(dataset.train, size=32, workers=1, budget_bytes=2**30))
+    pixels = decoding.load(dataset.train, size=32, threads=4, budget_bytes=0)
+    np.testing.assert_array_equal(pixels[:], decoding.load(dataset.train, size=32, threads=1, budget_bytes=2**30))
 
 
 def test_what_is_wrong_far_behind_is_told_although_nothing_is_held(monkeypatch):
@@ -160,10 +160,12 @@ def test_values_that_are_no_pixels():
 
 
 def test_elements_that_are_no_pair():
-    assert "it gives 3 parts for each element; map it to (image, label)" in problems(
+    assert "its elements are tuples of 3; map them to (image, label)" in problems(
         tf.data.Dataset.from_tensor_slices((IMAGES, TEN, TEN))
     )
-    assert "it gives dict for each element" in problems(tf.data.Dataset.from_tensor_slices({"image": IMAGES}))
+    assert "its elements are of type dict; map them to (image, label)" in problems(
+        tf.data.Dataset.from_tensor_slices({"image": IMAGES})
+    )
 
 
 def test_endless_data():
@@ -198,7 +200,7 @@ def test_unlabeled_images(batch, with_label, channels):
 
 def test_unlabeled_images_that_cannot_be():
     images = tf.data.Dataset.from_tensor_slices({"image": IMAGES})
-    with pytest.raises(DataError, match="it gives dict for each element; map it to images"):
+    with pytest.raises(DataError, match="its elements are of type dict; map them to images"):
         open_dataset(slices(), unlabeled=images)
     with pytest.raises(DataError, match=r"unlabeled: tf\.data\.Dataset: it never ends"):
         open_dataset(slices(), unlabeled=slices().repeat())

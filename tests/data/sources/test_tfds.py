@@ -132,7 +132,7 @@ def test_groups_that_cannot_be(tmp_path):
     assert 'there is no feature "hands"; the features are label, hand. Did you mean "hand"?' in problems(
         builder, group_by="hands"
     )
-    assert "these images are grouped by the name of a feature; received a value of type list." in problems(
+    assert "group_by must be the name of a feature; received a value of type list." in problems(
         builder, group_by=[1, 2]
     )
 
@@ -175,13 +175,13 @@ def test_builder_without_any_split_we_know(tmp_path):
 
 
 def test_features_that_are_no_labelled_images(tmp_path):
-    assert "it has 1 Image and 0 ClassLabel features among image, label, weight" in problems(
+    assert "there are 1 Image and 0 ClassLabel features among image, label, weight" in problems(
         NoLabels(data_dir=tmp_path)
     )
 
 
 def test_download_that_fails(tmp_path):
     with pytest.raises(
-        WorkError, match="tfds:offline: it could not be downloaded and prepared: ConnectionError: no network"
+        WorkError, match="tfds:offline: it cannot be downloaded and prepared: ConnectionError: no network"
     ):
         open_dataset(Offline(data_dir=tmp_path))

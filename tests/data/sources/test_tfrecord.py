@@ -96,17 +96,17 @@ def problem(path, **options):
 
 
 def test_what_is_not_there(tmp_path, write):
-    assert "none-*.tfrecord: there is no such file; give one that is there." in problem(
+    assert "none-*.tfrecord: there is no such file; check the path or pattern." in problem(
         str(tmp_path / "none-*.tfrecord")
     )
-    assert "there are no records in it" in problem(write("empty.tfrecord"))
+    assert "there are no records in these files" in problem(write("empty.tfrecord"))
 
 
 def test_features_that_nobody_would_guess(write):
     path = write("odd.tfrecord", {"pixels": png(1), "label": 0})
     assert "none of the features image/encoded, image" in problem(path)
     assert "there are label, pixels" in problem(path) or "there are pixels, label" in problem(path)
-    assert "holds a label; there are image; write label" in problem(write("bare.tfrecord", {"image": png(1)}))
+    assert "is a label; there are image; write label" in problem(write("bare.tfrecord", {"image": png(1)}))
     whole = write("whole.tfrecord", {"image": png(1), "label": 0})
     assert 'there is no feature "hnad"' in problem(whole, group_by="hnad")
 
@@ -114,11 +114,11 @@ def test_features_that_nobody_would_guess(write):
 def test_records_that_differ_and_images_that_are_none(write):
     good = [{"image": png(number), "label": number % 2} for number in range(4)]
     path = write("mixed.tfrecord", *good, {"image": png(5)})
-    assert "mixed.tfrecord record 4: it has not one value of label, as the first record has." in problem(path)
+    assert "mixed.tfrecord record 4: it does not have one value of label, unlike the first record." in problem(path)
     path = write("kinds.tfrecord", *good, {"image": 3, "label": b"cat"})
     assert (
-        "kinds.tfrecord record 4: image is a whole number, where the first record has bytes; label is bytes, where the "
-        "first record has a whole number." in problem(path)
+        "kinds.tfrecord record 4: image is an integer, but bytes in the first record; label is bytes, but "
+        "an integer in the first record." in problem(path)
     )
     path = write("broken.tfrecord", *good, {"image": b"nothing", "label": 1})
     assert "broken.tfrecord record 4" in problem(path)
@@ -128,6 +128,6 @@ def test_a_torn_file_says_how_far_it_could_be_read(tmp_path, write):
     path = write("torn.tfrecord", *({"image": png(number), "label": number % 2} for number in range(4)))
     with open(path, "r+b") as file:
         file.truncate(file.seek(0, io.SEEK_END) - 5)
-    assert "or a torn one: after 3 records it said" in problem(path)
+    assert "or it is truncated: reading failed after 3 records" in problem(path)
     (tmp_path / "text.tfrecord").write_text("This is no TFRecord file, but some text of a length.")
-    assert "this is no TFRecord file of tf.train.Example" in problem(str(tmp_path / "text.tfrecord"))
+    assert "this is not a TFRecord file of tf.train.Example" in problem(str(tmp_path / "text.tfrecord"))
