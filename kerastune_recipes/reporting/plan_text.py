@@ -1,9 +1,7 @@
 """A plan in words: what will be trained, how, and at what cost."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from kerastune_recipes import units
@@ -23,6 +21,7 @@ from kerastune_recipes.planning.forecast import (
     head_parameters,
 )
 from kerastune_recipes.planning.plan import FitPlan, PhasePlan, Plan, SolvePlan
+from kerastune_recipes.progress import as_text
 from kerastune_recipes.reporting import wording
 from kerastune_recipes.spec.heads import HEADS
 
@@ -64,15 +63,7 @@ def describe(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> str:
         ]
     total = sum(phase.forward_passes for phase in expected.phases)
     parts.append(f"\nExpected cost: {total:.1f} forward passes of all images through the backbone.")
-    return as_text(parts, width=110)
-
-
-def as_text(parts: Iterable[str | Table], width: int) -> str:
-    # In a notebook rich would show the text at once instead of writing it.
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
-    for part in parts:
-        console.print(part, highlight=False)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return as_text(*parts, width=110)
 
 
 def _table(pairs: Iterable[tuple[str, str]]) -> Table:
@@ -210,7 +201,7 @@ def _solve_rows(solve: SolvePlan, plan: Plan, classifier: PretrainedClassifierFa
 
 
 def _pretrained_classes(indices: Mapping[str, Sequence[int]], plan: Plan, classifier: PretrainedClassifierFacts) -> str:
-    words = wording.taken_from({name: map(classifier.called, found) for name, found in indices.items()})
+    words = wording.taken_from({name: map(classifier.label, found) for name, found in indices.items()})
     others = [name for name in plan.class_names if name not in indices]
     return "; ".join([*words, *([f"from the means of their features: {listed(others)}"] if others else [])])
 

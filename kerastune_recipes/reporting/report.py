@@ -15,7 +15,7 @@ from kerastune_recipes import yaml_files
 from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.views import Flip
 from kerastune_recipes.devices.facts import HardwareFacts
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import writing
 from kerastune_recipes.evaluation import metrics, saved_model
 from kerastune_recipes.evaluation.predict import predict
 from kerastune_recipes.planning.plan import Plan
@@ -213,7 +213,7 @@ class Report:
             OutputError: The folder cannot be written.
         """
         folder = Path(folder)
-        try:
+        with writing(folder, "the report"):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "plan.yaml").write_text(yaml_files.dump(self.plan.to_data()), encoding="utf-8")
             (folder / "report.json").write_text(json.dumps(self.record, indent=2), encoding="utf-8")
@@ -221,8 +221,6 @@ class Report:
             (folder / "history.csv").write_text(_csv(self.history), encoding="utf-8")
             self.to_html(folder / "report.html")
             saved_model.save_model(folder, self.model)
-        except OSError as error:
-            raise OutputError(f"{folder}: the report cannot be written: {error.strerror or error}.") from None
 
     def __str__(self) -> str:
         return report_text.describe(self.record)

@@ -1,4 +1,4 @@
-"""Comparing recipes: the same images, the same seeds, shared features, every run once."""
+"""Compare recipes on the same images with the same seeds; features are shared, and no run is repeated."""
 
 import io
 import json
@@ -24,9 +24,9 @@ from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.records import digest
 from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.studies import study_folder
-from kerastune_recipes.studies.comparison import By, Comparison, Failure, JudgedRun
+from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedBy, JudgedRun
 
-# In the folder of a run, what it is judged by; written last, so that a run without it is not finished.
+# The file with the predictions that judge a run; written last, so a run without it is not finished.
 _JUDGED = "judged.npz"
 _SCRATCH = "from_scratch"
 
@@ -47,73 +47,73 @@ def compare(
 ) -> Comparison:
     """Run recipes on the same images with the same seeds, and compare each with the first.
 
-    Seed i decides on the hold-out and everything random for all recipes alike. They are judged by the test images where
-    there is a test split, else by the validation images. Features are computed once for all.
+    A seed determines the hold-out and everything else that is random, for all recipes. The test images judge the
+    recipes; without a test split the validation images do. Features are computed once for all recipes.
 
     Args:
         recipes: Names of shipped recipes, paths of recipe files, or recipes.
         ds: The images, in any form that `Recipe.run` takes.
-        seeds: How many seeds, from 0 on; at least 1.
-        folds: Folds of cross-validation, as `Recipe.run` takes them; None for none.
-        scratch: Compare with and without pretraining. Each recipe is joined by its twin on random weights, which is the
-            same recipe in all else: what it lacks is what the pretrained weights give to this way of training. That is
-            no fair picture of training without them, for what a recipe freezes stays random. So the recipe
-            from_scratch joins too, once for each backbone: all layers trained, for longer and at the rates of random
-            weights. What it lacks is what pretraining is worth.
-        out: Folder to write the comparison and its runs to, or None. Where a comparison of the same recipes on the same
-            images is in it, finished runs are taken from there, and an interrupted one goes on.
+        seeds: Number of seeds, at least 1; the seeds are 0, 1, 2 ...
+        folds: Number of cross-validation folds, as for `Recipe.run`.
+        scratch: Compare with and without pretraining. Adds a twin of each recipe, the same recipe on random weights:
+            the difference is what pretrained weights contribute to this way of training. A twin is not a fair picture
+            of training without them, because the layers that a recipe freezes stay random. So the recipe from_scratch
+            is added too, once for each backbone: it trains all layers, longer and at rates for random weights. The
+            difference to it is what pretraining is worth.
+        out: Folder to write the comparison and its runs to, or None. A comparison of the same recipes on the same
+            images in it is resumed: finished runs are loaded, and an interrupted one continues.
         strategy: As for `Recipe.run`.
-        cache: Keep frozen work for later, and take it from earlier runs; in any case the recipes share it.
+        cache: As for `Recipe.run`; the recipes share features in any case.
         verbose: Show progress.
         group_by: As for `Recipe.run`.
         unlabeled: As for `Recipe.run`.
 
     Returns:
-        The figures of every recipe. A recipe whose work failed is among its failures.
+        The results of every recipe; recipes that failed are listed as failures.
 
     Raises:
         RequestError: Something about the request is wrong, such as a recipe that does not fit the images; all recipes
-            are planned before the first is run.
+            are planned before the first one runs.
         WorkError: All recipes failed.
 
     Example:
         >>> comparison = compare(["small_similar", "large_similar"], "photos/", seeds=3)
         >>> print(comparison)
     """
-    strategies.check_alone(strategy, "a comparison")
-    asked = _load_all(recipes)
-    if len(asked) < 2 and not scratch:
-        raise RequestError("there is nothing to compare with: name two recipes or more, or ask for scratch.")
+    strategies.check_single_machine(strategy, "a comparison")
+    named = _load_all(recipes)
+    if len(named) < 2 and not scratch:
+        raise RequestError("there is nothing to compare with: name two recipes or more, or use scratch (--scratch).")
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise RequestError(f"seeds: a comparison takes a whole number of seeds, 1 or more; received {seeds!r}.")
-    comparison = _Comparing(
-        recipes=_labelled(asked, scratch),
-        asked=len(asked),
+        raise RequestError(f"seeds: expected a whole number, 1 or more; received {seeds!r}.")
+    runner = _Runner(
+        recipes=_labelled(named, scratch),
+        named=len(named),
         ds=ds,
         options=RunOptions(strategy=strategy, verbose=verbose, folds=folds, group_by=group_by, unlabeled=unlabeled),
         folder=None if out is None else Path(out),
         display=Display(verbose),
     )
-    dataset = comparison.open(seed=0)
-    request = _request(comparison.recipes, dataset, comparison.options)
-    if comparison.folder:
-        study_folder.check_same(comparison.folder, "comparison", request)
-    comparison.plan()
-    if comparison.folder:
-        study_folder.write_request(comparison.folder, request)
+    dataset = runner.open(seed=0)
+    request = _request(runner.recipes, dataset, runner.options)
+    if runner.folder:
+        study_folder.check_same(runner.folder, "comparison", request)
+    runner.plan()
+    if runner.folder:
+        study_folder.write_request(runner.folder, request)
     with share_cache(cache):
         for seed in range(seeds):
-            comparison.run_seed(seed, seeds)
-    if not comparison.runs:
-        raise WorkError(*(f"{failure.recipe}: {failure.reason}" for failure in comparison.failures))
-    result = Comparison.of_runs(dataset.source, comparison.runs, comparison.failures)
-    if comparison.folder:
-        result.save(comparison.folder)
-    return result
+            runner.run_seed(seed, seeds)
+    if not runner.runs:
+        raise WorkError(*(f"{failure.recipe}: {failure.reason}" for failure in runner.failures))
+    comparison = Comparison.of_runs(dataset.source, runner.runs, runner.failures)
+    if runner.folder:
+        comparison.save(runner.folder)
+    return comparison
 
 
 def _load_all(recipes: Sequence[str | Path | Recipe]) -> list[Recipe]:
-    """Load recipes by name, by path or as they are.
+    """Load all recipes.
 
     Raises:
         RecipeError: A recipe cannot be read, or is named twice; all problems at once.
@@ -134,27 +134,27 @@ def _load_all(recipes: Sequence[str | Path | Recipe]) -> list[Recipe]:
     return found
 
 
-def _labelled(asked: Sequence[Recipe], scratch: bool) -> dict[str, Recipe]:
-    """Return recipes by what they are called in the comparison: those asked for first, then what `scratch` adds.
+def _labelled(named: Sequence[Recipe], scratch: bool) -> dict[str, Recipe]:
+    """Return recipes by their label in the comparison: first those that the user named, then those of `scratch`.
 
     Raises:
-        RequestError: There can be no twin, for a network is the user's own.
+        RequestError: A recipe has the user's own network, which has no twin on random weights.
     """
-    own = [recipe.name for recipe in asked if recipe.network is not None]
+    own = [recipe.name for recipe in named if recipe.network is not None]
     if scratch and own:
         raise RequestError(
-            f"scratch: {listed(own)}: a network of your own keeps the weights it has, so there is no twin on random "
-            "ones; compare it with a recipe on such a network, without scratch."
+            f"scratch: {listed(own)}: your own network keeps its weights, so it has no twin on random weights; leave "
+            "out scratch, and compare with a recipe on such a network."
         )
-    others = _from_scratch(asked) if scratch else []
-    labels = _told_apart([*asked, *others])
-    twins = _twins(dict(zip(labels, asked, strict=False))) if scratch else {}
-    by_label = dict(zip(labels, [*asked, *others], strict=True))
-    return {label: by_label[label] for label in labels[: len(asked)]} | twins | by_label
+    others = _from_scratch(named) if scratch else []
+    labels = _distinct_labels([*named, *others])
+    twins = _twins(dict(zip(labels, named, strict=False))) if scratch else {}
+    by_label = dict(zip(labels, [*named, *others], strict=True))
+    return {label: by_label[label] for label in labels[: len(named)]} | twins | by_label
 
 
-def _told_apart(recipes: Sequence[Recipe]) -> list[str]:
-    """Name recipes; those of one name, such as one recipe on two backbones, by the backbone too, else by a number."""
+def _distinct_labels(recipes: Sequence[Recipe]) -> list[str]:
+    """Label recipes by name; a name that occurs twice gets the backbone added, and a number if that is not enough."""
     several = {name for name, count in Counter(recipe.name for recipe in recipes).items() if count > 1}
     labels = [
         f"{recipe.name} ({recipe.content.backbone.name})" if recipe.name in several else recipe.name
@@ -167,15 +167,15 @@ def _told_apart(recipes: Sequence[Recipe]) -> list[str]:
 
 
 def _twins(recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
-    """Return those recipes that are on pretrained weights, on random ones."""
+    """Return the recipes that use pretrained weights, on random weights."""
     return {
-        f"{label} (random weights)": _without_weights(recipe)
+        f"{label} (random weights)": _on_random_weights(recipe)
         for label, recipe in recipes.items()
         if recipe.content.backbone.weights != "none"
     }
 
 
-def _without_weights(recipe: Recipe) -> Recipe:
+def _on_random_weights(recipe: Recipe) -> Recipe:
     data = recipe.content.to_data()
     for backbone in (data["backbone"], *data.get("ensemble", ())):
         backbone["weights"] = "none"
@@ -183,18 +183,18 @@ def _without_weights(recipe: Recipe) -> Recipe:
 
 
 def _from_scratch(recipes: Sequence[Recipe]) -> list[Recipe]:
-    """Return from_scratch on each backbone for which it has not been named."""
+    """Return from_scratch on each backbone for which the user has not named it."""
     backbones = {recipe.content.backbone.name: recipe.content.backbone for recipe in recipes}
-    there = {recipe.content.backbone.name for recipe in recipes if recipe.name == _SCRATCH}
+    known = {recipe.content.backbone.name for recipe in recipes if recipe.name == _SCRATCH}
     return [
         Recipe.from_name(_SCRATCH, **{"backbone.name": name, "backbone.image_size": backbone.image_size})
         for name, backbone in backbones.items()
-        if name not in there
+        if name not in known
     ]
 
 
 def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: RunOptions) -> dict[str, Any]:
-    """Return what tells a comparison from another; one with more seeds is the same comparison."""
+    """Return what distinguishes a comparison from others; more seeds make no other comparison."""
     return {
         "recipes": {label: digest(recipe.content) for label, recipe in recipes.items()},
         "images": dataset_digest(dataset),
@@ -202,24 +202,24 @@ def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: RunOption
     }
 
 
-@dataclass(frozen=True)
-class _Comparing:
-    """A comparison while it runs.
+@dataclass(eq=False)
+class _Runner:
+    """Runs the recipes of a comparison.
 
     Args:
         recipes: Recipes by label.
-        asked: How many of them, from the first on, the user named.
+        named: Number of recipes that the user named; they come first.
         ds: The images, as the user gave them.
-        options: Options of every run, apart from seed and folder.
-        folder: Where runs are kept, or None.
+        options: Options of every run, except seed and folder.
+        folder: Folder of the comparison, or None.
         display: Where progress is shown.
-        runs: Finished runs, by label and seed.
+        runs: Finished runs by label and seed.
         failures: Recipes that failed.
-        dropped: Labels of recipes that are not run, or no longer.
+        dropped: Labels of recipes that are not run, or not any more.
     """
 
     recipes: Mapping[str, Recipe]
-    asked: int
+    named: int
     ds: Any
     options: RunOptions
     folder: Path | None
@@ -229,13 +229,13 @@ class _Comparing:
     dropped: set[str] = field(default_factory=set)
 
     def open(self, seed: int) -> Dataset:
-        """Open the images as a run with that seed does."""
+        """Open the images as a run with this seed does."""
         return open_dataset(self.ds, seed=seed, group_by=self.options.group_by, unlabeled=self.options.unlabeled)
 
     def plan(self) -> None:
-        """Check that all recipes fit the images and their backbones, before any is run.
+        """Check that all recipes fit the images and their backbones, before the first one runs.
 
-        A twin on random weights that does not fit is left out, such as that of a recipe which needs the pretrained
+        A twin on random weights that does not fit is left out, such as the twin of a recipe that needs the pretrained
         classifier.
 
         Raises:
@@ -246,19 +246,19 @@ class _Comparing:
             try:
                 recipe.plan(self.ds)
             except RequestError as error:
-                if number < self.asked:
+                if number < self.named:
                     problems += [f"{label}: {problem}" for problem in error.problems]
                 else:
-                    self.display.line(f"{label} is left out: {error}")
+                    self.display.line(f"{label} left out: {error}")
                     self.dropped.add(label)
         if problems:
             raise RequestError(*problems)
 
     def run_seed(self, seed: int, seeds: int) -> None:
-        """Run every recipe with one seed; a recipe that fails is dropped, and its earlier seeds with it.
+        """Run every recipe with one seed; a recipe that fails is dropped with the runs of its earlier seeds.
 
         Raises:
-            RequestError: The request proves wrong before any run is finished.
+            RequestError: The request is wrong, and no run is finished yet.
         """
         for number, (label, recipe) in enumerate(self.recipes.items(), 1):
             if label in self.dropped:
@@ -280,12 +280,12 @@ class _Comparing:
         folder = self.folder / _folders(self.recipes)[label] / f"seed_{seed}" if self.folder else None
         found = _load_finished(folder) if folder else None
         if found:
-            self.display.line("  finished before, loaded from the folder")
+            self.display.line("  already finished, loaded from the folder")
             return found
         report = study_folder.run_in(folder, recipe, self.ds, replace(self.options, seed=seed))
-        by: By = "test" if "test" in report.splits else "out-of-fold" if self.options.folds else "validation"
+        by: JudgedBy = "test" if "test" in report.splits else "out-of-fold" if self.options.folds else "validation"
         split = report.splits["test" if by == "test" else "validation"]
-        # The held-out images may differ between seeds; test images, and all images in folds, are the same for all.
+        # Held-out images differ between seeds; test images, and all images in folds, are the same for all seeds.
         names = self.open(seed).validation.names if by == "validation" else range(len(split.labels))
         run = JudgedRun(report.record, report.plan, by, split.probabilities, split.labels, list(map(str, names)))
         if folder:
@@ -294,7 +294,7 @@ class _Comparing:
 
 
 def _folders(labels: Iterable[str]) -> dict[str, str]:
-    """Return a folder name for each recipe, without characters that a shell wants quoted; all differ."""
+    """Return a different folder name for each recipe, without characters that a shell needs quoted."""
     plain = {label: re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_") for label in labels}
     taken = list(plain.values())
     return {
@@ -315,7 +315,7 @@ def _load_finished(folder: Path) -> JudgedRun | None:
 
 
 def _save_finished(folder: Path, run: JudgedRun) -> None:
-    """Write the predictions that a finished run is judged by; the file is whole or missing."""
+    """Write the predictions that judge a finished run; an interruption leaves no half-written file."""
     content = io.BytesIO()
     np.savez(content, by=run.by, probabilities=run.probabilities, labels=run.labels, images=np.array(run.images))
     part = folder / f"{_JUDGED}.part"

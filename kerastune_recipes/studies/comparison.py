@@ -1,6 +1,5 @@
-"""What a comparison of recipes found: figures with their intervals, each recipe against the first."""
+"""The results of a comparison: metrics with intervals, each recipe against the first."""
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,106 +7,104 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from kerastune_recipes.errors import DataError, OutputError
+from kerastune_recipes.errors import DataError, writing
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.progress import as_text
 from kerastune_recipes.reporting import plots
 from kerastune_recipes.studies import page, significance
 
-# What a comparison writes into its folder, beside the folders of the runs.
-FILES = ("comparison.json", "comparison.html", "comparison.svg")
+# The images that judge the runs.
+JudgedBy = Literal["test", "validation", "out-of-fold"]
 
-By = Literal["test", "validation", "out-of-fold"]
-
-_WIDTH = 120
 _JUDGED = {
-    "test": "test images, by which nothing was chosen",
-    "validation": "validation images, by which phases were chosen too, so the accuracies flatter",
-    "out-of-fold": "images, each by models that were not trained on it",
+    "test": "test images, which were not used for any choice",
+    "validation": "validation images, which also chose the phases, so the accuracies are optimistic",
+    "out-of-fold": "images, each predicted by models that were not trained on it",
 }
 
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """One run, as far as a comparison needs it.
+    """One run and its predictions.
 
     Args:
-        record: Its figures, as report.json holds them.
-        plan: What it did.
-        by: What it is judged by.
-        probabilities: float (n, k), of the images that it is judged by.
-        labels: int (n,).
-        images: What each of these images is called, (n,): an image has one name in all runs.
+        record: All figures of the run, as report.json holds them.
+        plan: The plan that was run.
+        by: The images that judge it.
+        probabilities: Probabilities for these images, float (n, k).
+        labels: Their true classes, int (n,).
+        images: Their names, (n,); an image has the same name in all runs.
     """
 
     record: Mapping[str, Any]
     plan: Plan
-    by: By
+    by: JudgedBy
     probabilities: np.ndarray
     labels: np.ndarray
     images: Sequence[str]
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each image was recognised: bool (n,)."""
+        """Whether each image was predicted correctly, bool (n,)."""
         return self.probabilities.argmax(axis=1) == self.labels
 
     @property
-    def cost(self) -> "Cost":
-        """What the run took, as if it had been alone."""
-        return cost_alone(self.record, self.plan)
+    def cost(self) -> "StandaloneCost":
+        """The cost of the run without features from other runs."""
+        return standalone_cost(self.record, self.plan)
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What the phases of a run took.
+class StandaloneCost:
+    """The cost of the phases of a run that computes all its features itself.
 
     Args:
         seconds: Wall time.
-        forward_passes: The same as a multiple of one forward pass of the training and validation images.
+        forward_passes: The same time as a multiple of one forward pass of the training and validation images.
     """
 
     seconds: float
     forward_passes: float
 
 
-def cost_alone(record: Mapping[str, Any], plan: Plan) -> Cost:
-    """Return what a run took, features that it found because another had computed them counted as if it had not.
+def standalone_cost(record: Mapping[str, Any], plan: Plan) -> StandaloneCost:
+    """Return the cost of a run, with features that other runs had computed counted as if it had computed them.
 
     Args:
-        record: Its figures, as report.json holds them.
-        plan: What it did.
+        record: All figures of the run, as report.json holds them.
+        plan: The plan that was run.
     """
     data, cost = record["data"], record["cost"]
     backbones = 1 + len(plan.to_data().get("ensemble", ()))
     needed = backbones * (plan.features.views * data["train"] + data["validation"])
-    spared, fresh = 0, True
+    reused, new_network = 0, True
     for phase in record["phases"]:
-        # The heads of solve phases in a row are solved on the same features; a fit phase leaves another network.
-        if phase["kind"] == "solve" and fresh:
-            spared += max(0, needed - phase.get("features_computed", needed))
-        fresh = phase["kind"] == "fit"
-    passes = spared / backbones / (data["train"] + data["validation"])
-    return Cost(
+        # Solve phases in a row use the same features; a fit phase changes the network.
+        if phase["kind"] == "solve" and new_network:
+            reused += max(0, needed - phase.get("features_computed", needed))
+        new_network = phase["kind"] == "fit"
+    passes = reused / backbones / (data["train"] + data["validation"])
+    return StandaloneCost(
         seconds=cost["seconds_in_phases"] + passes * cost["seconds_one_forward_pass"],
         forward_passes=cost["forward_equivalents"] + passes,
     )
 
 
 @dataclass(frozen=True)
-class Against:
-    """A recipe against the first one.
+class AgainstFirst:
+    """A recipe compared with the first one.
 
     Args:
-        difference: Its accuracy less that of the first.
+        difference: Accuracy of the recipe minus accuracy of the first, -1..1.
         difference_ci95: 95 % interval of the difference.
-        better: Images that it recognised more often than the first.
-        worse: Images that it recognised less often.
-        p_value: Of McNemar's exact test, see `statistics.paired`.
+        better: Number of images that the recipe predicts correctly more often than the first.
+        worse: Number of images that it predicts correctly less often.
+        p_value: P-value of McNemar's exact test, see `significance.paired`.
         p_value_holm: The same, corrected for the number of recipes in the comparison.
     """
 
@@ -121,20 +118,20 @@ class Against:
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of one recipe: means over the seeds.
+    """The results of one recipe: means over the seeds.
 
     Args:
-        recipe: What it is called here.
-        accuracy: Share of the judged images that are recognised.
-        accuracy_ci95: Its 95 % interval, of the images; see `statistics.accuracy_interval`.
-        accuracy_by_seed: That of each seed.
-        balanced_accuracy: Mean over the classes.
-        log_loss: In nats.
-        seconds: Spent in phases, features that another run had computed counted as if computed by this one.
-        forward_passes: The same as a multiple of one forward pass of all images.
-        seconds_spent: Of the whole runs, as they were.
-        trainable_parameters: Weights that the largest phase changes.
-        against_first: The comparison with the first recipe; None for that one.
+        recipe: Name of the recipe in this comparison.
+        accuracy: Share of the images that are predicted correctly.
+        accuracy_ci95: Its 95 % interval; see `significance.accuracy_interval`.
+        accuracy_by_seed: Accuracy with each seed.
+        balanced_accuracy: Mean recall over the classes.
+        log_loss: Log loss, nats.
+        seconds: Wall time of the phases, features from other runs counted as computed here.
+        forward_passes: The same time as a multiple of one forward pass of all images.
+        seconds_spent: Wall time of the whole runs as measured.
+        trainable_parameters: Number of weights that the largest phase changes.
+        against_first: The comparison with the first recipe; None for the first itself.
     """
 
     recipe: str
@@ -147,12 +144,17 @@ class Result:
     forward_passes: float
     seconds_spent: float
     trainable_parameters: int
-    against_first: Against | None = None
+    against_first: AgainstFirst | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A recipe that could not be run to its end, and why."""
+    """A recipe that failed.
+
+    Args:
+        recipe: Name of the recipe in this comparison.
+        reason: Why it failed.
+    """
 
     recipe: str
     reason: str
@@ -163,17 +165,17 @@ class Comparison:
     """Recipes on the same images, with the same seeds.
 
     Args:
-        data: Where the images come from.
-        judged: What the recipes are judged by: the images of the test split, those of the validation split where there
-            is no test split, or all images, each out of its fold.
-        images: How many different images that are.
-        seeds: The seeds.
-        results: In the order in which the recipes were named.
+        data: Source of the images.
+        judged: The images that judge the recipes: "test", the test split; "validation" where there is none;
+            "out-of-fold", all images, each predicted by the model of a fold that did not train on it.
+        images: Number of different images among them.
+        seeds: Random seeds.
+        results: One for each recipe, in the order in which the user named them.
         failures: Recipes without a result.
     """
 
     data: str
-    judged: By
+    judged: JudgedBy
     images: int
     seeds: tuple[int, ...]
     results: tuple[Result, ...]
@@ -189,12 +191,12 @@ class Comparison:
         """Compare finished runs.
 
         Args:
-            data: Where the images come from.
-            runs: By recipe and seed; of each recipe the same seeds, in the same order. At least one.
+            data: Source of the images.
+            runs: Runs by recipe and seed, with the same seeds in the same order for each recipe; at least one.
             failures: Recipes without a result.
 
         Raises:
-            DataError: The images come in another order each time they are read.
+            DataError: The order of the images changes each time they are read.
         """
         first, *others = runs
         _check_order(run for by_seed in runs.values() for run in by_seed.values())
@@ -203,12 +205,12 @@ class Comparison:
         pairs = [significance.paired(shares[other][0], *shares[first]) for other in others]
         corrected = significance.holm([pair.p_value for pair in pairs])
         against = [
-            Against(pair.difference, pair.interval, pair.better, pair.worse, pair.p_value, p_value)
+            AgainstFirst(pair.difference, pair.interval, pair.better, pair.worse, pair.p_value, p_value)
             for pair, p_value in zip(pairs, corrected, strict=True)
         ]
         results = tuple(
-            _result(recipe, list(runs[recipe].values()), *shares[recipe], compared)
-            for recipe, compared in zip(runs, [None, *against], strict=True)
+            _result(recipe, list(runs[recipe].values()), *shares[recipe], against_first)
+            for recipe, against_first in zip(runs, [None, *against], strict=True)
         )
         judged = next(iter(runs[first].values())).by
         return cls(data, judged, len(names), tuple(runs[first]), results, tuple(failures))
@@ -219,36 +221,31 @@ class Comparison:
         return {**asdict(self), "notes": list(self.notes())}
 
     def notes(self) -> Iterable[str]:
-        """Say what the figures mean and what they leave out, one sentence or two at a time."""
-        seeds = f"{len(self.seeds)} seeds; figures are their means" if len(self.seeds) > 1 else "one seed"
-        yield f"JudgedRun by {self.images} {_JUDGED[self.judged]}; {seeds}."
+        """Explain what the figures mean and what they do not cover, one or two sentences at a time."""
+        several = len(self.seeds) > 1
+        seeds = f"means over {len(self.seeds)} seeds" if several else "one seed"
+        yield f"Judged by {self.images} {_JUDGED[self.judged]}; {seeds}."
         yield (
-            "Intervals are at 95% and of the images: how far off a figure may be for other images of the kind. "
+            "95% intervals cover the choice of images, and each image counts once. "
             + (
-                "An image counts once, whatever the number of seeds; what the seed changes, the range over the seeds "
-                "shows."
-                if len(self.seeds) > 1
-                else "What another seed would change is not in them; more seeds would show it."
+                "They do not cover the choice of the seed; the range over the seeds shows it."
+                if several
+                else "They do not cover the choice of the seed; more seeds would show it."
             )
         )
         if len(self.results) > 1:
             tests = len(self.results) - 1
-            held = f", corrected for {tests} comparisons (Holm)" if tests > 1 else ""
-            yield f"p is that of McNemar's exact test against {self.results[0].recipe}{held}."
+            corrected = f", corrected for {tests} comparisons (Holm)" if tests > 1 else ""
+            yield f"p: McNemar's exact test against {self.results[0].recipe}{corrected}."
         yield (
-            "Seconds and forward passes are those of the phases. Features that another run had computed are counted as "
-            "if computed anew; a head that another run had solved costs nothing."
+            "Seconds and forward passes count the phases. Features from other runs count as if computed again; a head "
+            "that another run had solved costs nothing."
         )
 
     def __str__(self) -> str:
-        # In a notebook rich would show the text at once instead of writing it.
-        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
-        console.print(self._table())
-        for failure in self.failures:
-            console.print(f"{failure.recipe} failed: {failure.reason}", highlight=False, markup=False)
-        for note in self.notes():
-            console.print(note, highlight=False, markup=False)
-        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+        failures = (Text(f"{failure.recipe} failed: {failure.reason}") for failure in self.failures)
+        text = as_text(self._table(), *failures, *map(Text, self.notes()), width=120)
+        return "\n".join(line.rstrip() for line in text.splitlines())
 
     def _table(self) -> Table:
         table = Table(title=f"Recipes on {escape(self.data)}", title_justify="left", box=None, pad_edge=False)
@@ -262,51 +259,56 @@ class Comparison:
         return table
 
     def to_html(self, path: str | Path) -> None:
-        """Write the comparison as one self-contained HTML file."""
+        """Write the comparison as one self-contained HTML file.
+
+        Args:
+            path: The file; it is replaced if it exists.
+        """
         Path(path).write_text(page.render_comparison(self.record), encoding="utf-8")
 
     def save(self, folder: str | Path) -> None:
         """Write comparison.json, comparison.html and comparison.svg.
 
+        Args:
+            folder: The folder; it is made where there is none.
+
         Raises:
             OutputError: The folder cannot be written.
         """
         folder = Path(folder)
-        try:
+        with writing(folder, "the comparison"):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "comparison.json").write_text(json.dumps(self.record, indent=2), encoding="utf-8")
             self.to_html(folder / "comparison.html")
-            drawn = plots.to_svg(plots.comparison(self.record["results"]), "comparison")
-            (folder / "comparison.svg").write_text(drawn, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{folder}: the comparison cannot be written: {error.strerror or error}.") from None
+            figure = plots.to_svg(plots.comparison(self.record["results"]), "comparison")
+            (folder / "comparison.svg").write_text(figure, encoding="utf-8")
 
 
 def _check_order(runs: Iterable[JudgedRun]) -> None:
-    """See that a name stands for one image in all runs, as far as labels tell."""
+    """Check that a name means the same image in all runs, as far as the labels show."""
     known: dict[str, int] = {}
     for run in runs:
         for name, label in zip(run.images, run.labels.tolist(), strict=True):
             if known.setdefault(name, label) != label:
                 raise DataError(
-                    "the images come in another order each time they are read, so recipes cannot be compared image by "
+                    "the order of the images changes each time they are read, so recipes cannot be compared image by "
                     "image; give data in a fixed order (without shuffle, or with reshuffle_each_iteration=False)."
                 )
 
 
 def _per_image(runs: Sequence[JudgedRun], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return in which share of its judgements each image was recognised, and how many there were: (images,) each."""
-    place = {name: index for index, name in enumerate(names)}
-    recognised, judged = np.zeros(len(names)), np.zeros(len(names))
+    """Return the share of correct predictions of each image, and the number of predictions: float (images,) each."""
+    position = {name: index for index, name in enumerate(names)}
+    correct, predicted = np.zeros(len(names)), np.zeros(len(names))
     for run in runs:
-        indices = [place[name] for name in run.images]
-        recognised[indices] += run.correct
-        judged[indices] += 1
-    return recognised / judged, judged
+        indices = [position[name] for name in run.images]
+        correct[indices] += run.correct
+        predicted[indices] += 1
+    return correct / predicted, predicted
 
 
 def _result(
-    recipe: str, runs: Sequence[JudgedRun], correct: np.ndarray, weights: np.ndarray, against: Against | None
+    recipe: str, runs: Sequence[JudgedRun], correct: np.ndarray, weights: np.ndarray, against: AgainstFirst | None
 ) -> Result:
     scores = [metrics.summary(run.probabilities, run.labels) for run in runs]
     return Result(

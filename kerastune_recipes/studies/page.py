@@ -39,7 +39,7 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
 def _results(results: Sequence[Mapping[str, Any]]) -> str:
     header = (
         "recipe", "accuracy", "95% interval", "seeds", "balanced", "log loss", "time", "forward passes", "trained",
-        "vs. the first", "95% interval", "better", "worse", "p",
+        "against the first", "95% interval", "better", "worse", "p",
     )  # fmt: skip
     return table_html(header, map(_result, results), numbers=range(1, 14))
 

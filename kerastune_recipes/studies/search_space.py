@@ -1,7 +1,7 @@
-"""What a search tries for the fields that a recipe leaves to `auto`: values around what the rules choose.
+"""The search space of tuning: for fields that a recipe leaves to `auto`, values around those of the rules.
 
-Only numbers that a rule guesses are searched. Left to their rules are `regularization`, which is cross-validated
-anyway, and whatever is no guess, such as the preprocessing of a backbone.
+Only numbers that a rule guesses are searched. Not searched are `regularization`, which cross-validation chooses, and
+fields that are known exactly, such as the preprocessing of a backbone.
 """
 
 import math
@@ -19,27 +19,29 @@ from kerastune_recipes.spec.recipe_spec import FitSpec, RecipeSpec
 
 Value = int | float | str
 
-# A learning rate is looked for within a decade of the rule's to either side: the rates that Salman et al. 2020 and our
-# field trials found best for one data set or another lie within one.
+# Learning rates from a tenth to ten times the rate of the rule: the best rates of Salman et al. 2020 and of our field
+# trials are in this range.
 RATES = 10.0
-# Half and double: of less the validation images would tell nothing, and what takes four times as long has to be asked
-# for by name.
+# Half and double: validation images cannot resolve smaller steps, and a run that takes four times as long should be the
+# user's own choice.
 FACTORS = (0.5, 1, 2)
-# A quarter less and a quarter more, on the grid of most networks, which halve the resolution five times.
+# A quarter less and a quarter more, in multiples of the grid: most networks halve the resolution five times.
 SIZES, GRID, SMALL_GRID = (0.75, 1, 1.25), 32, 8
-# From statistics that hardly outlast a batch to Keras's default.
+# From statistics that follow the last few batches to Keras's default.
 MOMENTA = (0.8, 0.9, 0.95, 0.99)
+# Speed depends on these fields, not accuracy; the rules choose them for the hardware.
+_OF_THE_MACHINE = ("precision", "jit_compile")
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One field that is searched.
+    """One dimension of the search space.
 
     Args:
-        key: Its dotted key, as an override names it.
-        default: What the rule chooses, as a recipe says it.
-        values: What is tried, the default among them; none where there is a range.
-        bounds: The least and the greatest value of a range that is searched by its logarithm.
+        key: Dotted key of the field, as in overrides.
+        default: Value that the rule chooses, as a recipe writes it.
+        values: Candidates, the default included; empty where `bounds` is given.
+        bounds: Lower and upper bound of a range that is searched on a logarithmic scale, or None.
     """
 
     key: str
@@ -50,15 +52,15 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Trial:
-    """Values that were tried, and what came of it.
+    """One trial of a search.
 
     Args:
-        number: From 1 on; the first is what the rules choose.
-        values: By dotted key.
-        log_loss: On the validation images; None where the trial failed, as the other figures.
-        accuracy: On the validation images.
-        seconds: Of the whole run.
-        problem: Why it failed, or nothing.
+        number: Number of the trial, from 1; the first has the values of the rules.
+        values: Values by dotted key.
+        log_loss: Log loss on the validation images, nats; None for a trial that failed, as the next two.
+        accuracy: Accuracy on the validation images, 0..1.
+        seconds: Wall time of the whole run.
+        problem: Why the trial failed, or an empty text.
     """
 
     number: int
@@ -70,12 +72,12 @@ class Trial:
 
 
 def space(spec: RecipeSpec, plan: Plan, data: DatasetFacts) -> tuple[Dimension, ...]:
-    """Return what is searched.
+    """Return the search space of a recipe.
 
     Args:
         spec: The recipe.
-        plan: What the rules make of it.
-        data: The images at hand.
+        plan: The plan that the rules make of it.
+        data: Facts of the images.
 
     Example:
         >>> [dimension.key for dimension in space(spec, plan, dataset.facts())]
@@ -88,12 +90,8 @@ def space(spec: RecipeSpec, plan: Plan, data: DatasetFacts) -> tuple[Dimension, 
     return tuple(dimension for dimension in found if dimension.bounds or len(dimension.values) > 1)
 
 
-# How fast a recipe runs, and not how well it learns, hangs on these.
-_OF_THE_MACHINE = ("precision", "jit_compile")
-
-
 def open_keys(spec: RecipeSpec) -> tuple[str, ...]:
-    """Return the dotted keys of all fields that a recipe leaves to `auto`, but for those that the machine decides."""
+    """Return the dotted keys of all fields that a recipe leaves to `auto`, except those that set only the speed."""
     return tuple(key for key in _open(spec.to_data(), ()) if key not in _OF_THE_MACHINE)
 
 
@@ -114,12 +112,12 @@ def _image_size(spec: RecipeSpec, plan: Plan) -> Iterator[Dimension]:
         return
     try:
         smallest = table.find(spec.backbone.name).minimum_size
-    except BackboneError:  # of a network that is not in the table nobody knows what else it takes
+    except BackboneError:  # the sizes that a network outside the table accepts are unknown
         return
     size = plan.backbone.image_size
     grid = GRID if size >= 2 * GRID else SMALL_GRID
-    tried = {size if factor == 1 else grid * round(factor * size / grid) for factor in SIZES}
-    yield _choice("backbone.image_size", size, (each for each in tried if each >= smallest))
+    candidates = {size if factor == 1 else grid * round(factor * size / grid) for factor in SIZES}
+    yield _choice("backbone.image_size", size, (each for each in candidates if each >= smallest))
 
 
 def _fit(where: str, spec: FitSpec, plan: FitPlan, data: DatasetFacts) -> Iterator[Dimension]:
@@ -131,26 +129,26 @@ def _fit(where: str, spec: FitSpec, plan: FitPlan, data: DatasetFacts) -> Iterat
             plan.learning_rate,
             bounds=(plan.learning_rate / RATES, plan.learning_rate * RATES),
         )
-    lasting = [spec.duration]
+    durations = [spec.duration]
     if spec.duration == "auto":
-        lasting = [f"{max(1, round(factor * epochs))} epochs" for factor in FACTORS]
-        yield Dimension(f"{where}.duration", lasting[1], tuple(dict.fromkeys(lasting)))
+        durations = [f"{max(1, round(factor * epochs))} epochs" for factor in FACTORS]
+        yield Dimension(f"{where}.duration", durations[1], tuple(dict.fromkeys(durations)))
     if spec.batch_size == "auto":
-        tried = {round(factor * plan.batch_size) for factor in FACTORS}
-        batches = tuple(sorted(size for size in tried if 1 <= size <= data.train_images))
+        candidates = {round(factor * plan.batch_size) for factor in FACTORS}
+        batches = tuple(sorted(size for size in candidates if 1 <= size <= data.train_images))
         yield _choice(f"{where}.batch_size", plan.batch_size, batches)
     if spec.batch_norm == "trained" and spec.batch_norm_momentum == "auto" and plan.batch_norm_momentum:
         yield _choice(f"{where}.batch_norm_momentum", plan.batch_norm_momentum, MOMENTA)
     if spec.views == "auto" and plan.views and plan.views > 1:
-        # Each epoch sees one view, so there may be no more of them than the shortest trial has epochs.
-        fewest = min(_epochs(each, batch, epochs, data) for each in lasting for batch in batches)
-        tried = {round(factor * plan.views) for factor in FACTORS}
-        yield _choice(f"{where}.views", plan.views, (views for views in tried if 1 <= views <= math.ceil(fewest)))
+        # Each epoch uses one view, so there may be no more views than epochs in the shortest trial.
+        fewest = min(_epochs(each, batch, epochs, data) for each in durations for batch in batches)
+        candidates = {round(factor * plan.views) for factor in FACTORS}
+        yield _choice(f"{where}.views", plan.views, (views for views in candidates if 1 <= views <= math.ceil(fewest)))
 
 
 def _epochs(duration: str, batch: int, by_rule: float, data: DatasetFacts) -> float:
     per_epoch = steps_per_epoch(data.train_images, batch)
-    return units.parse_duration(duration).steps(per_epoch, whole=round(by_rule * per_epoch)) / per_epoch
+    return units.parse_duration(duration).steps(per_epoch, total=round(by_rule * per_epoch)) / per_epoch
 
 
 def _choice(key: str, default: Value, values: Any) -> Dimension:

@@ -1,4 +1,4 @@
-"""The folder of several runs: its request, and each run in a folder of its own, resumed where it was interrupted."""
+"""The folder of a comparison or search: its request, and a folder for each run, which is resumed if interrupted."""
 
 import json
 from collections.abc import Mapping
@@ -6,24 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import OutputError, writing
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.reporting.report import Report
 from kerastune_recipes.run import run_folder
 from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.run import run
 
-# In the folder, the request that its runs belong to.
+# The file with the request that the runs in the folder belong to.
 _REQUEST = "request.json"
 
 
 def check_same(folder: Path, kind: str, request: Mapping[str, Any]) -> None:
-    """Check that a folder may be written to: it is new or empty, or its runs belong to the same request.
+    """Check that a folder may be written to: it is new or empty, or holds the same request.
 
     Args:
         folder: The folder.
-        kind: What it holds in a word, such as "comparison".
-        request: What tells this request from another; plain data.
+        kind: "comparison" or "search", for messages.
+        request: Everything that distinguishes this request from others, as plain data.
 
     Raises:
         OutputError: The folder holds something else, or runs of another request.
@@ -45,22 +45,31 @@ def check_same(folder: Path, kind: str, request: Mapping[str, Any]) -> None:
 
 
 def write_request(folder: Path, request: Mapping[str, Any]) -> None:
-    """Make the folder and write the request into it; see `check_same`.
+    """Make the folder and write the request into it.
+
+    Args:
+        folder: The folder.
+        request: As for `check_same`.
 
     Raises:
         OutputError: The folder cannot be written.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _REQUEST).write_text(json.dumps(request, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}.") from None
 
 
 def stated(options: RunOptions) -> dict[str, str]:
-    """Return the options that decide what a run computes, where the user gave them, as text.
+    """Return the options that the user gave and that change what a run computes, as text for the request.
 
-    An option that cannot be written, such as an array of groups, is an empty text.
+    An option that cannot be written as text, such as an array of groups, becomes an empty text.
+
+    Args:
+        options: Options of the runs.
+
+    Example:
+        >>> stated(RunOptions(folds=5))
+        {'folds': '5'}
     """
     given = {"folds": options.folds, "group_by": options.group_by, "unlabeled": options.unlabeled}
     return {
@@ -71,15 +80,15 @@ def stated(options: RunOptions) -> dict[str, str]:
 
 
 def run_in(folder: Path | None, recipe: Recipe, ds: Any, options: RunOptions) -> Report:
-    """Run a recipe in a folder of its own: resume the run there if it was interrupted, else replace it.
+    """Run a recipe in a folder: resume the run there if it was interrupted, else replace it.
 
-    A network of the user's own, which a run trains in place, gets its weights back.
+    A run trains the user's own network in place; afterwards this network has its old weights again.
 
     Args:
-        folder: The folder of the run, or None.
+        folder: Folder of the run, or None.
         recipe: The recipe.
-        ds: The images.
-        options: Options of the run, apart from its folder.
+        ds: The images, in any form that `Recipe.run` takes.
+        options: Options of the run; the folder, `resume` and `overwrite` are set here.
     """
     interrupted = folder is not None and run_folder.is_interrupted(folder)
     options = replace(options, out=folder, resume=interrupted, overwrite=not interrupted)

@@ -1,4 +1,4 @@
-"""Tuning: search the fields that a recipe leaves to `auto`, over its whole schedule, by the validation images."""
+"""Tune a recipe: search the fields that it leaves to `auto`, by log loss on the validation images."""
 
 import tempfile
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from kerastune_recipes.studies import search_space, study_folder
 from kerastune_recipes.studies.search_space import Value
 from kerastune_recipes.studies.tuned import Tuned, best_of, show_value
 
-# Files of a trial that nobody needs: the recipe that is found is run again.
+# Large files that a trial does not keep; the user runs the best recipe again.
 _LARGE = ("model.keras", "report.html")
 
 
@@ -39,19 +39,19 @@ def tune(
     group_by: GroupBy = None,
     unlabeled: Any = None,
 ) -> Tuned:
-    """Search what a recipe leaves to `auto`, and nothing else, over its whole schedule.
+    """Search the fields that a recipe leaves to `auto`.
 
-    Each trial runs all phases and is judged by the log loss of the model it returns on the validation images. The
-    first trial is what the rules choose, so the result is never worse than that on these images. Test images are not
-    even predicted. The trials share features. Needs KerasTuner: kerastune-recipes[tune].
+    Each trial runs all phases; its score is the log loss of the returned model on the validation images. The first
+    trial has the values of the rules, so the result is never worse than these on the validation images. Test images are
+    not used. The trials share features. Needs KerasTuner: kerastune-recipes[tune].
 
     Args:
         recipe: Name of a shipped recipe, path of a recipe file, or a recipe.
         ds: The images, in any form that `Recipe.run` takes.
         trials: Number of trials, at least 2.
         seed: Random seed of the hold-out, of the proposals, and of everything in each trial.
-        out: Folder for the recipe that is found, a table of the trials and their runs, or None. A search in it is
-            resumed, also with more trials.
+        out: Folder for the best recipe, a table of the trials, and their runs, or None. A search in it is resumed,
+            also with more trials.
         strategy: As for `Recipe.run`.
         cache: As for `Recipe.run`; the trials share features in any case.
         verbose: Show progress.
@@ -72,20 +72,19 @@ def tune(
     spec = _spec(recipe)
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 2:
         raise RequestError(
-            "trials: a search takes a whole number of trials, 2 or more; the first is what the rules choose. "
-            f"Received {trials!r}."
+            f"trials: expected a whole number, 2 or more (the first has the values of the rules); received {trials!r}."
         )
-    strategies.check_alone(strategy, "a search")
+    strategies.check_single_machine(strategy, "a search")
     keras_tuner = _keras_tuner()
-    # Nothing is chosen by the test images; a search does not even see them.
+    # Test images may not choose anything, so a search does not get them.
     dataset = replace(open_dataset(ds, seed=seed, group_by=group_by), test=None)
     dimensions = search_space.space(spec, recipe.plan(dataset, seed=seed), dataset.facts())
     open_keys = search_space.open_keys(spec)
     if not dimensions:
-        still = f"; its rules decide on {listed(open_keys)}" if open_keys else ""
+        by_rule = f"; only its rules set {listed(open_keys)}" if open_keys else ""
         raise RecipeError(
-            f"{recipe.name}: there is nothing to search{still}. Write auto for what is to be searched: learning_rate, "
-            "duration, batch_size, views or batch_norm_momentum of a fit phase, or backbone.image_size."
+            f"{recipe.name}: there is nothing to search{by_rule}. Write auto for a field that can be searched: "
+            "learning_rate, duration, batch_size, views or batch_norm_momentum of a fit phase, or backbone.image_size."
         )
     options = RunOptions(seed=seed, strategy=strategy, verbose=verbose, unlabeled=unlabeled)
     folder = None if out is None else Path(out)
@@ -95,18 +94,18 @@ def tune(
         study_folder.write_request(folder, request)
     display = Display(verbose)
     with tempfile.TemporaryDirectory() as temporary, share_cache(cache):
-        home = folder or Path(temporary)
+        root = folder or Path(temporary)
 
-        def judge(number: int, values: Mapping[str, Value]) -> dict[str, float]:
+        def run_trial(number: int, values: Mapping[str, Value]) -> dict[str, float]:
             shown = listed((show_value(*each) for each in values.items()), most=99)
             display.line(f"trial {number} of {trials}: {shown}")
-            return _run_trial(home / "trials" / f"{number:03}", _with_values(recipe, values), dataset, options)
+            return _run_trial(root / "trials" / f"{number:03}", _with_values(recipe, values), dataset, options)
 
-        found = keras_tuner.search(dimensions, judge, trials, seed, home / "keras_tuner")
+        done = keras_tuner.search(dimensions, run_trial, trials, seed, root / "keras_tuner")
     tuned = Tuned(
-        recipe=replace(_with_values(recipe, best_of(found).values), name=f"{recipe.name}_tuned"),
-        trials=found,
-        left=tuple(key for key in open_keys if key not in found[0].values),
+        recipe=replace(_with_values(recipe, best_of(done).values), name=f"{recipe.name}_tuned"),
+        trials=done,
+        left=tuple(key for key in open_keys if key not in done[0].values),
         data=dataset.source,
     )
     if folder:
@@ -116,7 +115,7 @@ def tune(
 
 def _spec(recipe: Recipe) -> RecipeSpec:
     if not isinstance(recipe.content, RecipeSpec):
-        raise RecipeError(f"{recipe.name}: a plan leaves nothing open; tune the recipe that it was made from.")
+        raise RecipeError(f"{recipe.name}: a plan has no auto fields; tune the recipe that it was made from.")
     return recipe.content
 
 
@@ -127,13 +126,13 @@ def _keras_tuner() -> Any:
         if error.name != "keras_tuner":
             raise
         raise RequestError(
-            'tuning needs KerasTuner, which is not installed; pip install "kerastune-recipes[tune]" does it.'
+            'tuning needs KerasTuner, which is not installed; run pip install "kerastune-recipes[tune]".'
         ) from None
     return keras_tuner
 
 
 def _request(recipe: Recipe, dataset: Dataset, options: RunOptions) -> dict[str, Any]:
-    """Return what tells a search from another; one with more trials is the same search."""
+    """Return what distinguishes a search from others; more trials make no other search."""
     return {
         "recipe": digest(recipe.content),
         "images": dataset_digest(dataset),
@@ -148,7 +147,7 @@ def _with_values(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:
 
 
 def _run_trial(folder: Path, recipe: Recipe, dataset: Dataset, options: RunOptions) -> dict[str, float]:
-    """Run a recipe, and return the figures of the model it returns."""
+    """Run a recipe and return the metrics of its model."""
     report = study_folder.run_in(folder, recipe, dataset, options)
     for name in _LARGE:
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a search found, as a table and a recipe file."""
+"""The result of a search, as a table and a recipe file."""
 
 import csv
 import io
@@ -7,34 +7,33 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.errors import OutputError, listed
+from kerastune_recipes.errors import listed, writing
+from kerastune_recipes.progress import as_text
 from kerastune_recipes.studies.search_space import Trial, Value
 
 if TYPE_CHECKING:
     from kerastune_recipes.recipe import Recipe
 
 
+# The files of a search in its folder.
 RECIPE, TRIALS = "recipe.yaml", "trials.csv"
-
-
-_WIDTH = 120
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found.
+    """The result of a search.
 
     Args:
-        recipe: The recipe with the best values in place of what it left to `auto`; it can be run like any other.
-        trials: All that was tried, in that order; the first is what the rules choose, so the best is never worse than
-            that on the validation images.
-        left: Dotted keys that are still `auto`, and decided on by their rules.
-        data: Where the images come from.
+        recipe: The recipe with the best values in place of `auto`; it runs like any other recipe.
+        trials: All trials in order. The first has the values of the rules, so the best is never worse than these on the
+            validation images.
+        left: Dotted keys that are still `auto`; their rules set them.
+        data: Source of the images.
     """
 
     recipe: "Recipe"
@@ -44,12 +43,12 @@ class Tuned:
 
     @property
     def best(self) -> Trial:
-        """The trial with the lowest log loss; of equals the first."""
+        """The trial with the lowest log loss; the first of equals."""
         return best_of(self.trials)
 
     @property
     def record(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """The result as plain data."""
         return {
             "recipe": self.recipe.content.to_data(),
             "data": self.data,
@@ -59,60 +58,57 @@ class Tuned:
         }
 
     def __str__(self) -> str:
-        # In a notebook rich would show the text at once instead of writing it.
-        console = Console(file=io.StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
-        console.print(self._table())
-        for note in self._notes():
-            console.print(note, highlight=False, markup=False)
-        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+        text = as_text(self._table(), *map(Text, self._notes()), width=120)
+        return "\n".join(line.rstrip() for line in text.splitlines())
 
     def _table(self) -> Table:
         title = f"{self.recipe.name} on {self.data}"
         table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
         for heading in ("trial", "log loss", "accuracy", "seconds"):
             table.add_column(heading, justify="right")
-        table.add_column("what differs from the rules", overflow="fold")
+        table.add_column("changed from the rules", overflow="fold")
         for trial in self.trials:
-            told = [escape(show_value(key, value)) for key, value in self._differing(trial).items()]
+            changes = [escape(show_value(key, value)) for key, value in self._changes(trial).items()]
             number = f"{'* ' if trial is self.best else ''}{trial.number}"
             if trial.log_loss is None or trial.accuracy is None or trial.seconds is None:
-                table.add_row(number, "failed", "", "", ", ".join([*told, escape(trial.problem)]))
+                table.add_row(number, "failed", "", "", ", ".join([*changes, escape(trial.problem)]))
             else:
                 figures = (f"{trial.log_loss:.4f}", f"{trial.accuracy:.1%}", f"{trial.seconds:.1f}")
-                table.add_row(number, *figures, ", ".join(told) or "nothing")
+                table.add_row(number, *figures, ", ".join(changes) or "nothing")
         return table
 
-    def _differing(self, trial: Trial) -> dict[str, Value]:
+    def _changes(self, trial: Trial) -> dict[str, Value]:
         return {key: value for key, value in trial.values.items() if value != self.trials[0].values[key]}
 
     def _notes(self) -> Iterable[str]:
         by_rule = self.trials[0].log_loss
         yield (
-            f"Best is trial {self.best.number}: log loss {self.best.log_loss:.4f} on the validation images, "
-            f"{by_rule:.4f} by the rules. The best of several flatters; a test split tells what it is worth."
+            f"Best: trial {self.best.number}, log loss {self.best.log_loss:.4f} on the validation images; the rules: "
+            f"{by_rule:.4f}. The best of several trials is optimistic; measure it on a test split."
         )
         if self.left:
-            yield f"Left to the rules: {listed(self.left)}."
+            yield f"Set by the rules: {listed(self.left)}."
 
     def save(self, folder: str | Path) -> None:
         """Write recipe.yaml and trials.csv.
+
+        Args:
+            folder: The folder; it is made where there is none.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         folder = Path(folder)
-        try:
+        with writing(folder, "the result"):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / RECIPE).write_text(self._recipe_file(folder / RECIPE), encoding="utf-8")
             (folder / TRIALS).write_text(self._csv(), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{folder}: what was found cannot be written: {error.strerror or error}.") from None
 
     def _recipe_file(self, path: Path) -> str:
         head = [
-            f"{self.recipe.name}: with what {len(self.trials)} trials on {self.data} found for its auto fields.",
-            f"Validation log loss {self.best.log_loss:.4f}, by the rules {self.trials[0].log_loss:.4f}; the best of "
-            "several flatters.",
+            f"{self.recipe.name}: its auto fields set to the best of {len(self.trials)} trials on {self.data}.",
+            f"Validation log loss {self.best.log_loss:.4f}, with the rules {self.trials[0].log_loss:.4f}; the best of "
+            "several trials is optimistic.",
             f"Run:     kerastune run {path} --data {self.data}",
         ]
         return "".join(f"# {' '.join(line.split())}\n" for line in head) + yaml_files.dump(
@@ -131,9 +127,15 @@ class Tuned:
 
 
 def best_of(trials: Iterable[Trial]) -> Trial:
+    """Return the trial with the lowest log loss, the first of equals; at least one must not have failed."""
     return min((trial for trial in trials if trial.log_loss is not None), key=lambda trial: trial.log_loss or 0.0)
 
 
 def show_value(key: str, value: Value) -> str:
-    """Say a value as a person would: "fine_tuning.learning_rate 0.003"."""
+    """Write a value with its key shortened.
+
+    Example:
+        >>> show_value("phases.fine_tuning.fit.learning_rate", 0.003)
+        'fine_tuning.learning_rate 0.003'
+    """
     return f"{key.removeprefix('phases.').replace('.fit.', '.')} {value}"

@@ -1,4 +1,4 @@
-"""Comparing recipes: the same images and seeds for all, frozen work shared, finished runs not repeated."""
+"""Comparing recipes: same images and seeds for all, shared features, no run twice, a folder that resumes."""
 
 import json
 from functools import partial
@@ -10,9 +10,9 @@ from stripes import stripes
 
 from kerastune_recipes import Recipe, compare
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
-from kerastune_recipes.run import fit_phase
 from kerastune_recipes.spec import catalog
-from kerastune_recipes.studies import compare as comparing
+from kerastune_recipes.studies import compare as compare_module
+from kerastune_recipes.studies import study_folder
 
 DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
 # A head and nothing else, on the last stage and on all.
@@ -35,17 +35,17 @@ def ds():
 
 @pytest.fixture
 def ran(monkeypatch):
-    """A list of the runs that are made: recipe, seed, and the report."""
-    made = []
-    genuine = Recipe.run
+    """A list of all runs: name of the recipe, seed, and report."""
+    runs = []
+    genuine = study_folder.run
 
-    def run(recipe, *args, **options):
-        report = genuine(recipe, *args, **options)
-        made.append((recipe.name, options["seed"], report))
+    def run(name, content, ds, options, network):
+        report = genuine(name, content, ds, options, network)
+        runs.append((name, options.seed, report))
         return report
 
-    monkeypatch.setattr(Recipe, "run", run)
-    return made
+    monkeypatch.setattr(study_folder, "run", run)
+    return runs
 
 
 def test_recipes_are_judged_by_the_same_test_images(recipes, ds, ran):
@@ -60,13 +60,13 @@ def test_recipes_are_judged_by_the_same_test_images(recipes, ds, ran):
         assert result.accuracy == pytest.approx(np.mean(accuracies))
 
 
-def test_without_a_test_split_each_seed_holds_out_images_of_its_own(recipes, ran):
+def test_without_a_test_split_each_seed_holds_out_its_own_images(recipes, ran):
     comparison = compare(recipes, stripes(), seeds=3, verbose=False)
     assert comparison.judged == "validation"
-    # Three hold-outs of six of thirty images, some of them in two.
+    # Three hold-outs of six of thirty images; some images are in two of them.
     assert 6 < comparison.images <= 18
-    of_a_seed = [report.splits["validation"].labels.tolist() for _, seed, report in ran if seed == 1]
-    assert of_a_seed[0] == of_a_seed[1]
+    first, second = [report.splits["validation"].labels.tolist() for _, seed, report in ran if seed == 1]
+    assert first == second
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -77,27 +77,27 @@ def test_features_are_computed_once(recipes, ds, ran, cache, tmp_path, monkeypat
     computed = [report.record["phases"][0]["features_computed"] for _, _, report in ran]
     assert computed == [30, 0, 0, 0]
     assert (tmp_path / "cache").exists() == cache
-    # What sharing has spared a recipe is counted all the same.
+    # Features from another recipe count as computed.
     assert all(result.forward_passes >= 1 for result in comparison.results)
 
 
-def test_recipes_are_given_by_name_by_path_or_as_they_are(recipes, tmp_path):
+def test_recipes_are_names_paths_or_recipes(recipes, tmp_path):
     (tmp_path / "mine.yaml").write_text(catalog.text("large_similar"))
-    taken = comparing._all_taken(["small_similar", str(tmp_path / "mine.yaml"), recipes[1]])
-    assert [recipe.name for recipe in taken] == ["small_similar", "mine", "large_similar"]
+    loaded = compare_module._load_all(["small_similar", str(tmp_path / "mine.yaml"), recipes[1]])
+    assert [recipe.name for recipe in loaded] == ["small_similar", "mine", "large_similar"]
 
 
-def test_recipes_of_one_name_are_told_apart():
+def test_recipes_of_the_same_name_get_different_labels():
     changes = ({"backbone": "VGG16"}, {"backbone": "ResNet50"}, {"backbone": "ResNet50", "features.views": 2})
     recipes = [Recipe.from_name("small_similar", **each) for each in changes]
-    assert list(comparing._labelled(recipes, scratch=False)) == [
+    assert list(compare_module._labelled(recipes, scratch=False)) == [
         "small_similar (VGG16)", "small_similar (ResNet50)", "small_similar (ResNet50) 2",
     ]  # fmt: skip
 
 
-def test_folders_of_recipes_want_no_quoting_and_are_never_shared():
+def test_folders_of_recipes_need_no_quoting_and_are_never_shared():
     labels = ["lore/half_frozen", "lore_half_frozen", "small_similar (random weights)"]
-    assert list(comparing._folders(labels).values()) == [
+    assert list(compare_module._folders(labels).values()) == [
         "lore_half_frozen", "lore_half_frozen_2", "small_similar_random_weights",
     ]  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_folders_of_recipes_want_no_quoting_and_are_never_shared():
 
 
 def test_scratch_adds_twins_and_from_scratch_once_for_each_backbone(recipes):
-    labelled = comparing._labelled([*recipes, Recipe.from_name("small_similar", backbone="VGG16")], scratch=True)
+    labelled = compare_module._labelled([*recipes, Recipe.from_name("small_similar", backbone="VGG16")], scratch=True)
     assert list(labelled) == [
         "small_similar (DemoNet)",
         "large_similar",
@@ -124,9 +124,9 @@ def test_scratch_adds_twins_and_from_scratch_once_for_each_backbone(recipes):
     assert (scratch.backbone.name, scratch.backbone.weights) == ("VGG16", "none")
 
 
-def test_scratch_adds_nothing_that_is_there(recipes):
+def test_scratch_adds_no_recipe_that_the_user_named(recipes):
     own = Recipe.from_name("from_scratch", backbone="DemoNet")
-    labelled = comparing._labelled([recipes[0], own], scratch=True)
+    labelled = compare_module._labelled([recipes[0], own], scratch=True)
     assert list(labelled) == ["small_similar", "from_scratch", "small_similar (random weights)"]
     assert labelled["from_scratch"] is own
 
@@ -144,7 +144,7 @@ def test_scratch_of_one_recipe_is_a_comparison(recipes, ds, monkeypatch):
     ]  # fmt: skip
 
 
-def test_a_twin_that_cannot_be_is_left_out(recipes, ds, monkeypatch, capsys):
+def test_a_twin_that_does_not_fit_is_left_out(recipes, ds, monkeypatch, capsys):
     genuine = Recipe.plan
 
     def plan(recipe, ds, seed=0):
@@ -156,18 +156,18 @@ def test_a_twin_that_cannot_be_is_left_out(recipes, ds, monkeypatch, capsys):
     comparison = compare(recipes, ds, seeds=1, scratch=True)
     assert [result.recipe for result in comparison.results] == ["small_similar", "large_similar"]
     assert comparison.failures == ()
-    assert "small_similar (random weights) is left out: head.reuse" in capsys.readouterr().err
+    assert "small_similar (random weights) left out: head.reuse" in capsys.readouterr().err
 
 
-def test_a_network_of_ones_own_has_no_twin():
+def test_the_users_own_network_has_no_twin():
     image = keras.Input((None, None, 3))
     network = keras.Model(image, keras.layers.Conv2D(4, 3)(image), name="mine")
     own = Recipe.from_name("small_similar", backbone=network)
-    with pytest.raises(RequestError, match="scratch: small_similar: a network of your own keeps the weights it has"):
+    with pytest.raises(RequestError, match="scratch: small_similar: your own network keeps its weights"):
         compare([own], stripes(), scratch=True)
 
 
-def test_every_run_starts_from_the_weights_that_a_network_of_ones_own_has(ds, ran):
+def test_every_run_starts_from_the_weights_of_the_users_own_network(ds):
     image = keras.Input((None, None, 3))
     network = keras.Model(image, keras.layers.Conv2D(4, 3, strides=2)(image), name="mine")
     before = network.get_weights()
@@ -184,7 +184,7 @@ def test_every_run_starts_from_the_weights_that_a_network_of_ones_own_has(ds, ra
 # The folder
 
 
-def test_finished_runs_are_not_repeated_and_seeds_may_be_added(recipes, ds, ran, tmp_path):
+def test_finished_runs_are_not_repeated_and_seeds_can_be_added(recipes, ds, ran, tmp_path):
     out = tmp_path / "out"
     first = compare(recipes, ds, seeds=1, out=out, verbose=False)
     assert {path.name for path in out.iterdir()} == {
@@ -199,20 +199,19 @@ def test_finished_runs_are_not_repeated_and_seeds_may_be_added(recipes, ds, ran,
     assert more.results[0].accuracy_by_seed[:1] == first.results[0].accuracy_by_seed
 
 
-def test_an_interrupted_comparison_goes_on(recipes, ds, ran, tmp_path, monkeypatch):
-    fitting = {"phases": [{"name": "fine_tuning", "fit": {"trainable": [["head", 1.0], ["backbone", 1.0]]}}]}
-    fitting["phases"][0]["fit"]["duration"] = "1 epochs"
-    both = [recipes[0], Recipe.from_name("large_similar", **(DEMO | {"features.taps": "last"} | fitting))]
-    genuine = fit_phase.fit
+def test_an_interrupted_comparison_resumes(recipes, ds, ran, tmp_path, monkeypatch):
+    fit = {"phases": [{"name": "fine_tuning", "fit": {"trainable": [["head", 1.0], ["backbone", 1.0]]}}]}
+    fit["phases"][0]["fit"]["duration"] = "1 epochs"
+    both = [recipes[0], Recipe.from_name("large_similar", **(DEMO | {"features.taps": "last"} | fit))]
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit_phase, "fit", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
-    assert (tmp_path / "out" / "large_similar" / "seed_0" / "journal").is_dir()
-    monkeypatch.setattr(fit_phase, "fit", genuine)
+    with monkeypatch.context() as patched:
+        patched.setattr("kerastune_recipes.training.fit.fit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
+    assert (tmp_path / "out" / "large_similar" / "seed_0" / "checkpoints").is_dir()
     ran.clear()
     comparison = compare(both, ds, seeds=1, out=tmp_path / "out", verbose=False)
     assert [name for name, _, _ in ran] == ["large_similar"]
@@ -224,12 +223,12 @@ def test_a_folder_with_another_comparison_is_refused(recipes, ds, tmp_path):
     compare(recipes, ds, seeds=1, out=out, verbose=False)
     before = (out / "request.json").read_text()
     other = Recipe.from_name("small_dissimilar", **ALL)
-    for named, images, what in (
+    for named, images, difference in (
         ([recipes[0], other], ds, "recipes"),
         (recipes, ds | {"test": stripes(9, seed=1)}, "images"),
         ([recipes[0], other], stripes(), "recipes and other images"),
     ):
-        with pytest.raises(OutputError, match=f"the comparison in this folder was made with other {what}; give"):
+        with pytest.raises(OutputError, match=f"the comparison in this folder was made with other {difference}; give"):
             compare(named, images, seeds=1, out=out, verbose=False)
     assert (out / "request.json").read_text() == before
 
@@ -245,21 +244,27 @@ def test_a_folder_with_something_else_is_refused(recipes, ds, tmp_path):
 # What goes wrong
 
 
-def test_one_recipe_that_fails_does_not_lose_the_others(recipes, ds, monkeypatch):
-    genuine = Recipe.run
+def test_a_recipe_that_fails_does_not_stop_the_others(recipes, ds, monkeypatch):
+    genuine = study_folder.run
 
-    def run(recipe, *args, **options):
-        if recipe.name == "large_similar" and options["seed"] == 1:
+    def run(name, content, ds, options, network):
+        if name == "large_similar" and options.seed == 1:
             raise WorkError("The loss became NaN.")
-        return genuine(recipe, *args, **options)
+        return genuine(name, content, ds, options, network)
 
-    monkeypatch.setattr(Recipe, "run", run)
+    monkeypatch.setattr(study_folder, "run", run)
     comparison = compare(recipes, ds, seeds=2, verbose=False)
     assert [result.recipe for result in comparison.results] == ["small_similar"]
     assert [(failure.recipe, failure.reason) for failure in comparison.failures] == [
         ("large_similar", "The loss became NaN.")
     ]
-    monkeypatch.setattr(Recipe, "run", lambda *_, **__: (_ for _ in ()).throw(WorkError("No luck.")))
+
+
+def test_a_comparison_fails_when_all_recipes_fail(recipes, ds, monkeypatch):
+    def fail(*_):
+        raise WorkError("No luck.")
+
+    monkeypatch.setattr(study_folder, "run", fail)
     with pytest.raises(WorkError, match=r"(?s)small_similar: No luck.*large_similar: No luck"):
         compare(recipes, ds, seeds=2, verbose=False)
 
@@ -283,28 +288,33 @@ def test_all_recipes_that_cannot_be_read_are_named():
 
 
 @pytest.mark.parametrize("seeds", [0, -1, True, 2.0, "3"])
-def test_seeds_are_counted(recipes, seeds):
-    with pytest.raises(RequestError, match="seeds: a comparison takes a whole number of seeds, 1 or more; received"):
+def test_seeds_are_a_whole_number_of_at_least_one(recipes, seeds):
+    with pytest.raises(RequestError, match="seeds: expected a whole number, 1 or more; received"):
         compare(recipes, stripes(), seeds=seeds)
 
 
-def test_one_recipe_is_no_comparison():
+def test_one_recipe_alone_is_refused():
     with pytest.raises(RequestError, match="there is nothing to compare with"):
         compare(["small_similar"], stripes())
 
 
-def test_folds_and_the_like_are_handed_on_when_given_and_only_then(recipes, ds, pictures, monkeypatch):
-    handed = []
+@pytest.mark.parametrize("option", ["folds", "group_by", "unlabeled"])
+def test_every_run_gets_the_options_of_the_comparison(recipes, ds, pictures, monkeypatch, option):
+    groups = {"train": np.arange(30), "test": np.arange(12) + 30}
+    value = {"folds": 3, "group_by": groups, "unlabeled": pictures(4, seed=9)[0]}[option]
+    received = []
 
-    def run(recipe, ds, **options):
-        handed.append({key for key in options if key in ("folds", "group_by", "unlabeled")})
-        raise WorkError("Seen.")
+    def run(name, content, ds, options, network):
+        received.append({key: getattr(options, key) for key in ("folds", "group_by", "unlabeled")})
+        raise WorkError("Stop.")
 
-    monkeypatch.setattr(Recipe, "run", run)
-    for options in ({}, {"folds": 3}, {"unlabeled": pictures(4, seed=9)[0]}):
-        with pytest.raises(WorkError):
-            compare(recipes[:2], ds, seeds=1, verbose=False, **options)
-        assert handed.pop() == handed.pop() == set(options)
+    monkeypatch.setattr(study_folder, "run", run)
+    with pytest.raises(WorkError, match="Stop"):
+        compare(recipes, ds, seeds=1, verbose=False, **{option: value})
+    assert len(received) == 2
+    for options in received:
+        assert options.pop(option) is value
+        assert set(options.values()) == {None}
 
 
 def test_the_result_is_plain_data(recipes, ds):

@@ -1,4 +1,4 @@
-"""What a comparison makes of finished runs: figures, what they are judged by, and how they are told."""
+"""A comparison of finished runs: its figures, the images that judge them, its table and its files."""
 
 import json
 
@@ -12,7 +12,7 @@ from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedRun
 
 @pytest.fixture
 def judged(assembled):
-    """Return a function that makes a run of which it is known which images it recognised."""
+    """Return a function that makes a run that predicts exactly these images correctly."""
     plan, *_ = assembled(classes=("ants", "bees"))
     plan = Plan.from_data({**plan.to_data(), "features": {"taps": ["stage3"], "views": 2}}, "test")
 
@@ -39,7 +39,7 @@ def judged(assembled):
 
 
 def test_each_recipe_is_compared_with_the_first(judged):
-    """Two seeds on the same four images; the second recipe recognises one image more with the second seed."""
+    """Two seeds on the same four images; the second recipe gets one more image right with the second seed."""
     comparison = Comparison.of_runs(
         "photos",
         {
@@ -75,12 +75,12 @@ def test_images_of_several_hold_outs_are_counted_once(judged):
     assert comparison.results[1].against_first.better == 2
 
 
-def test_images_in_another_order_cannot_be_compared(judged):
-    with pytest.raises(DataError, match="the images come in another order each time they are read"):
+def test_images_in_changing_order_cannot_be_compared(judged):
+    with pytest.raises(DataError, match="the order of the images changes each time they are read"):
         Comparison.of_runs("data", {"a": {0: judged([1, 1], ["x", "y"])}, "b": {0: judged([1, 1], ["y", "x"])}})
 
 
-def test_features_that_another_run_computed_are_counted_as_if_computed(judged):
+def test_features_from_another_run_count_as_computed(judged):
     """10 training images in 2 views and 4 validation images are 24 rows; a forward pass is of 14."""
     alone, sharing = judged([1], computed=24, seconds=5.0), judged([1], computed=0, seconds=2.6)
     assert alone.cost.seconds == 5.0
@@ -88,7 +88,7 @@ def test_features_that_another_run_computed_are_counted_as_if_computed(judged):
     assert sharing.cost.forward_passes == pytest.approx(alone.cost.forward_passes)
 
 
-def test_p_values_are_corrected_for_their_number(judged):
+def test_p_values_are_corrected_for_the_number_of_comparisons(judged):
     none, all_of_them = judged([0] * 6), judged([1] * 6)
     comparison = Comparison.of_runs("data", {"a": {0: none}, "b": {0: all_of_them}, "c": {0: all_of_them}})
     for result in comparison.results[1:]:
@@ -97,27 +97,27 @@ def test_p_values_are_corrected_for_their_number(judged):
     assert "corrected for 2 comparisons (Holm)" in str(comparison)
 
 
-def test_the_table_says_what_it_rests_on(judged):
+def test_the_table_names_images_seeds_and_failures(judged):
     runs = {"first": {0: judged([1, 1, 0, 0])}, "[second]": {0: judged([1, 1, 1, 0])}}
     table = str(Comparison.of_runs("photos [2]", runs, [Failure("third", "The loss became NaN.")]))
     assert table.splitlines()[0] == "Recipes on photos [2]"
     assert all(len(line) <= 120 for line in table.splitlines())
-    told = " ".join(table.split())
-    assert "50.0% (15.0 to 85.0)" in told
-    assert "+25.0 (" in told
-    assert "third failed: The loss became NaN." in told
-    assert "JudgedRun by 4 test images, by which nothing was chosen; one seed." in told
-    assert "What another seed would change is not in them" in told
+    text = " ".join(table.split())
+    assert "50.0% (15.0 to 85.0)" in text
+    assert "+25.0 (" in text
+    assert "third failed: The loss became NaN." in text
+    assert "Judged by 4 test images, which were not used for any choice; one seed." in text
+    assert "They do not cover the choice of the seed; more seeds would show it." in text
 
 
 @pytest.mark.parametrize(
-    ("by", "said"), [("validation", "by which phases were chosen too"), ("out-of-fold", "not trained on it")]
+    ("by", "words"), [("validation", "which also chose the phases"), ("out-of-fold", "not trained on it")]
 )
-def test_without_test_images_it_says_so(judged, by, said):
-    assert said in str(Comparison.of_runs("photos", {"first": {0: judged([1, 0], by=by)}}))
+def test_without_test_images_the_table_says_so(judged, by, words):
+    assert words in str(Comparison.of_runs("photos", {"first": {0: judged([1, 0], by=by)}}))
 
 
-def test_it_is_saved_as_json_page_and_figure(judged, tmp_path):
+def test_a_comparison_is_saved_as_json_page_and_figure(judged, tmp_path):
     comparison = Comparison.of_runs("photos", {"first": {0: judged([1, 0])}, "second": {0: judged([1, 1])}})
     comparison.save(tmp_path / "out")
     record = json.loads((tmp_path / "out" / "comparison.json").read_text())

@@ -1,4 +1,4 @@
-"""Intervals and the test of a comparison, by numbers that can be worked out by hand."""
+"""Intervals and the paired test, on numbers that can be worked out by hand."""
 
 import numpy as np
 import pytest
@@ -9,25 +9,25 @@ from kerastune_recipes.studies import significance
 ONCE = np.ones(10)
 
 
-def test_one_seed_has_the_interval_of_its_report():
+def test_with_one_seed_the_interval_is_that_of_the_report():
     correct = np.array([1] * 7 + [0] * 3)
     assert significance.accuracy(correct, ONCE) == pytest.approx(0.7)
     assert significance.accuracy_interval(correct, ONCE) == pytest.approx(metrics.wilson_interval(7, 10))
 
 
 def test_more_seeds_on_the_same_images_are_not_more_images():
-    """Three seeds with the same mistakes are worth one."""
+    """Three seeds with the same mistakes count as one."""
     correct = np.array([1] * 7 + [0] * 3)
     assert significance.accuracy_interval(correct, 3 * ONCE) == pytest.approx(metrics.wilson_interval(7, 10))
 
 
-def test_images_judged_unequally_often_are_worth_fewer():
+def test_unequal_weights_lower_the_effective_sample_size():
     assert significance.effective_images(np.array([2, 2, 2])) == pytest.approx(3)
     assert significance.effective_images(np.array([3, 1])) == pytest.approx(16 / 10)
     assert significance.accuracy(np.array([1, 0]), np.array([3, 1])) == pytest.approx(0.75)
 
 
-def test_mcnemar_looks_at_the_images_on_which_two_differ():
+def test_mcnemar_counts_the_images_on_which_the_two_differ():
     """Eight against two heads: of the 1,024 outcomes of ten throws, 2 x (1 + 10 + 45) are as uneven or more."""
     first = np.array([0] * 8 + [1] * 2 + [1] * 90)
     other = np.array([1] * 8 + [0] * 2 + [1] * 90)
@@ -37,7 +37,7 @@ def test_mcnemar_looks_at_the_images_on_which_two_differ():
     assert found.difference == pytest.approx(0.06)
 
 
-def test_over_seeds_an_image_counts_for_who_recognised_it_more_often():
+def test_an_image_counts_once_for_the_classifier_that_is_correct_with_more_seeds():
     first = np.array([1, 1 / 3, 0, 0])
     other = np.array([1, 2 / 3, 1, 1 / 3])
     found = significance.paired(other, first, np.full(4, 3))
@@ -55,14 +55,14 @@ def test_the_interval_of_a_difference_is_that_of_agresti_and_min():
     assert (low, high) == pytest.approx((middle - reach, middle + reach), abs=1e-6)
 
 
-def test_who_recognises_the_same_images_may_still_differ_on_others():
+def test_equal_classifiers_have_an_interval_around_zero():
     same = np.array([1, 0] * 50)
     found = significance.paired(same, same, np.ones(100))
     assert found.p_value == 1
     assert found.interval[0] == -found.interval[1] == pytest.approx(-1.959964 / 102, abs=1e-6)
 
 
-def test_intervals_stay_within_what_is_possible():
+def test_intervals_stay_within_minus_1_and_1():
     low, high = significance.paired(np.ones(2), np.zeros(2), np.ones(2)).interval
     assert -1 <= low < high <= 1
 

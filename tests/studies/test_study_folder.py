@@ -1,8 +1,14 @@
-"""The folder of several runs."""
+"""The folder of a comparison or search: its request, and the runs in it."""
 
+from pathlib import Path
+
+import keras
+import numpy as np
 import pytest
 
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes import Recipe
+from kerastune_recipes.errors import OutputError, WorkError
+from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.studies import study_folder
 
 
@@ -15,7 +21,7 @@ def test_the_same_request_is_resumed(tmp_path):
         study_folder.check_same(tmp_path / "out", "comparison", {**request, "images": "other"})
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(OutputError, match="this folder exists, is not empty and holds no search; name another"):
         study_folder.check_same(tmp_path, "search", {})
@@ -23,3 +29,37 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         study_folder.check_same(tmp_path / "notes.txt", "search", {})
     with pytest.raises(OutputError, match="the folder cannot be written"):
         study_folder.write_request(tmp_path / "notes.txt" / "out", {})
+
+
+def test_the_request_states_the_options_that_change_a_run():
+    assert study_folder.stated(RunOptions(seed=3, cache=False)) == {}
+    given = RunOptions(folds=5, group_by=np.arange(4), unlabeled=Path("pool"))
+    assert study_folder.stated(given) == {"folds": "5", "group_by": "", "unlabeled": "pool"}
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_an_interrupted_run_is_resumed_and_any_other_is_replaced(tmp_path, monkeypatch, interrupted):
+    received = []
+    monkeypatch.setattr(study_folder, "run", lambda name, content, ds, options, network: received.append(options))
+    if interrupted:
+        (tmp_path / "checkpoints").mkdir()
+    study_folder.run_in(tmp_path, Recipe.from_name("small_similar"), "photos", RunOptions(seed=3))
+    (options,) = received
+    assert (options.out, options.seed) == (tmp_path, 3)
+    assert (options.resume, options.overwrite) == (interrupted, not interrupted)
+
+
+def test_the_users_own_network_gets_its_weights_back_even_when_the_run_fails(monkeypatch):
+    image = keras.Input((8, 8, 3))
+    network = keras.Model(image, keras.layers.Conv2D(2, 3)(image), name="mine")
+    before = network.get_weights()
+
+    def fail(name, content, ds, options, trained):
+        trained.set_weights([weight + 1 for weight in trained.get_weights()])
+        raise WorkError("The loss became NaN.")
+
+    monkeypatch.setattr(study_folder, "run", fail)
+    with pytest.raises(WorkError):
+        study_folder.run_in(None, Recipe.from_name("small_similar", backbone=network), "photos", RunOptions())
+    for weight, now in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, now)
