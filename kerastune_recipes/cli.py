@@ -1,4 +1,4 @@
-"""The command line: `kerastune COMMAND`; exit status 0 done, 1 the work failed, 2 the request was wrong."""
+"""The command line, `kerastune COMMAND`. Exit status: 0 done, 1 the work failed, 2 the request was wrong."""
 
 import argparse
 import importlib
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kerastune_recipes import units, yaml_files
-from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed
+from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed, writing
 from kerastune_recipes.recipe import Recipe
+from kerastune_recipes.reporting import wording
 from kerastune_recipes.spec import catalog
 
 _RECIPE = "name of a shipped recipe, or path of a recipe or plan file"
@@ -23,17 +24,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: Words after `kerastune`; by default those of the process.
+        arguments: Arguments after `kerastune`; None takes those of the process.
 
     Returns:
         The exit status.
+
+    Example:
+        >>> main(["ls"])
+        0
     """
-    # TensorFlow greets with pages of notices; a user who wants them sets the variable.
+    # Hides TensorFlow's pages of notices, unless the user sets the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
-            # The source line that Python prints tells a user of the shell nothing.
+            # Python's own format adds the source line, which does not help in the shell.
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             return options.command(options) or 0
     except KerastuneError as error:
@@ -45,16 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start_keras() -> None:
-    """Import Keras without TensorFlow's greeting, which it writes to the descriptor before it reads its log level."""
+    """Import Keras without the lines that TensorFlow writes to descriptor 2 before it reads its log level."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    saved, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         importlib.import_module("keras")
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)
 
 
 def _how_to_resume(options: argparse.Namespace) -> str:
@@ -85,15 +90,15 @@ def _parser() -> argparse.ArgumentParser:
 
     cp = _command(commands, "cp", _cp, "copy a shipped recipe to a file of your own")
     cp.add_argument("recipe", help="name of a shipped recipe")
-    cp.add_argument("file", type=Path, help="where to; must not exist")
+    cp.add_argument("file", type=Path, help="the new file; it must not exist")
 
-    validate = _command(commands, "validate", _validate, "check recipe files, naming every error at once")
+    validate = _command(commands, "validate", _validate, "check recipe files; all errors are named at once")
     validate.add_argument("recipe", nargs="+", help=_RECIPE)
 
-    plan = _command(commands, "plan", _plan, "say what a run would do and cost, before anything trains")
+    plan = _command(commands, "plan", _plan, "show what a run would do and cost, without training")
     _add_request(plan)
     _add_folds(plan)
-    plan.add_argument("--save", type=Path, metavar="FILE", help="write the plan as YAML; it can be edited and run")
+    plan.add_argument("--save", type=Path, metavar="FILE", help="write the plan as YAML, to edit and run it")
     _add_json(plan)
 
     run = _command(commands, "run", _run, "train a model")
@@ -102,53 +107,57 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="folder to write model, report and plan to")
     _add_work(run)
     again = run.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+    again.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
     again.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     _add_json(run)
 
-    launch = _command(commands, "launch", _launch, "run as several workers on this machine, to try them out")
-    launch.add_argument("--workers", type=int, default=2, metavar="N", help="how many processes (default: 2)")
-    launch.add_argument("words", nargs=argparse.REMAINDER, metavar="-- run ...", help="what each of them does")
+    launch = _command(commands, "launch", _launch, "start several workers on this machine, to try a distributed run")
+    launch.add_argument("--workers", type=int, default=2, metavar="N", help="number of processes (default: 2)")
+    launch.add_argument("words", nargs=argparse.REMAINDER, metavar="-- run ...", help="the command of every worker")
 
-    evaluate = _command(commands, "evaluate", _evaluate, "measure a trained model on labelled images")
+    evaluate = _command(commands, "evaluate", _evaluate, "evaluate a trained model on labelled images")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
-    evaluate.add_argument("--data", required=True, help=f"{_DATA}; its test split where it has one, else all of it")
+    evaluate.add_argument("--data", required=True, help=f"{_DATA}; the test split where there is one, else all images")
     _add_group_by(evaluate)
-    _add_views(evaluate)
+    _add_tta(evaluate)
     _add_json(evaluate)
 
     predict = _command(commands, "predict", _predict, "predict the classes of images")
     predict.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMG", help="image files")
-    _add_views(predict)
+    _add_tta(predict)
     _add_json(predict)
 
     cache = _command(commands, "cache", _cache, "show or clear the cache of features and solved heads")
-    cache.add_argument("action", choices=("info", "clear"), help="info: what is kept, and where; clear: remove it all")
+    cache.add_argument(
+        "action", choices=("info", "clear"), help="info: show folder, size and content; clear: delete all"
+    )
     _add_json(cache)
 
-    compare = _command(commands, "compare", _compare, "run recipes on the same images with the same seeds, and compare")
+    compare = _command(commands, "compare", _compare, "compare recipes on the same images with the same seeds")
     compare.add_argument("recipe", nargs="+", help=_RECIPE)
     _add_data(compare)
     _add_folds(compare)
-    compare.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
+    compare.add_argument("--seeds", type=int, default=3, metavar="N", help="use the seeds 0 to N-1 (default: 3)")
     compare.add_argument(
         "--scratch", action="store_true", help="add each recipe on random weights, and from_scratch on its backbone"
     )
     compare.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to write the comparison and its runs to, or to go on in"
+        "--out", type=Path, metavar="DIR", help="folder to write the comparison and its runs to; one in it is resumed"
     )
     _add_work(compare)
     _add_json(compare)
 
-    tune = _command(commands, "tune", _tune, "search what a recipe leaves to auto, by the validation images")
+    tune = _command(commands, "tune", _tune, "search the fields that a recipe leaves to auto, by validation log loss")
     _add_request(tune)
     tune.add_argument(
-        "--trials", type=int, default=10, metavar="N", help="trials, the rules' choice first (default: 10)"
-    )
+        "--trials", type=int, default=10, metavar="N",
+        help="number of trials; the first has the values of the rules (default: 10)",
+    )  # fmt: skip
     tune.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the recipe that is found, or to go on in"
-    )
+        "--out", type=Path, required=True, metavar="DIR",
+        help="folder to write the best recipe and all trials to; a search in it is resumed",
+    )  # fmt: skip
     _add_work(tune)
     _add_json(tune)
     return parser
@@ -163,34 +172,37 @@ def _command(commands: Any, name: str, function: Any, summary: str) -> argparse.
 def _add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help=_RECIPE)
     _add_data(parser)
-    parser.add_argument("--seed", type=_seed, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help=_DATA)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="change one thing in the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
+        help="change a field of the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
     )  # fmt: skip
     _add_group_by(parser)
     parser.add_argument(
         "--unlabeled", metavar="DIR",
-        help="images without labels, for recipes that learn from them: a folder with images at any depth, or a CSV "
-        "file with a column path",
+        help="images without labels, for recipes that use them: a folder with images at any depth, or a CSV file with "
+        "a column path",
     )  # fmt: skip
 
 
 def _add_folds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--folds", type=int, metavar="K", help="judge by K-fold cross-validation, not by a hold-out, and refit on all"
+        "--folds",
+        type=int,
+        metavar="K",
+        help="K-fold cross-validation in place of a hold-out, and a refit on all images",
     )
 
 
 def _add_group_by(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-by", type=_group_by, metavar="LEVEL_OR_COLUMN",
-        help="what tells which images belong together and are never divided between training and validation: 1 for "
-        "the folders inside the class folders, as in ants/patient7/1.jpg, or a column of the CSV file",
+        help="groups of images that stay together in training or in validation: 1 for the folders inside the class "
+        "folders, as in ants/patient7/1.jpg, or a column of the CSV file",
     )  # fmt: skip
 
 
@@ -201,54 +213,60 @@ def _group_by(text: str) -> int | str:
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", default="auto", help="auto, none, mirrored, multi_worker or tpu (default: auto)")
     parser.add_argument(
-        "--no-cache", action="store_true", help="neither take frozen work from the cache nor keep it there"
+        "--no-cache", action="store_true", help="neither read nor write the cache of features and solved heads"
     )
 
 
-def _add_views(parser: argparse.ArgumentParser) -> None:
+def _add_tta(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--views", type=int, default=1, metavar="N", help="mean over the image and N-1 more views of it (default: 1)"
-    )
+        "--tta", type=int, default=1, metavar="N",
+        help="test-time augmentation: average over the image and N-1 more views of it (default: 1)",
+    )  # fmt: skip
     parser.add_argument(
-        "--flip",
-        choices=("none", "horizontal"),
-        default="none",
-        help="horizontal: mirror images are views too; for images that keep their class then (default: none)",
-    )
+        "--flip", choices=("none", "horizontal"), default="none",
+        help="horizontal: mirror images are views too; for images that keep their class when mirrored (default: none)",
+    )  # fmt: skip
+    # The name of --tta in the first builds of 0.1.0.
+    parser.add_argument("--views", nargs="?", const="N", help=argparse.SUPPRESS)
+
+
+def _refuse_views(options: argparse.Namespace) -> None:
+    if options.views is not None:
+        raise RequestError(f"--views: test-time augmentation is --tta here; write --tta {options.views}.")
 
 
 def _seed(text: str) -> int:
     seed = int(text) if text.isdecimal() else -1
-    if not 0 <= seed < 2**32:  # what NumPy takes
-        raise argparse.ArgumentTypeError(f'a seed is a whole number from 0 to 4294967295; received "{text}"')
+    if not 0 <= seed < 2**32:  # the range that NumPy accepts
+        raise argparse.ArgumentTypeError(f'expected a whole number from 0 to 4294967295; received "{text}"')
     return seed
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print machine-readable JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print JSON to standard output")
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
     return Recipe.load(options.recipe, **_overrides(options.overrides))
 
 
-def _load_all(words: Sequence[str], overrides: dict[str, Any]) -> list[Recipe]:
-    found: list[Recipe] = []
+def _load_all(names: Sequence[str], overrides: dict[str, Any]) -> list[Recipe]:
+    recipes: list[Recipe] = []
     problems: list[str] = []
-    for word in words:
+    for name in names:
         try:
-            found.append(Recipe.load(word, **overrides))
+            recipes.append(Recipe.load(name, **overrides))
         except RequestError as error:
             problems += error.problems
     if problems:
         raise RequestError(*problems)
-    return found
+    return recipes
 
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
-        raise RequestError(*(f'--set {pair}: write KEY=VALUE, such as "backbone=VGG16".' for pair in wrong))
+        raise RequestError(*(f"--set {pair}: write KEY=VALUE, such as backbone=VGG16." for pair in wrong))
     split = (pair.split("=", 1) for pair in pairs)
     return {key: yaml_files.parse(value, f"--set {key}") for key, value in split}
 
@@ -281,14 +299,12 @@ def _cp(options: argparse.Namespace) -> None:
 
 def _refuse_existing(file: Path) -> None:
     if file.exists():
-        raise OutputError(f"{file}: this file exists; name another.")
+        raise OutputError(f"{file}: this file exists; give another name.")
 
 
 def _write(file: Path, text: str) -> None:
-    try:
+    with writing(file, "the file"):
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{file}: the file cannot be written: {error.strerror}.") from None
 
 
 def _validate(options: argparse.Namespace) -> None:
@@ -304,7 +320,7 @@ def _validate(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options say of the data, as Recipe takes it."""
+    """Return the options of the data as arguments of `Recipe.run`."""
     return {"folds": options.folds, "group_by": options.group_by, "unlabeled": options.unlabeled}
 
 
@@ -328,7 +344,7 @@ def _plan(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     if not options.out:
-        print("kerastune: without --out DIR the model and its report will not be kept.", file=sys.stderr)
+        print("kerastune: without --out DIR, neither the model nor its report is saved.", file=sys.stderr)
     _start_keras()
     report = recipe.run(
         options.data,
@@ -342,7 +358,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     from kerastune_recipes.devices import strategies
 
-    if not strategies.reports(options.strategy):
+    if not strategies.reports_to_user(options.strategy):
         return
     if options.json:
         print(json.dumps(report.record))
@@ -358,43 +374,41 @@ def _launch(options: argparse.Namespace) -> int:
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     problems = []
     if options.workers < 2:
-        problems.append(f"--workers: several are at least 2; received {options.workers}.")
+        problems.append(f"--workers: expected 2 or more; received {options.workers}.")
     if words[:1] != ["run"]:
-        received = f"received {words[0]}" if words else "nothing was given"
-        problems.append(
-            f"launch: several workers do one run; write it behind --, as in -- run small_similar; {received}."
-        )
+        received = f"received {words[0]}" if words else "received nothing"
+        problems.append(f"launch: write a run command after --, such as -- run small_similar --data DIR; {received}.")
     if problems:
         raise RequestError(*problems)
-    _parser().parse_args(words)  # told once what is wrong with them, rather than by each worker
+    _parser().parse_args(words)  # reports errors once, not from every worker
     return launch([sys.executable, "-m", "kerastune_recipes", *words], options.workers)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    _refuse_views(options)
     _start_keras()
-    from kerastune_recipes.evaluation import predict as evaluation
     from kerastune_recipes.evaluation import saved_model
+    from kerastune_recipes.evaluation.predict import evaluate
 
-    scores = evaluation.evaluate(
-        saved_model.load(options.folder), options.data, options.group_by, options.views, options.flip
-    )
+    scores = evaluate(saved_model.load(options.folder), options.data, options.group_by, options.tta, options.flip)
     if options.json:
         print(json.dumps(scores))
         return
-    low, high = scores["accuracy_ci95"]
+    interval = wording.interval(scores["accuracy_ci95"])
     print(
-        f"{scores['images']} images: accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%} at 95%), balanced "
-        f"accuracy {scores['balanced_accuracy']:.1%}, log loss {scores['log_loss']:.3f}, ECE {scores['ece']:.3f}"
+        f"{scores['images']} images: accuracy {scores['accuracy']:.1%} (95% interval {interval}), balanced accuracy "
+        f"{scores['balanced_accuracy']:.1%}, log loss {scores['log_loss']:.3f}, ECE {scores['ece']:.3f}"
     )
 
 
 def _predict(options: argparse.Namespace) -> None:
+    _refuse_views(options)
     _start_keras()
-    from kerastune_recipes.evaluation import predict as evaluation
     from kerastune_recipes.evaluation import saved_model
+    from kerastune_recipes.evaluation.predict import predict
 
     saved = saved_model.load(options.folder)
-    probabilities = evaluation.predict(saved.model, options.images, options.views, options.flip)
+    probabilities = predict(saved.model, options.images, options.tta, options.flip)
     rows = [
         {
             "image": str(image),
@@ -407,24 +421,24 @@ def _predict(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    for found in rows:
-        print(f"{found['image']}  {found['class']}  {found['probability']:.1%}")
+    for row in rows:
+        print(f"{row['image']}  {row['class']}  {row['probability']:.1%}")
 
 
 def _cache(options: argparse.Namespace) -> None:
     from kerastune_recipes.features import cache
 
-    found = cache.at_rest()
+    existing = cache.existing_cache()
     if options.action == "clear":
-        found.clear()
-    kept = found.info()
-    total = sum(info.size for info in kept)
+        existing.clear()
+    networks = existing.info()
+    total, limit = sum(info.size for info in networks), cache.limit()
     if options.json:
-        networks = [{"network": info.about, "rows": info.rows, "bytes": info.size} for info in kept]
-        print(json.dumps({"folder": str(found.folder), "limit": cache.limit(), "bytes": total, "networks": networks}))
+        rows = [{"network": info.about, "rows": info.rows, "bytes": info.size} for info in networks]
+        print(json.dumps({"folder": str(existing.folder), "limit": limit, "bytes": total, "networks": rows}))
         return
-    print(f"{found.folder}: {units.format_bytes(total)} of at most {units.format_bytes(cache.limit())}")
-    for info in kept:
+    print(f"{existing.folder}: {units.format_bytes(total)} of at most {units.format_bytes(limit)}")
+    for info in networks:
         print(f"  {info.about}: {info.rows} rows, {units.format_bytes(info.size)}")
 
 
@@ -451,7 +465,7 @@ def _compare(options: argparse.Namespace) -> None:
             print(f"written to {options.out}: comparison.html, comparison.json, comparison.svg and every run")
     if comparison.failures:
         failed = [failure.recipe for failure in comparison.failures]
-        raise WorkError(f"{listed(failed)}: failed; the table says why.")
+        raise WorkError(f"{listed(failed)}: failed; see the table above.")
 
 
 def _tune(options: argparse.Namespace) -> None:
@@ -475,4 +489,4 @@ def _tune(options: argparse.Namespace) -> None:
         print(json.dumps(tuned.record))
         return
     print(tuned)
-    print(f"written to {options.out}; run what was found: kerastune run {options.out / RECIPE} --data {options.data}")
+    print(f"written to {options.out}; to run the result: kerastune run {options.out / RECIPE} --data {options.data}")

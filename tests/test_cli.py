@@ -74,13 +74,13 @@ def test_show_prints_a_recipe_comments_included(shell):
     assert shell("show", "mine.yaml").out == shown
 
 
-def test_cp_makes_a_file_of_your_own_and_never_replaces_one(shell):
+def test_cp_writes_a_new_file_and_never_replaces_one(shell):
     copied = shell("cp", "small_similar", "mine.yaml")
     assert (copied.status, copied.out) == (0, "mine.yaml: edit it, then kerastune run mine.yaml --data ...\n")
     assert Path("mine.yaml").read_text() == shell("show", "small_similar").out
 
     again = shell("cp", "large_similar", "mine.yaml")
-    assert (again.status, again.err) == (2, "kerastune: mine.yaml: this file exists; name another.\n")
+    assert (again.status, again.err) == (2, "kerastune: mine.yaml: this file exists; give another name.\n")
     assert Path("mine.yaml").read_text().startswith("# small_similar")
 
 
@@ -108,14 +108,14 @@ def test_validate_names_every_error_of_every_file(shell):
     assert problems[1] == "- values.yaml: features.views: expected less than or equal to 64; received 65."
     assert problems[2].startswith("- values.yaml: phases.only.fit.augmentation: expected ")
     assert problems[2].endswith('received "lite". Did you mean "light"?')
-    assert problems[3].startswith("- torn.yaml, line 1: this is no valid YAML: ")
+    assert problems[3].startswith("- torn.yaml, line 1: this is not valid YAML: ")
     assert problems[4] == "- nowhere.yaml: there is no such file."
 
 
 # Plans
 
 
-def test_plan_says_what_a_run_would_do(shell, ants_and_bees):
+def test_plan_shows_what_a_run_would_do(shell, ants_and_bees):
     plan = shell("plan", *QUICK, "--data", ants_and_bees)
     assert plan.status == 0
     assert "10 training, 2 validation (held out of the training images, stratified" in plan.out
@@ -129,7 +129,7 @@ def test_groups_and_unlabelled_images_by_option(shell, photos):
         photos(f"photos/bees/p{patient}", **{"left": 1, "right": 1})
     photos("pool", size=16, any=3)
     plan = shell("plan", *QUICK, "--data", "photos", "--group-by", "1", "--unlabeled", "pool")
-    assert "16 training, 4 validation (held out of the training images, stratified, groups whole" in plan.out
+    assert "16 training, 4 validation (held out of the training images, stratified, groups kept whole" in plan.out
     assert "3 unlabelled" in plan.out
     assert re.search(r"grouped by +folder level 1, 5 groups", plan.out)
 
@@ -138,7 +138,7 @@ def test_groups_and_unlabelled_images_by_option(shell, photos):
     assert "or give group_by=1 (--group-by 1) where each holds images that belong together." in ungrouped.err
     mistaken = shell("plan", *QUICK, "--data", "photos", "--group-by", "patient", "--unlabeled", "pol")
     assert mistaken.err.splitlines()[1:] == [
-        "- photos: the images of a folder are grouped by the level of a folder inside the class folders, counted from "
+        "- photos: group_by must be the level of a folder inside the class folders, counted from "
         '1, as in ants/patient7/1.jpg; received "patient".',
         '- unlabeled: pol: there is no such folder. Did you mean "pool"?',
     ]
@@ -163,7 +163,7 @@ def test_a_saved_plan_can_be_edited_and_run(shell, ants_and_bees):
     assert [phase["steps"] for phase in report["phases"]] == [0, 1]
 
     again = shell("plan", *QUICK, "--data", ants_and_bees, "--save", "plan.yaml")
-    assert (again.status, again.err) == (2, "kerastune: plan.yaml: this file exists; name another.\n")
+    assert (again.status, again.err) == (2, "kerastune: plan.yaml: this file exists; give another name.\n")
     changed = shell("run", "plan.yaml", "--data", ants_and_bees, "--set", "keep=last")
     assert (changed.status, changed.err) == (2, "kerastune: plan.yaml: a plan takes no overrides; edit the file.\n")
     nowhere = shell("plan", *QUICK, "--data", ants_and_bees, "--save", "nowhere/plan.yaml")
@@ -174,7 +174,7 @@ def test_a_saved_plan_can_be_edited_and_run(shell, ants_and_bees):
 # Runs
 
 
-def test_a_run_folder_holds_all_that_is_promised(finished):
+def test_a_run_folder_holds_every_documented_file(finished):
     assert {path.name for path in finished.iterdir()} == RUN_FOLDER
     assert (finished / "labels.txt").read_text() == "ants\nbees\n"
     assert "<html" in (finished / "report.html").read_text()
@@ -187,7 +187,7 @@ def test_a_run_folder_holds_all_that_is_promised(finished):
     assert model.predict_on_batch(np.zeros((1, 50, 40, 3), np.uint8)).shape == (1, 2)
 
 
-def test_the_report_has_every_key_that_is_promised(finished):
+def test_the_report_has_every_documented_key(finished):
     report = json.loads((finished / "report.json").read_text())
     assert {"recipe", "status", "seed", "versions", "chosen_phase"} <= set(report)
     assert (report["recipe"], report["status"], report["seed"]) == ("small_similar", "done", 0)
@@ -212,7 +212,7 @@ def test_the_report_has_every_key_that_is_promised(finished):
     assert {"seconds_total", "seconds_one_forward_pass", "forward_equivalents"} <= set(report["cost"])
 
 
-def test_a_folder_that_is_there_is_refused_unless_told(shell, ants_and_bees):
+def test_an_existing_folder_is_refused_without_overwrite(shell, ants_and_bees):
     Path("out").mkdir()
     Path("out/notes.txt").write_text("mine")
     Path("out/report.html").write_text("old")
@@ -220,16 +220,16 @@ def test_a_folder_that_is_there_is_refused_unless_told(shell, ants_and_bees):
     refused = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
     assert (refused.status, refused.err) == (
         2,
-        "kerastune: out: this folder exists and is not empty; name another, or give --resume to go on with an "
-        "interrupted run or --overwrite to replace it.\n",
+        "kerastune: out: this folder exists and is not empty; name another, or give --resume to resume an interrupted "
+        "run or --overwrite to replace it.\n",
     )
     nothing = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--resume")
     assert (nothing.status, nothing.err) == (
         2, "kerastune: out: there is no interrupted run here to resume; leave out --resume to start one.\n",
     )  # fmt: skip
-    mistaken = shell("run", *QUICK, "--data", "nowhere", "--out", "out", "--overwrite")
-    assert mistaken.status == 2
-    assert Path("out/report.html").read_text() == "old"  # a request that is wrong replaces nothing
+    wrong = shell("run", *QUICK, "--data", "nowhere", "--out", "out", "--overwrite")
+    assert wrong.status == 2
+    assert Path("out/report.html").read_text() == "old"  # a wrong request replaces nothing
 
     replaced = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--overwrite")
     assert replaced.status == 0
@@ -249,7 +249,7 @@ def test_out_that_is_a_file_and_resume_without_out(shell, ants_and_bees):
     assert "give it as out (--out DIR)." in no_out.err
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(shell, ants_and_bees, monkeypatch):
+def test_an_interrupted_run_says_how_to_resume_and_resumes(shell, ants_and_bees, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -257,35 +257,35 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(shell, ants_and_bees, mon
         patched.setattr(fit, "fit", interrupt)
         interrupted = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
     assert interrupted.status == 1
-    assert interrupted.err.endswith("kerastune: interrupted. The same command with --resume goes on from out.\n")
+    assert interrupted.err.endswith("kerastune: interrupted. The same command with --resume resumes from out.\n")
     assert not Path("out/report.json").exists()
 
     resumed = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--resume")
     assert resumed.status == 0
-    assert "feature_extraction: finished before, taken from the journal" in resumed.err
+    assert "feature_extraction: completed before, loaded from the checkpoint" in resumed.err
     assert {path.name for path in Path("out").iterdir()} == RUN_FOLDER
 
 
 # Finished runs
 
 
-def test_evaluate_takes_the_test_split(shell, finished):
+def test_evaluate_uses_the_test_split(shell, finished):
     report = json.loads((finished / "report.json").read_text())
     scores = json.loads(shell("evaluate", finished, "--data", finished.parent / "data", "--json").out)
     assert scores.pop("images") == 6
     assert scores.pop("accuracy_ci95") == pytest.approx(report["test"].pop("accuracy_ci95"))
     assert scores == pytest.approx(report["test"], rel=1e-3)
 
-    told = shell("evaluate", finished, "--data", finished.parent / "data")
-    assert told.status == 0
+    done = shell("evaluate", finished, "--data", finished.parent / "data")
+    assert done.status == 0
     assert re.fullmatch(
-        r"6 images: accuracy [\d.]+% \([\d.]+% to [\d.]+% at 95%\), balanced accuracy [\d.]+%, log loss [\d.]+, "
+        r"6 images: accuracy [\d.]+% \(95% interval [\d.]+% to [\d.]+%\), balanced accuracy [\d.]+%, log loss [\d.]+, "
         r"ECE [\d.]+\n",
-        told.out,
+        done.out,
     )
 
 
-def test_evaluate_takes_all_images_where_there_is_no_test_split(shell, finished):
+def test_evaluate_uses_all_images_without_a_test_split(shell, finished):
     scores = json.loads(shell("evaluate", finished, "--data", finished.parent / "data" / "train", "--json").out)
     assert scores["images"] == 12
 
@@ -301,16 +301,16 @@ def test_evaluate_refuses_other_classes(shell, finished, photos):
     other = shell("evaluate", finished, "--data", photos("other", ants=1, beez=1))
     assert (other.status, other.err) == (
         2,
-        "kerastune: other: classes in train that are not known: beez; the classes are ants, bees. "
+        "kerastune: other: unknown classes in train: beez; the classes are ants, bees. "
         'Did you mean "bees"?\n',
     )
 
 
 def test_predict_prints_one_line_for_each_image(shell, finished):
     images = sorted((finished.parent / "data" / "test" / "ants").iterdir())
-    told = shell("predict", finished, *images)
-    assert told.status == 0
-    lines = told.out.splitlines()
+    done = shell("predict", finished, *images)
+    assert done.status == 0
+    lines = done.out.splitlines()
     assert len(lines) == 3
     assert re.fullmatch(rf"{re.escape(str(images[0]))}  (ants|bees)  [\d.]+%", lines[0])
 
@@ -321,16 +321,35 @@ def test_predict_prints_one_line_for_each_image(shell, finished):
         assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["class"]]
 
 
+@pytest.mark.parametrize("command", [("evaluate", "--data", "photos"), ("predict", "1.png")])
+def test_the_old_name_of_test_time_augmentation_is_refused(shell, command):
+    name, *rest = command
+    refused = shell(name, "run", *rest, "--views", "4")
+    assert (refused.status, refused.err) == (
+        2, "kerastune: --views: test-time augmentation is --tta here; write --tta 4.\n",
+    )  # fmt: skip
+    assert "--views" not in shell(name, "--help").out
+
+
+def test_test_time_augmentation_averages_over_views(shell, finished):
+    image = sorted((finished.parent / "data" / "test" / "ants").iterdir())[0]
+    (plain,) = json.loads(shell("predict", finished, image, "--json").out)
+    (averaged,) = json.loads(shell("predict", finished, image, "--tta", "3", "--flip", "horizontal", "--json").out)
+    assert averaged["probabilities"] != plain["probabilities"]
+    assert sum(averaged["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert shell("predict", finished, image, "--tta", "0").status == 2
+
+
 def test_predict_names_every_image_that_cannot_be_read(shell, finished):
     Path("empty.png").touch()
     Path("text.png").write_text("no image")
-    told = shell("predict", finished, "empty.png", "text.png", "nowhere.png")
-    assert told.status == 2
-    assert told.out == ""
-    assert told.err.splitlines() == [
+    done = shell("predict", finished, "empty.png", "text.png", "nowhere.png")
+    assert done.status == 2
+    assert done.out == ""
+    assert done.err.splitlines() == [
         "kerastune: 3 problems:",
         "- empty.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
-        "- text.png: this image cannot be read: its content is not that of an image; replace or remove it.",
+        "- text.png: this image cannot be read: it is not an image; replace or remove it.",
         "- nowhere.png: there is no such file.",
     ]
 
@@ -353,9 +372,9 @@ def test_every_command_has_help(shell):
     commands = re.findall(r"^    ([a-z]+) ", overview.out, re.MULTILINE)
     assert {"ls", "show", "cp", "validate", "plan", "run", "evaluate", "predict"} <= set(commands)
     for command in commands:
-        told = shell(command, "--help")
-        assert told.status == 0
-        assert told.out.startswith(f"usage: kerastune {command} ")
+        done = shell(command, "--help")
+        assert done.status == 0
+        assert done.out.startswith(f"usage: kerastune {command} ")
 
 
 @pytest.mark.parametrize(
@@ -365,11 +384,11 @@ def test_every_command_has_help(shell):
         (("trian",), "invalid choice: 'trian'"),
         (("run", "small_similar"), "the following arguments are required: --data"),
         (("run", "small_similar", "--data", "x", "--resume", "--overwrite"), "not allowed with argument --resume"),
-        (("plan", "small_similar", "--data", "x", "--seed", "-1"), "a seed is a whole number from 0 to 4294967295"),
+        (("plan", "small_similar", "--data", "x", "--seed", "-1"), "expected a whole number from 0 to 4294967295"),
         (("plan", "small_similar", "--data", "x", "--seed", "one"), 'to 4294967295; received "one"'),
     ],
 )
-def test_words_that_are_no_command_exit_with_2(shell, words, problem):
+def test_arguments_that_do_not_parse_exit_with_2(shell, words, problem):
     refused = shell(*words)
     assert refused.status == 2
     assert problem in refused.err
@@ -395,7 +414,7 @@ SOLVED = ("--set", "backbone=DemoNet", "--set", "backbone.weights=demo", "--set"
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of this test's own."""
+    """An empty cache for one test."""
     monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -412,7 +431,7 @@ def test_the_cache_is_shown_and_cleared(shell, photos, cache):
     assert not list(cache.rglob("*.safetensors"))
 
 
-def test_clearing_leaves_a_folder_of_something_else_alone(shell, cache):
+def test_clearing_leaves_other_folders_alone(shell, cache):
     (cache / "thesis").mkdir(parents=True)
     assert shell("cache", "clear").status == 0
     assert (cache / "thesis").is_dir()
@@ -426,11 +445,11 @@ def test_a_run_without_the_cache(shell, photos, cache):
 
 def test_a_cache_that_cannot_be_used_is_one_line_and_no_failure(shell, photos, cache):
     cache.write_text("a file where a folder should be")
-    told = shell("run", "small_similar", *SOLVED, "--data", photos("photos", ants=6, bees=6))
-    assert told.status == 0
-    (line,) = [line for line in told.err.splitlines() if "warning" in line]
+    done = shell("run", "small_similar", *SOLVED, "--data", photos("photos", ants=6, bees=6))
+    assert done.status == 0
+    (line,) = [line for line in done.err.splitlines() if "warning" in line]
     assert line.startswith(f"kerastune: warning: {cache}: the cache cannot be used (")
-    assert line.endswith("The run goes on without what is kept there.")
+    assert line.endswith("The run continues without it.")
 
 
 # Comparisons
@@ -443,7 +462,7 @@ def test_compare_prints_a_table_and_writes_a_folder(shell, ants_and_bees):
     compared = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
     assert compared.status == 0
     assert compared.out.startswith("Recipes on photos\n")
-    assert "Judged by 2 validation images, by which phases were chosen too" in compared.out
+    assert "Judged by 2 validation images, which also chose the phases" in compared.out
     assert compared.out.endswith("written to out: comparison.html, comparison.json, comparison.svg and every run\n")
     assert {path.name for path in Path("out").iterdir()} >= {"comparison.html", "small_similar", "large_similar"}
     record = json.loads(shell(*BOTH, "--data", ants_and_bees, "--out", "out", "--json").out)
@@ -456,41 +475,45 @@ def test_compare_names_every_recipe_that_is_wrong(shell, ants_and_bees):
     assert refused.err.splitlines()[0] == "kerastune: 2 problems:"
 
 
-def test_compare_that_loses_a_recipe_exits_with_1(shell, ants_and_bees, monkeypatch):
-    genuine = Recipe.run
+def test_compare_with_a_failed_recipe_exits_with_1(shell, ants_and_bees, monkeypatch):
+    from kerastune_recipes.studies import study_folder
 
-    def run(recipe, *args, **options):
-        if recipe.name == "large_similar":
+    genuine = study_folder.run
+
+    def run(name, *request):
+        if name == "large_similar":
             raise WorkError("The loss became NaN.")
-        return genuine(recipe, *args, **options)
+        return genuine(name, *request)
 
-    monkeypatch.setattr(Recipe, "run", run)
+    monkeypatch.setattr(study_folder, "run", run)
     compared = shell(*BOTH, "--data", ants_and_bees)
     assert compared.status == 1
     assert "large_similar failed: The loss became NaN." in compared.out
-    assert compared.err.endswith("kerastune: large_similar: failed; the table says why.\n")
+    assert compared.err.endswith("kerastune: large_similar: failed; see the table above.\n")
 
 
-def test_an_interrupted_comparison_says_how_to_go_on(shell, ants_and_bees, monkeypatch):
+def test_an_interrupted_comparison_says_how_to_resume(shell, ants_and_bees, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Recipe, "run", interrupt)
+    from kerastune_recipes.studies import study_folder
+
+    monkeypatch.setattr(study_folder, "run", interrupt)
     interrupted = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
     assert interrupted.status == 1
-    assert interrupted.err.endswith("kerastune: interrupted. The same command goes on from out.\n")
+    assert interrupted.err.endswith("kerastune: interrupted. The same command resumes from out.\n")
 
 
 # Tuning
 
 
-def test_tune_writes_the_recipe_that_it_finds(shell, ants_and_bees):
+def test_tune_writes_the_best_recipe(shell, ants_and_bees):
     pytest.importorskip("keras_tuner", reason="KerasTuner is not installed")
     tune = ("tune", *QUICK, "--set", "backbone.image_size=32", "--data", ants_and_bees, "--trials", "2", "--out", "out")
     tuned = shell(*tune)
     assert tuned.status == 0
     assert tuned.out.startswith("small_similar_tuned on photos\n")
-    assert tuned.out.endswith("written to out; what was found: kerastune run out/recipe.yaml --data photos\n")
+    assert tuned.out.endswith("written to out; to run the result: kerastune run out/recipe.yaml --data photos\n")
     assert shell("validate", "out/recipe.yaml").status == 0
     again = json.loads(shell(*tune, "--json").out)
     assert [trial["number"] for trial in again["trials"]] == [1, 2]

@@ -51,4 +51,4 @@ def test_a_misspelt_recipe():
 
 def test_the_description_is_of_the_same_plan():
     recipe = Recipe.from_name("small_similar", **DEMO)
-    assert recipe.describe(stripes()).startswith(f"Plan of small_similar: {recipe.plan(stripes()).summary}")
+    assert recipe.describe(stripes()).startswith(f"Plan: small_similar\n{recipe.plan(stripes()).summary}\n")
