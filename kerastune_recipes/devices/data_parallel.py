@@ -1,4 +1,4 @@
-"""Several devices under JAX: the choice of keras.distribution.DataParallel, and batches that its devices can share."""
+"""Several devices under JAX: keras.distribution.DataParallel, and batches padded to divide evenly among devices."""
 
 import weakref
 from collections.abc import Sequence
@@ -9,45 +9,49 @@ import numpy as np
 
 
 def choose() -> keras.distribution.DataParallel | None:
-    """Return the distribution over all devices of this machine, or None where there is one only."""
+    """Return the distribution over all devices of this machine, or None if there is only one."""
     devices = keras.distribution.list_devices()
     return keras.distribution.DataParallel(devices=devices) if len(devices) > 1 else None
 
 
-def place(networks: Sequence[keras.Model]) -> None:
-    """Put the weights of networks, which may have been built before, on all devices of the distribution in force."""
+def place_on_devices(networks: Sequence[keras.Model]) -> None:
+    """Copy the weights of networks, which may be built already, to all devices of the active distribution."""
     distribution = keras.distribution.distribution()
     if distribution is not None:
         for variable in (variable for network in networks for variable in network.variables):
-            # Keras lays a variable out when it is made, and has no public way to do so afterwards.
+            # Keras sets the layout when a variable is created, and has no public way to change it.
             variable._layout = distribution.get_variable_layout(variable)
             variable.assign(variable.value)
 
 
-def sharing() -> int:
-    """Return how many devices share a batch by the distribution in force."""
+def device_count() -> int:
+    """Return the number of devices that share a batch in the active distribution, 1 without one."""
     distribution = keras.distribution.distribution()
     return 1 if distribution is None else distribution.num_model_replicas
 
 
-# Which weights of a network were trained when its function was made, gone when the network is.
-_MADE_WITH: weakref.WeakKeyDictionary[keras.Model, tuple[bool, ...]] = weakref.WeakKeyDictionary()
+# The trainable flags of a network's variables when its predict function was built.
+_FLAGS_WHEN_BUILT: weakref.WeakKeyDictionary[keras.Model, tuple[bool, ...]] = weakref.WeakKeyDictionary()
 
 
-def prepare(network: keras.Model) -> None:
-    """Make ready what `predict_on_batch` calls, which on several devices holds on to what was trained when it was made.
+def refresh_predict_function(network: keras.Model) -> None:
+    """Rebuild the function behind `predict_on_batch` if trainable flags changed: on several devices it depends on them.
 
     Args:
-        network: Any model, made under the distribution in force.
+        network: Any model, created under the active distribution.
     """
-    trained = tuple(variable.trainable for variable in network.variables)
-    if sharing() > 1 and _MADE_WITH.get(network) != trained:
+    flags = tuple(variable.trainable for variable in network.variables)
+    if device_count() > 1 and _FLAGS_WHEN_BUILT.get(network) != flags:
         network.make_predict_function(force=True)
-        _MADE_WITH[network] = trained
+        _FLAGS_WHEN_BUILT[network] = flags
 
 
-def shared(images: np.ndarray) -> Any:
-    """Spread images (b, s, s, 3) over the devices of the distribution in force, if any, which must divide them."""
+def shard(images: np.ndarray) -> Any:
+    """Shard images over the devices of the active distribution; without one, return them unchanged.
+
+    Args:
+        images: Array (b, s, s, 3), b a multiple of `device_count()`.
+    """
     distribution = keras.distribution.distribution()
     if distribution is None:
         return images
@@ -55,20 +59,20 @@ def shared(images: np.ndarray) -> Any:
     return keras.distribution.distribute_tensor(keras.ops.convert_to_tensor(images), layout)
 
 
-def even(batches: keras.utils.PyDataset | None) -> keras.utils.PyDataset | None:
-    """Return batches that the devices can share equally; those themselves where there is one device only."""
-    return batches if batches is None or sharing() == 1 else _Even(batches, sharing())
+def pad(batches: keras.utils.PyDataset | None) -> keras.utils.PyDataset | None:
+    """Pad batches to a multiple of the devices; with a single device, or None, return them unchanged."""
+    return batches if batches is None or device_count() == 1 else _PaddedBatches(batches, device_count())
 
 
-class _Even(keras.utils.PyDataset):
-    """Batches filled up to a multiple of the devices, which is all that JAX divides.
+class _PaddedBatches(keras.utils.PyDataset):
+    """Batches padded to a multiple of the devices, as JAX requires.
 
-    What is filled in weighs nothing, so the loss of a batch is that of its own images; Keras's running means of loss
-    and accuracy over an epoch count it, up to one image less than there are devices in a batch.
+    Padding has weight 0, so the loss of a batch is unchanged. Keras's running means of loss and accuracy over an epoch
+    still count it: at most one image less than there are devices in each batch.
 
     Args:
-        batches: Inputs, labels (b, classes) and, if they like, weights (b,).
-        devices: How many share a batch.
+        batches: Inputs, labels (b, classes) and optionally weights (b,).
+        devices: Number of devices that share a batch.
     """
 
     def __init__(self, batches: keras.utils.PyDataset, devices: int):
@@ -82,11 +86,11 @@ class _Even(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any, np.ndarray]:
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(self.batches[index])
         count = len(labels)
-        places = np.arange(-(-count // self.devices) * self.devices) % count
-        # Keras divides the sum of the losses by the size of the batch, filled up as it is.
-        factors = np.where(np.arange(len(places)) < count, len(places) / count, 0).astype(np.float32)
-        filled = keras.tree.map_structure(lambda values: values[places], inputs)
-        return filled, labels[places], factors if weights is None else factors * weights[places]
+        padded = np.arange(-(-count // self.devices) * self.devices) % count
+        # Keras divides the sum of the losses by the size of the padded batch.
+        factors = np.where(np.arange(len(padded)) < count, len(padded) / count, 0).astype(np.float32)
+        inputs = keras.tree.map_structure(lambda values: values[padded], inputs)
+        return inputs, labels[padded], factors if weights is None else factors * weights[padded]
 
     def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()

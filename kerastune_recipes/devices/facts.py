@@ -1,21 +1,25 @@
-"""What is known of the hardware before anything is decided."""
+"""Facts of the hardware, and the precision that networks compute in."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-# What a network computes in. Its weights are float32 whichever it is.
+# Precision of activations; weights are float32 in each case.
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
 class HardwareFacts:
-    """What the work runs on.
+    """The hardware that a run uses.
 
     Args:
-        backend: Of Keras.
-        device: "cpu", "gpu" or "tpu".
-        devices: How many of them there are.
-        capability: The CUDA compute capability of an NVIDIA GPU, None for anything else.
+        backend: Keras backend: "tensorflow", "jax" or "torch".
+        device: Kind of the devices: "cpu", "gpu" or "tpu".
+        devices: Number of these devices.
+        capability: CUDA compute capability (major, minor) of an NVIDIA GPU; None for other devices.
+
+    Example:
+        >>> HardwareFacts("tensorflow", "gpu", devices=2, capability=(8, 0)).accelerated
+        True
     """
 
     backend: str = "tensorflow"
@@ -25,7 +29,7 @@ class HardwareFacts:
 
     @property
     def accelerated(self) -> bool:
-        """Whether the processor is free while the work is done."""
+        """Whether the network runs on a GPU or TPU, so that the processor is free meanwhile."""
         return self.device != "cpu"
 
 

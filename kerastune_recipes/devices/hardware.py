@@ -1,4 +1,4 @@
-"""What the work runs on, as the Keras backend sees it."""
+"""Inspecting the hardware through the Keras backend."""
 
 import re
 
@@ -8,7 +8,7 @@ from kerastune_recipes.devices.facts import HardwareFacts
 
 
 def inspect() -> HardwareFacts:
-    """Return what the work runs on.
+    """Return the facts of the devices that the Keras backend uses.
 
     Example:
         >>> inspect().device
@@ -28,7 +28,7 @@ def inspect() -> HardwareFacts:
 def _tensorflow() -> HardwareFacts:
     import tensorflow as tf
 
-    # Not the logical ones: asked for them, TensorFlow sets up its devices, and they cannot be changed any more.
+    # Listing logical devices instead would initialise them, after which they cannot be configured.
     if tpus := tf.config.get_visible_devices("TPU"):
         return HardwareFacts("tensorflow", "tpu", len(tpus))
     if gpus := tf.config.get_visible_devices("GPU"):
@@ -44,9 +44,9 @@ def _jax() -> HardwareFacts:
     platform = devices[0].platform
     if platform not in ("gpu", "tpu"):
         return HardwareFacts("jax", "cpu", len(devices))
-    # "8.0" for one of NVIDIA, "gfx90a" for one of AMD.
-    found = re.fullmatch(r"(\d+)\.(\d+)", str(getattr(devices[0], "compute_capability", "")))
-    return HardwareFacts("jax", platform, len(devices), (int(found[1]), int(found[2])) if found else None)
+    # "8.0" for an NVIDIA GPU, "gfx90a" for an AMD one.
+    match = re.fullmatch(r"(\d+)\.(\d+)", str(getattr(devices[0], "compute_capability", "")))
+    return HardwareFacts("jax", platform, len(devices), (int(match[1]), int(match[2])) if match else None)
 
 
 def _torch() -> HardwareFacts:

@@ -1,4 +1,4 @@
-"""Workers on this machine, to try several out: each a process of its own with its TF_CONFIG."""
+"""Launching several workers on this machine, each a process with its own TF_CONFIG, to try a distributed run."""
 
 import contextlib
 import json
@@ -13,31 +13,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import IO, Any
 
-# Once one has failed the others learn of it by themselves and say so, within seconds; who does not is ended.
+# Seconds. The others notice a failed worker and report it within a few; one that does not is terminated.
 GRACE = 30.0
-_PAUSE = 0.2
+_POLL_SECONDS = 0.2
 
 
 def launch(command: Sequence[str], workers: int, grace: float = GRACE) -> int:
-    """Run a command as several workers, and pass on what they write, each line with its worker before it.
+    """Run a command as several workers and forward their output, each line prefixed with its worker.
 
     Args:
         command: A program and its arguments.
-        workers: How many, at least 1.
-        grace: How long the others may go on once one has failed, seconds.
+        workers: Number of workers, at least 1.
+        grace: Seconds until the other workers are terminated once one has failed.
 
     Returns:
-        The highest exit status; 1 for a worker that was killed.
+        The highest exit status; a worker killed by a signal counts as 1.
 
     Example:
         >>> launch(["kerastune", "run", "small_similar", "--data", "photos/", "--out", "runs/two"], workers=2)
     """
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
-    with _ended_with_us(), ExitStack() as started:
+    with _sigterm_as_interrupt(), ExitStack() as running:
         processes = []
         for index in range(workers):
             process = _start(command, addresses, index)
-            started.enter_context(_passed_on(process, f"[worker {index}] "))
+            running.enter_context(_forward_output(process, f"[worker {index}] "))
             processes.append(process)
         failed_at = None
         while any(process.poll() is None for process in processes):
@@ -45,19 +45,19 @@ def launch(command: Sequence[str], workers: int, grace: float = GRACE) -> int:
                 failed_at = time.monotonic()
             if failed_at is not None and time.monotonic() > failed_at + grace:
                 break
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_SECONDS)
         killed = [index for index, process in enumerate(processes) if (process.poll() or 0) < 0]
     for index in killed:
-        print(f"worker {index} was ended by {signal.Signals(-processes[index].returncode).name}.", file=sys.stderr)
+        print(f"worker {index} was killed by {signal.Signals(-processes[index].returncode).name}.", file=sys.stderr)
     statuses = [process.returncode for process in processes]
     return max(status if status >= 0 else 1 for status in statuses)
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens at, all of them different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    """Return distinct ports on which nothing listens."""
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _start(command: Sequence[str], addresses: Sequence[str], index: int) -> subprocess.Popen[str]:
@@ -74,8 +74,8 @@ def _start(command: Sequence[str], addresses: Sequence[str], index: int) -> subp
 
 
 @contextlib.contextmanager
-def _passed_on(process: subprocess.Popen[str], label: str) -> Iterator[None]:
-    """Pass on what a process writes, line by line, until it has ended."""
+def _forward_output(process: subprocess.Popen[str], label: str) -> Iterator[None]:
+    """Forward the output of a process line by line; terminate it when the context ends."""
 
     def copy(source: IO[str], target: IO[str]) -> None:
         for line in source:
@@ -89,12 +89,12 @@ def _passed_on(process: subprocess.Popen[str], label: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _end(process)
+        _terminate(process)
         for thread in threads:
             thread.join()
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _terminate(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
@@ -105,16 +105,16 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 @contextlib.contextmanager
-def _ended_with_us() -> Iterator[None]:
-    """Turn the signal by which this process is asked to end into an interruption, so that the workers end with it."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Turn SIGTERM into KeyboardInterrupt while the context lasts, so that the workers end with this process."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set signal handlers
         return
 
-    def stop(*_: Any) -> None:
+    def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:

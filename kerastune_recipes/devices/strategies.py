@@ -1,4 +1,4 @@
-"""Where the work runs: one device, or several through tf.distribute."""
+"""Choosing the distribution strategy: one device, or several through tf.distribute or keras.distribution."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -6,32 +6,34 @@ from typing import Any
 
 import keras
 
-from kerastune_recipes.devices import cluster as clusters
 from kerastune_recipes.devices import data_parallel
-from kerastune_recipes.devices.cluster import Cluster
+from kerastune_recipes.devices.cluster import Cluster, find_cluster, wait_for_workers
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.errors import RequestError, did_you_mean, reason
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 
-# TensorFlow's server cannot be started twice in a process, and the sums of two strategies of the same devices are taken
-# for one another.
-_MADE: dict[Any, Any] = {}
+# One strategy for each set of devices: TensorFlow's server cannot be started twice in a process, and two strategies of
+# the same devices would mix up their collective operations.
+_STRATEGIES: dict[Any, Any] = {}
 
 
-def choose(strategy: Any, tell: Callable[[str], None] = lambda text: None) -> Any | None:
-    """Return the tf.distribute.Strategy to use, or None for Keras's own placement on one device.
+def choose(strategy: Any, notify: Callable[[str], None] = lambda text: None) -> Any | None:
+    """Return the strategy to use, or None for Keras's own placement on one device.
 
     Args:
-        strategy: "auto" (multi_worker where TF_CONFIG or SLURM names several workers, else mirrored where there are
-            two GPUs or more; under JAX data-parallel where there are two devices or more), "none", "mirrored" (the GPUs
+        strategy: "auto" (multi_worker if TF_CONFIG or SLURM lists several workers, else mirrored with two or more GPUs;
+            under JAX data parallel with two or more devices), "none", "mirrored" (the GPUs
             of this machine), "multi_worker", "tpu", None (as "auto"), or a tf.distribute.Strategy; under JAX a
             keras.distribution.DataParallel.
-        tell: Message for whom it waits, where workers do not come at once.
+        notify: Called with a line about missing workers, when they take a while to start.
 
     Raises:
-        RequestError: The name is unknown, what it stands for is not there, or tf.distribute is asked for under another
-            Keras backend.
+        RequestError: The name is unknown, its devices are not available, or it needs another Keras backend.
+
+    Example:
+        >>> choose("none") is None
+        True
     """
     if strategy is not None and not isinstance(strategy, str):
         return strategy
@@ -54,49 +56,49 @@ def choose(strategy: Any, tell: Callable[[str], None] = lambda text: None) -> An
         case "tpu":
             return _tpu()
         case "multi_worker":
-            return _multi_worker(_cluster_asked_for(), tell)
-    cluster = clusters.find() if name == "auto" else None
+            return _multi_worker(_required_cluster(), notify)
+    cluster = find_cluster() if name == "auto" else None
     if cluster and len(cluster.addresses) > 1:
-        return _multi_worker(cluster, tell)
+        return _multi_worker(cluster, notify)
     import tensorflow as tf
 
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto" and len(gpus) < 2:
         return None
-    # Without a GPU, mirror over the logical CPU devices; there is one unless the user configured more.
+    # Without a GPU, mirror over the logical CPU devices: one, unless the user configured more.
     devices = tuple(device.name for device in gpus or tf.config.list_logical_devices("CPU"))
-    return _once(devices, lambda: tf.distribute.MirroredStrategy(devices))
+    return _create_once(devices, lambda: tf.distribute.MirroredStrategy(devices))
 
 
-def _once(key: Any, make: Callable[[], Any]) -> Any:
-    """Make a strategy once in a process; a second one of the same devices would get into the way of the first."""
-    if key not in _MADE:
-        _MADE[key] = make()
-    return _MADE[key]
+def _create_once(key: Any, create: Callable[[], Any]) -> Any:
+    """Return the strategy of a key, created on the first call."""
+    if key not in _STRATEGIES:
+        _STRATEGIES[key] = create()
+    return _STRATEGIES[key]
 
 
-def _cluster_asked_for() -> Cluster:
-    cluster = clusters.find()
+def _required_cluster() -> Cluster:
+    cluster = find_cluster()
     if cluster is None:
         raise RequestError(
-            'strategy: "multi_worker" needs to know the workers: set TF_CONFIG on each, start them with srun, or try '
-            "it on this machine with kerastune launch --workers 2 -- run ..."
+            'strategy: "multi_worker" needs a list of workers: set TF_CONFIG on each, start them with srun, or try it '
+            "on this machine with kerastune launch --workers 2 -- run ..."
         )
     return cluster
 
 
-def _multi_worker(cluster: Cluster, tell: Callable[[str], None]) -> Any:
+def _multi_worker(cluster: Cluster, notify: Callable[[str], None]) -> Any:
     def start() -> Any:
-        clusters.wait(cluster, tell=tell)
-        return _bound(cluster)
+        wait_for_workers(cluster, notify=notify)
+        return _connect(cluster)
 
-    return _once(cluster, start)
+    return _create_once(cluster, start)
 
 
-def _bound(cluster: Cluster) -> Any:
+def _connect(cluster: Cluster) -> Any:
     import tensorflow as tf
 
-    # Not by TensorFlow's own reading of TF_CONFIG: SLURM has none, and a chief is the first of the workers here.
+    # TensorFlow's TFConfigClusterResolver does not read SLURM, and treats a chief as another kind of task.
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",
@@ -108,13 +110,13 @@ def _bound(cluster: Cluster) -> Any:
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except RuntimeError as error:
         raise RequestError(
-            f'strategy: "multi_worker" must begin before TensorFlow has computed anything in this process '
-            f"({reason(error)}); start it in a fresh one."
+            f'strategy: "multi_worker" must be created before TensorFlow computes anything in this process '
+            f"({reason(error)}); start a new process."
         ) from error
     except tf.errors.OpError as error:
         raise RequestError(
-            f"{cluster.name(cluster.index)} cannot be joined to the others: {reason(error)}; see that its port is "
-            "free and that all workers run the same version of TensorFlow."
+            f"{cluster.name(cluster.index)} cannot connect to the others: {reason(error)}; check that its port is free "
+            "and that all workers run the same version of TensorFlow."
         ) from error
 
 
@@ -123,15 +125,15 @@ def _tpu() -> Any:
 
     try:
         return tf.distribute.TPUStrategy(tf.distribute.cluster_resolver.TPUClusterResolver.connect())
-    except Exception as error:  # whatever it meets where there is no TPU
-        raise RequestError(f'strategy: "tpu": no TPU can be reached from here: {reason(error)}.') from error
+    except Exception as error:  # TensorFlow documents none
+        raise RequestError(f'strategy: "tpu": no TPU is reachable: {reason(error)}.') from error
 
 
 def workers_of(strategy: Any | None) -> Workers:
-    """Return the workers that a strategy binds; one alone where it is no strategy of several.
+    """Return the workers of a strategy; `SINGLE` unless it connects several processes.
 
     Args:
-        strategy: What `choose` returned.
+        strategy: The result of `choose`.
     """
     if strategy is None or not hasattr(strategy, "cluster_resolver"):
         return SINGLE
@@ -144,46 +146,46 @@ def workers_of(strategy: Any | None) -> Workers:
     return Workers(Cluster(tuple(addresses), index), strategy)
 
 
-def reports(strategy: str) -> bool:
-    """Say whether this process is the one that tells the user of a run: any but a worker that is not the main worker.
+def reports_to_user(strategy: str) -> bool:
+    """Return whether this process prints the results of a run: of several workers, only the main one does.
 
     Args:
-        strategy: The name that was asked for.
+        strategy: Name of a strategy, as for `choose`.
     """
-    cluster = clusters.find() if strategy in ("auto", "multi_worker") else None
+    cluster = find_cluster() if strategy in ("auto", "multi_worker") else None
     return cluster is None or cluster.index == 0
 
 
-def check_alone(strategy: Any, what: str) -> None:
-    """Refuse several workers where one machine is to do all.
+def check_single_machine(strategy: Any, work: str) -> None:
+    """Refuse a strategy of several workers for work that runs on one machine.
 
     Args:
-        strategy: What was asked for.
-        what: What is to be done, such as "a comparison".
+        strategy: As for `choose`.
+        work: Name of the work in the message, such as "a comparison".
 
     Raises:
-        RequestError: The strategy means several workers.
+        RequestError: The strategy uses several workers.
     """
-    cluster = clusters.find() if strategy in (None, "auto", "multi_worker") else workers_of(strategy).cluster
+    cluster = find_cluster() if strategy in (None, "auto", "multi_worker") else workers_of(strategy).cluster
     if strategy == "multi_worker" or (cluster and len(cluster.addresses) > 1):
         raise RequestError(
-            f"strategy: several workers do one run, not {what}; do it on one machine, with TF_CONFIG unset and "
-            '"auto", "mirrored" or "none".'
+            f"strategy: several workers can share a run, but not {work}; run it on one machine, with TF_CONFIG unset "
+            'and "auto", "mirrored" or "none".'
         )
 
 
 def replicas(strategy: Any | None) -> int:
-    """Return how many copies of the model train at once."""
+    """Return the number of replicas of the model that train in parallel."""
     if isinstance(strategy, keras.distribution.DataParallel):
         return strategy.num_model_replicas
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
 def local_replicas(strategy: Any) -> int:
-    """Return how many of the replicas of a tf.distribute.Strategy are on this machine."""
+    """Return the number of replicas of a tf.distribute.Strategy on this machine."""
     return 1 if strategy.num_replicas_in_sync == 1 else len(strategy.extended.worker_devices)
 
 
 def scope(strategy: Any | None) -> AbstractContextManager:
-    """Return the context in which models and optimizers must be made and compiled."""
+    """Return the context in which models and optimizers must be created and compiled."""
     return nullcontext() if strategy is None else strategy.scope()

@@ -1,3 +1,5 @@
+"""Hardware facts under each backend; devices that are not there are faked."""
+
 import sys
 from types import SimpleNamespace
 

@@ -1,3 +1,5 @@
+"""Launching a command as several local workers."""
+
 import json
 import os
 import sys
@@ -11,9 +13,9 @@ def python(code):
     return [sys.executable, "-c", code]
 
 
-def test_each_worker_has_its_place_and_its_lines_are_labelled(capfd):
-    tell = "import os; print(os.environ['TF_CONFIG'])"
-    assert launch(python(tell), workers=2) == 0
+def test_each_worker_has_its_index_and_its_lines_are_prefixed(capfd):
+    show = "import os; print(os.environ['TF_CONFIG'])"
+    assert launch(python(show), workers=2) == 0
     lines = sorted(capfd.readouterr().out.splitlines())
     configs = [json.loads(line.removeprefix(f"[worker {number}] ")) for number, line in enumerate(lines)]
     assert [config["task"] for config in configs] == [{"type": "worker", "index": 0}, {"type": "worker", "index": 1}]
@@ -21,18 +23,18 @@ def test_each_worker_has_its_place_and_its_lines_are_labelled(capfd):
     assert len(set(configs[0]["cluster"]["worker"])) == 2
 
 
-def test_errors_stay_errors(capfd):
+def test_standard_error_is_forwarded_to_standard_error(capfd):
     launch(python("import sys; sys.exit('wrong')"), workers=1)
     assert capfd.readouterr() == ("", "[worker 0] wrong\n")
 
 
-def test_the_status_is_the_worst():
-    mine = "import json, os, sys; sys.exit(json.loads(os.environ['TF_CONFIG'])['task']['index'])"
-    assert launch(python(mine), workers=3) == 2
+def test_the_highest_exit_status_is_returned():
+    own_index = "import json, os, sys; sys.exit(json.loads(os.environ['TF_CONFIG'])['task']['index'])"
+    assert launch(python(own_index), workers=3) == 2
 
 
 @pytest.mark.parametrize("failing", ["sys.exit(2)", "os.kill(os.getpid(), 9)"])
-def test_when_one_fails_the_others_are_ended(failing, tmp_path):
+def test_when_one_worker_fails_the_others_are_terminated(failing, tmp_path):
     code = f"""
 import json, os, sys, time
 from pathlib import Path

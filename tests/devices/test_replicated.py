@@ -1,14 +1,17 @@
+"""Training on several replicas gives the losses of one device."""
+
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
-from kerastune_recipes.devices.replicated import divided, spread, synchronized
+from kerastune_recipes.devices.replicated import distribute, split_batch, synchronized
 from kerastune_recipes.training.batches import LabelledBatches
 
-# In a process of its own, because devices must be set up before TensorFlow starts. The last batch of an epoch has four
-# images, which three replicas cannot share evenly, and the gradients are clipped.
+# In its own process, because logical devices must be configured before TensorFlow starts. The last batch of an epoch
+# has four images, which three replicas cannot share evenly, and the gradients are clipped.
 SAME = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -33,11 +36,11 @@ def run(strategy):
     rows = [[row[key] for key in ("loss", "accuracy", "val_loss")] for row in report.history]
     return np.array(losses), np.array(rows), report.model
 losses, rows, model = run("none")
-by_all, rows_of_all, replicated = run(tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(COUNT)]))
-np.testing.assert_allclose(by_all, losses, atol=1e-4)
-np.testing.assert_allclose(rows_of_all, rows, atol=1e-4)
+mirrored_losses, mirrored_rows, mirrored = run(tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(COUNT)]))
+np.testing.assert_allclose(mirrored_losses, losses, atol=1e-4)
+np.testing.assert_allclose(mirrored_rows, rows, atol=1e-4)
 assert len(losses) == 6
-for one, other in zip(model.get_weights(), replicated.get_weights(), strict=True):
+for one, other in zip(model.get_weights(), mirrored.get_weights(), strict=True):
     np.testing.assert_allclose(one, other, atol=1e-3)
 print("the same")
 """
@@ -47,9 +50,7 @@ TRAINED |= {"reinitialize": ["backbone/last_stage"]}
 TRAINED |= {"optimizer": {"name": "sgd", "momentum": 0.9, "ema_momentum": 0.9}}
 
 
-@pytest.mark.parametrize(
-    ("replicas", "options"), [(2, {"views": 2}), (3, TRAINED)], ids=["behind_a_frozen_part", "everything"]
-)
+@pytest.mark.parametrize(("replicas", "options"), [(2, {"views": 2}), (3, TRAINED)], ids=["cached_views", "everything"])
 def test_the_losses_are_those_of_one_device(replicas, options, tmp_path):
     script = SAME.replace("OPTIONS", repr(options)).replace("COUNT", str(replicas))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
@@ -57,37 +58,35 @@ def test_the_losses_are_those_of_one_device(replicas, options, tmp_path):
     assert "the same" in done.stdout
 
 
-def test_a_batch_is_divided_evenly_but_for_one_image():
+def test_shards_of_a_batch_differ_by_one_image_at_most():
     batch = np.arange(5), np.eye(5), np.ones(5)
-    shares = list(divided(batch, 2))
+    shares = list(split_batch(batch, 2))
     assert [inputs.tolist() for inputs, _, _ in shares] == [[0, 2, 4], [1, 3]]
     assert [len(labels) for _, labels, _ in shares] == [3, 2]
 
 
-def test_a_replica_left_without_is_given_an_image_that_counts_for_nothing():
-    inputs, labels, weights = list(divided(((np.arange(2), np.arange(2)), np.eye(2), np.ones(2)), 3))[2]
+def test_a_replica_without_images_gets_one_of_weight_zero():
+    inputs, labels, weights = list(split_batch(((np.arange(2), np.arange(2)), np.eye(2), np.ones(2)), 3))[2]
     assert [one.tolist() for one in inputs] == [[0], [0]]
     assert labels.tolist() == [[1.0, 0.0]]
     assert weights.tolist() == [0.0]
 
 
-def test_one_device_trains_the_model_itself_on_the_batches_in_their_order(assembled, pictures):
+def test_one_device_trains_the_model_itself_on_the_batches_in_order(assembled, pictures):
     _, _, network = assembled()
     batches = LabelledBatches(*pictures(7), classes=3, batch_size=4)
-    model, fed, nothing = spread(network.core, batches, None)
+    model, data, nothing = distribute(network.core, batches, None)
     assert model is network.core
     assert nothing is None
-    for index, (images, labels) in enumerate(fed):
+    for index, (images, labels) in enumerate(data):
         np.testing.assert_array_equal(images, batches[index][0])
         np.testing.assert_array_equal(labels, batches[index][1])
     assert index == 1
-    # With that thread of TensorFlow's an iterator took up to a minute to close.
-    assert not fed.options().autotune.enabled
+    # The tuning thread of TensorFlow delayed the closing of an iterator by up to a minute.
+    assert not data.options().autotune.enabled
 
 
-def test_one_device_needs_no_synchronisation(assembled):
-    import keras
-
+def test_one_device_does_not_synchronize_batch_norm(assembled):
     norm = keras.layers.BatchNormalization()
     with synchronized([norm]):
         assert not norm.synchronized

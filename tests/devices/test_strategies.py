@@ -1,3 +1,5 @@
+"""Choosing a strategy, and running with it."""
+
 import subprocess
 import sys
 
@@ -36,8 +38,8 @@ print("steps", report.history[-1]["step"], "loss", report.history[-1]["loss"])
 """
 
 
-def test_a_model_that_two_devices_trained_goes_on_working(tmp_path):
-    """In a process of its own, because devices must be set up before TensorFlow starts."""
+def test_a_model_trained_on_two_devices_can_be_used_afterwards(tmp_path):
+    """In its own process, because logical devices must be configured before TensorFlow starts."""
     done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "steps 3 loss" in done.stdout
@@ -53,32 +55,32 @@ def test_one_device_needs_no_strategy():
 def test_mirrored_by_name():
     strategy = strategies.choose("mirrored")
     assert strategies.replicas(strategy) == 1
-    # Two of the same devices in one process would take each other's sums.
+    # Two strategies of the same devices in one process would mix up their collective operations.
     assert strategies.choose("mirrored") is strategy
     with strategies.scope(strategy):
         pass
 
 
-def test_a_strategy_is_taken_as_it_is():
+def test_a_strategy_object_is_returned_unchanged():
     import tensorflow as tf
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     assert strategies.choose(strategy) is strategy
 
 
-def test_unknown_strategy():
+def test_an_unknown_name_is_refused_with_a_suggestion():
     with pytest.raises(RequestError, match=r'strategy: there is no "miror". Did you mean "mirrored"\?'):
         strategies.choose("miror")
 
 
-def test_mirroring_is_tensorflows(monkeypatch):
+def test_mirrored_needs_the_tensorflow_backend(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(RequestError, match=r'"mirrored" is tf.distribute and .* in use is jax. Give "auto" or "none"'):
         strategies.choose("mirrored")
 
 
 @pytest.mark.parametrize(("backend", "found"), [("jax", "all devices"), ("torch", None)])
-def test_under_jax_auto_takes_all_devices(backend, found, monkeypatch):
+def test_auto_takes_all_devices_under_jax_only(backend, found, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     monkeypatch.setattr(data_parallel, "choose", lambda: "all devices")
     assert strategies.choose("auto") == found
