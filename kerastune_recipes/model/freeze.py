@@ -1,4 +1,4 @@
-"""Setting what a phase trains on the real layers: flags, BatchNorm, and the randomness of frozen dropout."""
+"""Freezing layers for a fit phase: trainable flags, BatchNormalization and dropout."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,19 +20,19 @@ def freeze(
     """Set the `trainable` flag of every layer; the model must be compiled afterwards.
 
     Args:
-        network: The layers.
-        groups: Which layers are trained, as `layer_patterns.group_layers` returns them.
+        network: The network.
+        groups: Layers and their learning-rate multipliers, from `layer_patterns.group_layers`.
         batch_norm: "frozen" or "trained", see `FitSpec`.
-        momentum: Of trained BatchNormalization; None leaves what each layer has.
-        fresh: Names of the layers that begin with fresh weights; their BatchNormalization has no statistics worth
-            keeping, and is trained wherever the layer is.
+        momentum: Momentum of trained BatchNormalization, 0..1; None leaves that of each layer.
+        fresh: Names of reinitialized layers. Their BatchNormalization has no pretrained statistics, so it is trained
+            with the layer.
 
     Returns:
         The learning-rate multiplier of each trained variable, by the variable's path.
     """
     multipliers = {layer.name: group.multiplier for group in groups for layer in group.layers}
     head = next(group.multiplier for group in groups if group.head)
-    # Parents first: setting a model's flag sets its layers' flags too, BatchNormalization included.
+    # Models before their layers: setting the flag of a model sets those of all layers inside it.
     network.model.trainable = True
     by_variable: dict[str, float] = {}
     for layer in network.backbone.layers:
@@ -51,14 +51,18 @@ def freeze(
 
 
 @contextmanager
-def still_dropout(backbone: keras.Model, groups: Sequence[LayerGroup]) -> Iterator[None]:
-    """Keep dropout and stochastic depth inside frozen layers from acting while the context lasts.
+def frozen_dropout_off(backbone: keras.Model, groups: Sequence[LayerGroup]) -> Iterator[None]:
+    """Switch off dropout and stochastic depth inside frozen layers while the context lasts.
 
-    A frozen layer must give the same features every time, but `fit` runs Dropout in training mode whatever its
-    `trainable` flag says. A dropout layer belongs to the last layer with weights before it.
+    A frozen layer must always compute the same features, but `fit` runs Dropout in training mode whatever its
+    `trainable` flag. A dropout layer is frozen with the last layer with weights before it.
+
+    Args:
+        backbone: The backbone.
+        groups: As for `freeze`.
     """
     frozen = {layer.name: group.multiplier is None for group in groups for layer in group.layers}
-    rates = _rates_to_still(backbone, frozen)
+    rates = _frozen_rates(backbone, frozen)
     for layer in rates:
         layer.rate = 0.0
     try:
@@ -68,11 +72,11 @@ def still_dropout(backbone: keras.Model, groups: Sequence[LayerGroup]) -> Iterat
             layer.rate = rate
 
 
-def _rates_to_still(backbone: keras.Model, frozen: Mapping[str, bool]) -> dict[keras.layers.Layer, float]:
-    rates, still = {}, True
+def _frozen_rates(backbone: keras.Model, frozen: Mapping[str, bool]) -> dict[keras.layers.Layer, float]:
+    rates, is_frozen = {}, True
     for layer in backbone.layers:
-        still = frozen.get(layer.name, still)
-        for each in layer._flatten_layers():
-            if isinstance(each, keras.layers.Dropout) and still:
-                rates[each] = each.rate
+        is_frozen = frozen.get(layer.name, is_frozen)
+        for inner in layer._flatten_layers():
+            if isinstance(inner, keras.layers.Dropout) and is_frozen:
+                rates[inner] = inner.rate
     return rates

@@ -1,4 +1,4 @@
-"""Training behind a frozen part: what it makes of each view of an image is computed once, only the rest is trained."""
+"""Splitting a network into its frozen part, whose outputs can be cached, and the rest, which is trained."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,97 +10,98 @@ from kerastune_recipes.model.network import BACKBONE, Network
 
 
 @dataclass(frozen=True)
-class Halves:
-    """A network in two; both share its layers and weights.
+class SplitNetwork:
+    """Two models that together compute a network, with its layers and weights.
 
     Args:
-        fixed: Resized images (b, s, s, 3), values 0..255, to the list of tensors that the rest needs.
-        rest: These tensors to probabilities (b, classes); all that is trained is in it.
+        frozen: Resized images (b, s, s, 3), values 0..255, to the list of tensors that the rest needs.
+        rest: These tensors to probabilities (b, classes); it holds all trained weights.
     """
 
-    fixed: keras.Model
+    frozen: keras.Model
     rest: keras.Model
 
 
-def split(network: Network) -> Halves:
-    """Divide a network where its fixed part ends.
+def split(network: Network) -> SplitNetwork:
+    """Split a network where its frozen part ends.
 
-    An operation is fixed when it makes the same of the same image all through a phase, and so does all that it depends
-    on: no weight of it is trained, no BatchNormalization in it follows the images, and nothing in it is random.
+    An operation belongs to the frozen part if its output for an image cannot change during a phase: none of its weights
+    is trained, it updates no BatchNormalization statistics, nothing in it is random, and the same holds for all
+    operations that it depends on.
 
     Args:
-        network: The layers, as `freeze` set them; call this within `still_dropout`.
+        network: The network, after `freeze`; call this within `frozen_dropout_off`.
 
     Example:
-        >>> halves = split(network)
-        >>> halves.rest(halves.fixed(images))  # equals network.core(images)
+        >>> parts = split(network)
+        >>> parts.rest(parts.frozen(images))  # equals network.core(images)
     """
     trace = _Trace()
-    backbone = _called_anew(network.backbone, trace)
-    moving = [trace.moves(tap) for tap in backbone.outputs]
-    crossing, count = list(trace.crossing), len(trace.crossing)
-    still_taps = [tap for tap, moves in zip(backbone.outputs, moving, strict=True) if not moves]
-    moving_taps = [tap for tap, moves in zip(backbone.outputs, moving, strict=True) if moves]
-    front = keras.Model(backbone.inputs[0], crossing + still_taps, name=f"{BACKBONE}_front")
-    back = keras.Model(crossing, moving_taps, name=f"{BACKBONE}_back") if moving_taps else None
+    backbone = _rebuild(network.backbone, trace)
+    changing = [trace.changes(tap) for tap in backbone.outputs]
+    boundary, count = list(trace.boundary), len(trace.boundary)
+    frozen_taps = [tap for tap, changes in zip(backbone.outputs, changing, strict=True) if not changes]
+    changing_taps = [tap for tap, changes in zip(backbone.outputs, changing, strict=True) if changes]
+    front = keras.Model(backbone.inputs[0], boundary + frozen_taps, name=f"{BACKBONE}_front")
+    back = keras.Model(boundary, changing_taps, name=f"{BACKBONE}_back") if changing_taps else None
     trace = _Trace()
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if operation is not network.backbone:
             return trace(operation, *args, **kwargs)
-        ends = trace(front, *args, **kwargs)
-        still = iter(ends[count:])
-        moved = iter(trace(back, ends[:count]) if back else ())
-        return [next(moved if moves else still) for moves in moving]
+        tensors = trace(front, *args, **kwargs)
+        frozen = iter(tensors[count:])
+        changed = iter(trace(back, tensors[:count]) if back else ())
+        return [next(changed if changes else frozen) for changes in changing]
 
-    core = _called_anew(network.core, call)
-    return Halves(
-        fixed=keras.Model(core.inputs[0], trace.crossing, name="fixed"),
-        rest=keras.Model(trace.crossing, core.outputs[0], name="rest"),
+    core = _rebuild(network.core, call)
+    return SplitNetwork(
+        frozen=keras.Model(core.inputs[0], trace.boundary, name="fixed"),
+        rest=keras.Model(trace.boundary, core.outputs[0], name="rest"),
     )
 
 
-def _called_anew(model: keras.Model, call: Callable[..., Any]) -> keras.Model:
-    """Return a graph of the same layers, each of them called by `call`."""
+def _rebuild(model: keras.Model, call: Callable[..., Any]) -> keras.Model:
+    """Return a functional model of the same layers, each called through `call`."""
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
 
 
 class _Trace:
-    """Calls operations one after the other, and keeps which fixed tensors go into operations that are not fixed."""
+    """Calls operations in order, and collects the boundary: frozen tensors used by operations that are not frozen."""
 
     def __init__(self) -> None:
-        self.crossing: list[keras.KerasTensor] = []
-        self._moving: list[keras.KerasTensor] = []
+        self.boundary: list[keras.KerasTensor] = []
+        self._changing: list[keras.KerasTensor] = []
 
-    def moves(self, tensor: keras.KerasTensor) -> bool:
-        """Return whether a tensor may change for the same image."""
-        return _among(tensor, self._moving)
+    def changes(self, tensor: keras.KerasTensor) -> bool:
+        """Return whether a tensor may change for the same image during a phase."""
+        return _contains(self._changing, tensor)
 
     def __call__(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         outputs = operation(*args, **kwargs)
         inputs = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, keras.KerasTensor)]
-        if not _is_still(operation) or any(map(self.moves, inputs)):
-            self._moving += keras.tree.flatten(outputs)
+        if not _is_frozen(operation) or any(map(self.changes, inputs)):
+            self._changing += keras.tree.flatten(outputs)
             for tensor in inputs:
-                if not self.moves(tensor) and not _among(tensor, self.crossing):
-                    self.crossing.append(tensor)
+                if not self.changes(tensor) and not _contains(self.boundary, tensor):
+                    self.boundary.append(tensor)
         return outputs
 
 
-def _among(tensor: keras.KerasTensor, tensors: list[keras.KerasTensor]) -> bool:
+def _contains(tensors: list[keras.KerasTensor], tensor: keras.KerasTensor) -> bool:
     # By identity: symbolic tensors cannot be compared.
     return any(one is tensor for one in tensors)
 
 
-def _is_still(operation: keras.Operation) -> bool:
-    """Return whether an operation always makes the same of the same input while a phase trains."""
+def _is_frozen(operation: keras.Operation) -> bool:
+    """Return whether the output of an operation for the same input cannot change during a phase."""
     if hasattr(operation, "layers"):
-        return all(map(_is_still, operation.layers))
+        return all(map(_is_frozen, operation.layers))
     if not isinstance(operation, keras.layers.Layer):
         return True
     if isinstance(operation, keras.layers.Dropout):
         return operation.rate == 0
     if isinstance(operation, keras.layers.BatchNormalization) and operation.trainable:
         return False
-    # What is a variable but no weight is the state of a random generator.
+    # Variables that are not weights are states of random generators.
     return not operation.trainable_variables and len(operation.variables) == len(operation.weights)

@@ -1,4 +1,4 @@
-"""The whole model as one plain functional graph: raw image, resizing, preprocessing, backbone, taps, head."""
+"""The model as one functional graph: raw image, resizing, preprocessing, backbone, taps, head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ RESIZE = "resize"
 
 @dataclass(frozen=True)
 class Member:
-    """One backbone of a model, and the features taken from it.
+    """One backbone of a model and its taps, the layers whose outputs become features.
 
     Args:
-        plan: Its name, weights, input size and preprocessing.
-        taps: The places whose activations are taken, by name.
-        backbone: The pretrained network, its input to its tapped activations.
+        plan: Name, weights, input size and preprocessing of the backbone.
+        taps: Names of the taps.
+        backbone: The pretrained network, from its input to the activations of the taps.
         extractor: Resized images (b, s, s, 3) to the pooled features (b, d).
     """
 
@@ -106,34 +106,41 @@ class Network:
 
 
 def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Network:
-    """Build the model that a plan describes around pretrained networks, which then compute in the plan's precision.
+    """Build the model of a plan around pretrained networks, which then compute in the plan's precision.
 
     Args:
-        plan: What to build.
-        facts: The stages and layers of the first network, and of its companions.
-        *pretrained: The networks themselves, their inputs (s, s, 3).
+        plan: The plan of the run.
+        facts: Facts of the first network, and of its companions in an ensemble.
+        *pretrained: The networks, with inputs (b, s, s, 3).
+
+    Example:
+        >>> network = assemble(plan, facts, keras.applications.ResNet50(include_top=False, input_shape=(224, 224, 3)))
+        >>> network.model(photos).shape
+        (2, 3)
     """
     for network in pretrained:
         compute_in(network, plan.precision)
     size = plan.backbone.image_size
     raw = keras.Input((None, None, 3), name="image")
-    # Antialiased as Pillow resizes, so that a raw photo and one resized by the input pipeline give the same answer.
+    # Antialiased like Pillow, so that raw photos and photos resized by the input pipeline get the same predictions.
     resize = keras.layers.Resizing(size, size, antialias=True, dtype="float32", name=RESIZE)
-    # By default it is called for training, and all layers behind it follow where nothing is said: `model(images)` would
-    # then move the statistics of BatchNormalization (keras-team/keras#23166).
+    # Keras would call it with training=True, and so all later layers by default: `model(images)` would update the
+    # statistics of BatchNormalization (keras-team/keras#23166).
     resized = resize(raw, training=False)
     members: list[Member] = []
     pooled: list[keras.KerasTensor] = []
-    for stated, taps, each, network in zip(*_stated(plan), (facts, *facts.companions), pretrained, strict=True):
+    backbone_plans, all_taps = _members(plan)
+    all_facts = (facts, *facts.companions)
+    for backbone_plan, taps, own, network in zip(backbone_plans, all_taps, all_facts, pretrained, strict=True):
         suffix = f"_{len(members) + 1}" if members else ""
-        backbone = _tapped(network, each, taps, BACKBONE + suffix)
-        activations = backbone(preprocess(resized, stated.preprocessing, suffix))
+        backbone = _up_to_taps(network, own, taps, BACKBONE + suffix)
+        activations = backbone(preprocess(resized, backbone_plan.preprocessing, suffix))
         pooled.append(_pool(activations, taps, plan.head.pooling, suffix))
         extractor = keras.Model(resized, pooled[-1], name=f"extractor{suffix}")
-        members.append(Member(stated, taps, backbone, extractor))
+        members.append(Member(backbone_plan, taps, backbone, extractor))
     features = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="all_features")(pooled)
-    seen = _with_squares(features) if plan.squares else features
-    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(seen) if plan.head.dropout else seen
+    inputs = _with_squares(features) if plan.squares else features
+    dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(inputs) if plan.head.dropout else inputs
     head = keras.layers.Dense(len(plan.class_names), activation="softmax", dtype="float32", name=HEAD)
     probabilities = head(dropped)
     return Network(
@@ -145,14 +152,14 @@ def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Netw
     )
 
 
-def _stated(plan: Plan) -> tuple[list[BackbonePlan], list[tuple[str, ...]]]:
-    """Return what the plan says of each backbone, and of the taps of each."""
+def _members(plan: Plan) -> tuple[list[BackbonePlan], list[tuple[str, ...]]]:
+    """Return the plans and the taps of all backbones."""
     companions = plan.ensemble or ()
     return [plan.backbone, *companions], [plan.features.taps, *(each.taps for each in companions)]
 
 
-def _tapped(pretrained: keras.Model, facts: BackboneFacts, taps: tuple[str, ...], name: str) -> keras.Model:
-    """Return the network cut behind its last tap, with one output for each tap."""
+def _up_to_taps(pretrained: keras.Model, facts: BackboneFacts, taps: tuple[str, ...], name: str) -> keras.Model:
+    """Return the network up to its last tap, with one output for each tap."""
     layers = [tap.layer for tap in map(facts.tap, taps) if tap]
     return keras.Model(pretrained.inputs, [output_of(pretrained, layer) for layer in layers], name=name)
 

@@ -1,4 +1,4 @@
-"""In which precision a network computes: its layers' policies set after it was built, whoever built it."""
+"""Setting the precision that a network computes in, after it is built."""
 
 from collections.abc import Iterator
 
@@ -6,18 +6,18 @@ import keras
 
 from kerastune_recipes.devices.facts import Precision
 
-# What prepares pixels: in 16 bits they would lose their last bits before they are scaled, and it costs next to nothing.
-_PREPARES = (keras.layers.Rescaling, keras.layers.Normalization)
+# Preprocessing stays in float32: 16 bits would round raw pixels, and it costs next to nothing.
+_PREPROCESSING = (keras.layers.Rescaling, keras.layers.Normalization)
 
 
 def compute_in(network: keras.Model, precision: Precision) -> None:
-    """Let a network compute in a precision; its weights stay float32, and so does what they are updated by.
+    """Set the precision of a network's computations; weights and their updates stay in float32.
 
-    Layers whose weights are of another type, such as quantized ones, are left as they are.
+    Layers with weights of another dtype, such as quantized ones, stay unchanged.
 
     Args:
-        network: Any model; it is changed.
-        precision: "float32"; "bfloat16" or "float16" for Keras's mixed policies.
+        network: Any model; changed in place.
+        precision: "float32", or "bfloat16" or "float16" for the mixed policies of Keras.
 
     Example:
         >>> compute_in(network, "bfloat16")
@@ -26,12 +26,12 @@ def compute_in(network: keras.Model, precision: Precision) -> None:
     """
     name = "float32" if precision == "float32" else f"mixed_{precision}"
     for layer in _layers(network):
-        layer.dtype_policy = keras.DTypePolicy("float32" if isinstance(layer, _PREPARES) else name)
+        layer.dtype_policy = keras.DTypePolicy("float32" if isinstance(layer, _PREPROCESSING) else name)
 
 
 def _layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers that compute, those inside of others included, whose weights are float32."""
-    # Keras has no public way to the layers inside a layer. A model casts its inputs, and computes nothing itself.
+    """Yield all layers that compute with float32 weights, those inside other layers included."""
+    # Keras has no public way to list the layers inside a layer. A model casts its inputs, and computes nothing itself.
     for layer in network._flatten_layers():
         policy = layer.dtype_policy
         if (

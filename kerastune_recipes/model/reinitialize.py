@@ -1,4 +1,4 @@
-"""Fresh weights for layers of a network, before a phase trains them."""
+"""Reinitializing layers of a network before a phase trains them."""
 
 import random
 from collections.abc import Collection, Iterator
@@ -9,15 +9,15 @@ import numpy as np
 
 
 def reinitialize(backbone: keras.Model, names: Collection[str], seed: int) -> None:
-    """Give layers the weights that they would have if they were made anew, statistics of BatchNormalization included.
+    """Give layers fresh weights from their own initializers, statistics of BatchNormalization included.
 
-    Each layer's own initialisers draw them; those that have a seed of their own draw what they drew before.
-    `Normalization` stays as it is: its statistics are part of the preprocessing, and nothing would learn them again.
+    Initializers with their own seed draw the same weights as before. `Normalization` stays unchanged: its statistics
+    are part of the preprocessing, and training would not learn them again.
 
     Args:
         backbone: The network; its weights are changed in place.
-        names: Of its layers. All layers inside one that is a model itself are meant by its name.
-        seed: The same seed gives the same weights, whatever was drawn before.
+        names: Names of its layers. The name of a nested model means all layers inside it.
+        seed: Random seed; the result does not depend on other random draws.
 
     Example:
         >>> reinitialize(network.backbone, {"conv5_block3_3_conv", "conv5_block3_3_bn"}, seed=0)
@@ -41,7 +41,7 @@ def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 @contextmanager
 def _seeded(*seeds: int) -> Iterator[None]:
-    """Seed Python's generator, from which Keras's initialisers take the seed that they are not given."""
+    """Seed Python's generator while the context lasts: initializers without a seed draw theirs from it."""
     state = random.getstate()
     random.seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
     try:

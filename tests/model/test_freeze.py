@@ -1,15 +1,17 @@
+"""Freezing layers for a phase, also inside nested models and composite layers."""
+
 import keras
 import numpy as np
 import pytest
 
 from kerastune_recipes.backbones import inspect
-from kerastune_recipes.model.freeze import freeze, still_dropout
+from kerastune_recipes.model.freeze import freeze, frozen_dropout_off
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import layer_patterns
 
 
 class Block(keras.layers.Layer):
-    """A layer made of others, as in keras_hub."""
+    """A composite layer, as in keras_hub."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -27,7 +29,7 @@ class Block(keras.layers.Layer):
 
 
 def own_network() -> keras.Model:
-    """A user's network with a model inside it, BatchNormalization included, and dropout."""
+    """A user's network with dropout and a nested model that has BatchNormalization."""
     image = keras.Input((16, 16, 3))
     block = keras.Sequential(
         [keras.layers.Conv2D(4, 3, padding="same"), keras.layers.BatchNormalization()], name="block"
@@ -64,14 +66,14 @@ def test_batch_norm_inside_a_nested_model_is_frozen_too(own):
 
 
 @pytest.mark.parametrize("own", [composite_network], indirect=True)
-def test_batch_norm_and_dropout_inside_a_layer_rest_too(own):
+def test_batch_norm_and_dropout_inside_a_layer_are_frozen_too(own):
     facts, network = own
     groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     freeze(network, groups, "frozen")
     block = network.backbone.get_layer("block")
     assert {variable.name for variable in block.trainable_variables} == {"kernel", "bias"}
     frozen = layer_patterns.group_layers([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
-    with still_dropout(network.backbone, frozen):
+    with frozen_dropout_off(network.backbone, frozen):
         assert block.drop.rate == 0
     assert block.drop.rate == 0.5
 
@@ -85,25 +87,26 @@ def test_trained_batch_norm_takes_the_momentum(own):
 
 def test_every_trained_variable_has_its_multiplier(own):
     facts, network = own
-    groups = layer_patterns.group_layers([("head", 1.0), ("backbone/last", 0.1), ("backbone", "frozen")], facts, "trainable")
+    rules = [("head", 1.0), ("backbone/last", 0.1), ("backbone", "frozen")]
+    groups = layer_patterns.group_layers(rules, facts, "trainable")
     multipliers = freeze(network, groups, "trained")
     assert set(multipliers) == {variable.path for variable in network.model.trainable_variables}
     assert sorted(multipliers.values()) == [0.1, 0.1, 1.0, 1.0]
 
 
-def test_dropout_rests_only_behind_frozen_layers_and_only_for_a_while(own):
+def test_dropout_is_off_only_after_frozen_layers_and_within_the_context(own):
     facts, network = own
     drop = network.backbone.get_layer("drop")
     frozen = layer_patterns.group_layers([("head", 1.0), ("backbone", "frozen")], facts, "trainable")
-    with still_dropout(network.backbone, frozen):
+    with frozen_dropout_off(network.backbone, frozen):
         assert drop.rate == 0
     assert drop.rate == 0.5
     trained = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
-    with still_dropout(network.backbone, trained):
+    with frozen_dropout_off(network.backbone, trained):
         assert drop.rate == 0.5
 
 
-def test_fresh_batch_norm_is_trained_where_all_other_is_frozen(assembled):
+def test_reinitialized_batch_norm_is_trained_where_all_other_is_frozen(assembled):
     _, facts, network = assembled()
     groups = layer_patterns.group_layers([("head", 1.0), ("backbone", 1.0)], facts, "trainable")
     fresh = layer_patterns.match_layers(["backbone/last_stage"], facts, "reinitialize")

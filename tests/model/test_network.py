@@ -1,3 +1,5 @@
+"""The assembled model: inputs, taps, pooling, ensembles, saving, and the version of its weights."""
+
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 from kerastune_recipes import Recipe
 from kerastune_recipes.data import images
 from kerastune_recipes.model.network import assemble
+from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.prepare import prepare
 
 
@@ -19,7 +22,7 @@ def test_raw_images_of_any_size_to_probabilities(assembled):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-def test_bytes_and_floats_are_the_same(assembled, pictures):
+def test_bytes_and_floats_get_the_same_predictions(assembled, pictures):
     _, _, network = assembled()
     pixels, _ = pictures(2)
     np.testing.assert_array_equal(
@@ -27,16 +30,16 @@ def test_bytes_and_floats_are_the_same(assembled, pictures):
     )
 
 
-def test_resizing_within_the_model_is_that_of_the_input_pipeline(assembled, pictures):
-    """A photo given raw and the same photo resized by the pipeline differ by the rounding of pixels alone."""
+def test_the_model_resizes_like_the_input_pipeline(assembled, pictures):
+    """They differ by the rounding of pixels only."""
     _, _, network = assembled()
     (photo,), _ = pictures(1, size=90)
     resized = network.model.get_layer("resize")(photo[None].astype(np.float32))
     assert np.abs(np.array(resized)[0] - images.resize(photo, 32)).max() <= 1.0
 
 
-def test_calling_the_model_is_predicting(assembled):
-    """Not training, as the resizing layer would have it: that moved the statistics of BatchNormalization."""
+def test_calling_the_model_runs_inference(assembled):
+    """The resizing layer once switched to training mode, which updated the statistics of BatchNormalization."""
     _, _, network = assembled()
     images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
     before = network.model.get_weights()
@@ -45,10 +48,10 @@ def test_calling_the_model_is_predicting(assembled):
         np.testing.assert_array_equal(one, other)
 
 
-def test_features_of_an_ensemble_stand_side_by_side(pictures):
+def test_features_of_an_ensemble_are_concatenated(pictures):
     demo = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
     recipe = Recipe.from_name("features_ensemble", **demo, ensemble=[{"name": "VGG16", "weights": "none"}])
-    prepared = prepare(recipe.name, recipe.content, pictures(30), seed=0)
+    prepared = prepare(recipe.name, recipe.content, pictures(30), RunOptions())
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     pixels, _ = pictures(2)
     each = [member.extractor.predict_on_batch(pixels) for member in network.members]
@@ -57,20 +60,20 @@ def test_features_of_an_ensemble_stand_side_by_side(pictures):
     assert network.head.kernel.shape[0] == network.extractor.output_shape[-1]
 
 
-def test_core_and_model_are_one(assembled, pictures):
+def test_core_and_model_share_their_weights(assembled, pictures):
     _, _, network = assembled()
     pixels, _ = pictures(2)
     np.testing.assert_allclose(network.core.predict_on_batch(pixels), network.model.predict_on_batch(pixels), atol=1e-6)
     assert all(one is other for one, other in zip(network.core.weights, network.model.weights, strict=True))
 
 
-def test_features_of_all_taps(assembled, pictures):
+def test_features_of_all_taps_are_concatenated(assembled, pictures):
     _, facts, network = assembled(taps="all")
     features = network.extractor.predict_on_batch(pictures(2)[0])
     assert features.shape == (2, sum(tap.shape[-1] for tap in facts.taps))
 
 
-def test_a_tap_early_in_the_network_leaves_the_rest_out(assembled):
+def test_layers_after_the_last_tap_are_dropped(assembled):
     _, _, whole = assembled("ResNet50")
     _, _, early = assembled("ResNet50", taps=("stage1",))
     assert early.backbone.count_params() < 0.02 * whole.backbone.count_params()
@@ -83,13 +86,14 @@ def test_pooling(pooling, features, assembled):
     assert network.extractor.output_shape[-1] == (channels if pooling != "flatten" else height * width * channels)
 
 
-def test_dropout_only_where_asked_for(assembled):
+def test_dropout_only_on_request(assembled):
     _, _, plain = assembled()
     _, _, dropping = assembled(dropout=0.3)
     assert "dropout" not in [layer.name for layer in plain.model.layers]
     assert dropping.model.get_layer("dropout").rate == 0.3
 
 
+@pytest.mark.slow  # a process of its own
 @pytest.mark.parametrize("name", ["VGG16", "ConvNeXtTiny", "DemoNet"])
 def test_loads_in_a_process_without_this_package(name, assembled, pictures, tmp_path):
     _, _, network = assembled(name, taps="all")
@@ -110,3 +114,28 @@ def test_the_saved_model_holds_no_code_of_ours(assembled):
     _, _, network = assembled(taps="all")
     assert "kerastune" not in network.model.to_json()
     assert keras.models.model_from_json(network.model.to_json()).count_params() == network.model.count_params()
+
+
+def test_new_weights_of_the_backbone_raise_the_version(assembled):
+    _, _, network = assembled()
+    version = network.weights_version
+    network.set_weights([weight + 1 for weight in network.model.get_weights()])
+    assert network.weights_version == version + 1
+    network.weights_changed()
+    assert network.weights_version == version + 2
+
+
+def test_a_new_head_keeps_the_version(assembled):
+    """Features do not depend on the head."""
+    _, _, network = assembled()
+    version = network.weights_version
+    kernel, bias = (weight + 1 for weight in network.head.get_weights())
+    network.put_head(kernel, bias)
+    np.testing.assert_array_equal(network.head.kernel, kernel)
+    assert network.weights_version == version
+
+
+def test_the_version_is_read_only(assembled):
+    _, _, network = assembled()
+    with pytest.raises(AttributeError):
+        network.weights_version = 5

@@ -1,3 +1,5 @@
+"""Networks that compute in 16 bits, with weights and features in float32."""
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ def images(count=4, size=32):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_activations_are_of_16_bits_and_weights_are_not(precision):
+def test_activations_have_16_bits_and_weights_32(precision):
     network = build.build("DemoNet", "demo", 32)
     whole = keras.ops.convert_to_numpy(network(images()))
     compute_in(network, precision)
@@ -27,14 +29,14 @@ def test_activations_are_of_16_bits_and_weights_are_not(precision):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(network(images())), whole)
 
 
-def test_pixels_are_prepared_in_float32():
+def test_preprocessing_stays_in_float32():
     network = build.build("EfficientNetB0", "none", 32)
     compute_in(network, "bfloat16")
     dtypes = {type(layer).__name__: layer.compute_dtype for layer in network.layers}
     assert (dtypes["Rescaling"], dtypes["Normalization"], dtypes["Conv2D"]) == ("float32", "float32", "bfloat16")
 
 
-def test_layers_inside_layers_are_reached():
+def test_layers_inside_layers_are_set_too():
     class Inner(keras.layers.Layer):
         def __init__(self):
             super().__init__()
@@ -49,7 +51,7 @@ def test_layers_inside_layers_are_reached():
     assert layer.dense.compute_dtype == "bfloat16"
 
 
-def test_weights_that_are_not_float32_are_left_alone():
+def test_layers_with_other_weights_are_unchanged():
     image = keras.Input((2,))
     dense = keras.layers.Dense(2, dtype="bfloat16")
     compute_in(keras.Model(image, dense(image)), "float32")
@@ -64,7 +66,7 @@ def test_features_head_and_probabilities_are_float32(assembled, pictures):
     assert keras.backend.standardize_dtype(network.model(pixels).dtype) == "float32"
 
 
-def test_the_precision_tells_features_apart(assembled):
+def test_features_of_another_precision_have_another_fingerprint(assembled):
     _, _, network = assembled()
     member = network.members[0]
     whole = fingerprint(member, "avg")

@@ -1,3 +1,5 @@
+"""Fresh weights for some layers of a network."""
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from kerastune_recipes.model.reinitialize import reinitialize
 
 @pytest.fixture
 def network():
-    """A convolution, a BatchNormalization and a model inside the model, all with weights that no initialiser gives."""
+    """A convolution, a BatchNormalization and a nested model, all with weights that no initializer draws."""
     image = keras.Input((8, 8, 3))
     block = keras.Sequential([keras.layers.SeparableConv2D(4, 3), keras.layers.BatchNormalization()], name="block")
     hidden = keras.layers.Conv2D(64, 3, kernel_initializer="he_normal", bias_initializer="ones", name="conv")(image)
@@ -22,10 +24,10 @@ def weights(network, name):
     return [np.array(weight) for weight in network.get_layer(name).weights]
 
 
-def test_layers_begin_as_their_initialisers_say(network):
+def test_layers_get_weights_from_their_initializers(network):
     reinitialize(network, {"conv", "norm"}, seed=0)
     kernel, bias = weights(network, "conv")
-    # He et al. 2015: a variance of two by the number of inputs, 27 here.
+    # He et al. 2015: variance 2 / inputs, 27 here.
     assert kernel.std() == pytest.approx((2 / 27) ** 0.5, rel=0.05)
     assert abs(kernel.mean()) < 0.02
     np.testing.assert_array_equal(bias, np.ones(64))
@@ -34,14 +36,14 @@ def test_layers_begin_as_their_initialisers_say(network):
     assert all((weight == 7).all() for weight in weights(network, "block"))
 
 
-def test_a_model_inside_the_network_is_all_its_layers(network):
+def test_the_name_of_a_nested_model_means_all_its_layers(network):
     reinitialize(network, {"block"}, seed=0)
     assert not any((weight == 7).any() for weight in weights(network, "block"))
     np.testing.assert_array_equal(weights(network, "block")[-1], np.ones(4))
     assert (weights(network, "conv")[0] == 7).all()
 
 
-def test_the_seed_decides_and_leaves_other_chance_alone(network):
+def test_the_seed_decides_and_other_random_draws_are_unaffected(network):
     drawn = []
     for seed in (1, 1, 2):
         keras.utils.set_random_seed(len(drawn))
@@ -54,7 +56,7 @@ def test_the_seed_decides_and_leaves_other_chance_alone(network):
     assert (drawn[1] != drawn[2]).any()
 
 
-def test_equal_layers_get_weights_of_their_own():
+def test_equal_layers_get_different_weights():
     image = keras.Input((4, 4, 3))
     hidden = keras.layers.Conv2D(3, 1, name="one")(image)
     network = keras.Model(image, keras.layers.Conv2D(3, 1, name="two")(hidden))
@@ -62,11 +64,11 @@ def test_equal_layers_get_weights_of_their_own():
     assert (weights(network, "one")[0] != weights(network, "two")[0]).all()
 
 
-def test_the_networks_of_the_table(assembled):
-    """The statistics of EfficientNet's preprocessing are no weights that are learnt: those of ImageNet stay."""
+def test_preprocessing_statistics_are_kept(assembled):
+    """EfficientNet normalises pixels with statistics of ImageNet, which training would not learn again."""
     _, _, network = assembled("EfficientNetB0")
     stem = ("normalization", "stem_conv", "stem_bn")
     before = {name: weights(network.backbone, name)[0] for name in stem}
     reinitialize(network.backbone, set(stem), seed=0)
-    # With random weights a BatchNormalization was fresh already.
+    # BatchNormalization of a network with random weights has its initial statistics already.
     assert {name for name in stem if (before[name] != weights(network.backbone, name)[0]).any()} == {"stem_conv"}
