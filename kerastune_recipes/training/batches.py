@@ -7,14 +7,14 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from kerastune_recipes.arrays.files import Rows
+from kerastune_recipes.arrays.files import AnyArray
 
 Augment = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 Balance = Literal["none", "weights", "sampling"]
 
 
-class _Shuffled(keras.utils.PyDataset):
-    """Batches shuffled anew every epoch; the last may be smaller. The seed None keeps the order."""
+class _ShuffledBatches(keras.utils.PyDataset):
+    """Batches, shuffled in every epoch unless the seed is None; the last may be smaller."""
 
     def __init__(self, count: int, batch_size: int, seed: int | None):
         super().__init__()
@@ -26,15 +26,14 @@ class _Shuffled(keras.utils.PyDataset):
         self.start(0)
 
     def balance(self, how: Balance, labels: np.ndarray) -> None:
-        """Make up for classes of unequal size, from the first epoch on.
+        """Balance classes of unequal size, from the first epoch on.
 
         Args:
-            how: "weights" gives every image a weight as well: that of its class, which is the inverse of the class's
-                size and 1 on average over the images. A mixed label is given the mean of its classes' weights, by
-                their shares. "sampling" draws images of each class equally often in every epoch, which stays as long:
-                those of a small class come again and again, those of a large one by lot.
-                "none" changes nothing.
-            labels: int (n,), the class of each image; every class has one at least.
+            how: "weights" gives each image a weight inversely proportional to the size of its class, 1 on average over
+                the images; a mixed label gets the mean weight of its classes, weighted by their shares. "sampling"
+                draws all classes equally often in an epoch of the same length, repeating images of small classes and
+                drawing a random part of large ones. "none" changes nothing.
+            labels: int (n,), the class of each image; every class has at least one.
         """
         counts = np.bincount(labels)
         if how == "weights":
@@ -47,14 +46,14 @@ class _Shuffled(keras.utils.PyDataset):
         return -(-self.count // self.batch_size)
 
     def start(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0."""
+        """Shuffle for an epoch, counted from 0; the same seed and epoch give the same order."""
         self.epoch = epoch
         if self.seed is None:
             self.order = np.arange(self.count)
             return
         random = np.random.default_rng([self.seed, epoch])
         if self.by_class:
-            self.order = random.permutation(_equally_often(self.by_class, self.count, random))
+            self.order = random.permutation(_class_balanced_sample(self.by_class, self.count, random))
         else:
             self.order = random.permutation(self.count)
 
@@ -63,29 +62,29 @@ class _Shuffled(keras.utils.PyDataset):
         self.start(self.epoch + 1)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return self.part(index, 0, 1)
+        return self.shard(index, 0, 1)
 
-    def part(self, index: int, piece: int, pieces: int) -> tuple[Any, ...]:
-        """Return every `pieces`-th image of a batch, from the `piece`-th on; there may be none."""
-        return self.of(self.chosen(index)[piece::pieces])
+    def shard(self, index: int, worker: int, workers: int) -> tuple[Any, ...]:
+        """Return every `workers`-th image of a batch, starting with number `worker`; there may be none."""
+        return self.take(self.positions(index)[worker::workers])
 
-    def of(self, chosen: np.ndarray) -> tuple[Any, ...]:
-        """Return the images of these numbers as Keras takes them."""
+    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
+        """Return the images at these positions, int (b,), as a batch for Keras."""
         raise NotImplementedError
 
-    def chosen(self, index: int) -> np.ndarray:
-        """Return the numbers of the images in a batch."""
-        # Sorted within the batch: a file is then read forwards.
+    def positions(self, index: int) -> np.ndarray:
+        """Return the positions of the images in a batch, int (b,)."""
+        # Sorted, so that a file is read forwards.
         return np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
 
     def weighted(self, inputs: Any, labels: np.ndarray) -> tuple[Any, ...]:
-        """Return a batch as Keras takes it: inputs and labels, and a weight of each image where they have one."""
+        """Return a batch for Keras: inputs, labels (b, classes) and, if classes are weighted, weights (b,)."""
         return (inputs, labels) if self.class_weights is None else (inputs, labels, labels @ self.class_weights)
 
 
-def _equally_often(by_class: Sequence[np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
-    """Draw `count` images, as many of each class as can be, and each image of a class as often as the others."""
-    # What is left over after equal shares goes to classes by lot.
+def _class_balanced_sample(by_class: Sequence[np.ndarray], count: int, random: np.random.Generator) -> np.ndarray:
+    """Draw `count` positions, equally many of each class and, within a class, each image equally often."""
+    # Random classes get one image more where `count` does not divide evenly.
     shares = count // len(by_class) + (random.permutation(len(by_class)) < count % len(by_class))
     return np.concatenate(
         [
@@ -96,21 +95,26 @@ def _equally_often(by_class: Sequence[np.ndarray], count: int, random: np.random
     )
 
 
-class LabelledBatches(_Shuffled):
-    """Images with one-hot labels, shuffled anew every epoch where they are to be trained on.
+class LabelledBatches(_ShuffledBatches):
+    """Images with one-hot labels, shuffled in every epoch for training.
 
     Args:
         images: uint8 (n, s, s, 3), in memory or in a file.
         labels: int (n,).
         classes: Number of classes.
         batch_size: Images in a batch; the last may hold fewer.
-        seed: Of the shuffling; None keeps the order.
-        augment: What is done to each batch, or None.
+        seed: Random seed of the shuffling; None keeps the order.
+        augment: Augmentation of images and labels, applied to each batch; None for none.
+
+    Example:
+        >>> batches = LabelledBatches(images, np.array([0, 1, 1]), classes=2, batch_size=2)
+        >>> batches[0][1]
+        array([[1., 0.], [0., 1.]], dtype=float32)
     """
 
     def __init__(
         self,
-        images: Rows,
+        images: AnyArray,
         labels: np.ndarray,
         classes: int,
         batch_size: int,
@@ -122,30 +126,31 @@ class LabelledBatches(_Shuffled):
         self.labels = np.eye(classes, dtype=np.float32)[labels]
         self.augment = augment
 
-    def of(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
-        images, labels = self.images[chosen], self.labels[chosen]
-        return self.weighted(*(self.augment(images, labels) if self.augment and len(chosen) else (images, labels)))
+    def take(self, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+        images, labels = self.images[positions], self.labels[positions]
+        return self.weighted(*(self.augment(images, labels) if self.augment and len(positions) else (images, labels)))
 
     def example(self) -> tuple[np.ndarray, ...]:
-        """Return a batch of one image, of the type that all have; nothing is drawn for it."""
+        """Return a batch of one image that is not augmented, with the dtypes that augmented batches have."""
         images = self.images[np.arange(1)]
         return self.weighted(images.astype(np.float32) if self.augment else images, self.labels[:1])
 
 
-class LabelledViews(_Shuffled):
-    """What a part of a network made of several views of each image, one view an epoch in turn.
+class LabelledViews(_ShuffledBatches):
+    """Outputs of the frozen part of a network for several views of each image; each epoch uses the next view in turn.
 
     Args:
-        values: float32 (views, n, d), in memory or in a file: the tensors of each image, flat and side by side.
-        shapes: Of these tensors.
+        values: float32 (views, n, d), in memory or in a file: the output tensors of each image, flattened and
+            concatenated.
+        shapes: Shapes of these tensors, without the batch axis.
         labels: float32 (views, n, classes); a view that mixes images mixes their labels too.
         batch_size: Images in a batch; the last may hold fewer.
-        seed: Of the shuffling; None keeps the order.
+        seed: Random seed of the shuffling; None keeps the order.
     """
 
     def __init__(
         self,
-        values: Rows,
+        values: AnyArray,
         shapes: Sequence[tuple[int, ...]],
         labels: np.ndarray,
         batch_size: int,
@@ -157,15 +162,15 @@ class LabelledViews(_Shuffled):
         self.ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         self.labels = labels
 
-    def of(self, chosen: np.ndarray) -> tuple[Any, ...]:
+    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
         view = self.epoch % len(self.values)
-        tensors = np.split(self.values[view, chosen], self.ends, axis=1)
+        tensors = np.split(self.values[view, positions], self.ends, axis=1)
         shaped = (tensor.reshape(-1, *shape) for tensor, shape in zip(tensors, self.shapes, strict=True))
-        return self.weighted(tuple(shaped), self.labels[view, chosen])
+        return self.weighted(tuple(shaped), self.labels[view, positions])
 
     def example(self) -> tuple[Any, ...]:
         """Return a batch of one image."""
-        return self.of(np.arange(1))
+        return self.take(np.arange(1))
 
 
 Batches = LabelledBatches | LabelledViews

@@ -12,12 +12,16 @@ from kerastune_recipes.training.batches import Batches
 
 
 def _steps_done(model: keras.Model) -> int:
-    """Return the optimizer's count, which is not 0 in a phase that goes on from a checkpoint."""
+    """Return the number of optimizer steps; above 0 when a phase resumes from a checkpoint."""
     return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
 class EpochOrder(keras.callbacks.Callback):
-    """Gives each epoch its own batches also in a phase that goes on from a checkpoint."""
+    """Shuffles the batches by the number of the epoch, also in a phase that resumes from a checkpoint.
+
+    Args:
+        batches: Training batches.
+    """
 
     def __init__(self, batches: Batches):
         super().__init__()
@@ -28,9 +32,11 @@ class EpochOrder(keras.callbacks.Callback):
 
 
 class HistoryRecorder(keras.callbacks.Callback):
-    """Keeps one row for each epoch, with the learning rate that its last step had.
+    """Records one row for each epoch, with the learning rate of its last step, and stops when the loss is not finite.
 
-    With a folder the rows are kept there too, for a phase that is interrupted and goes on.
+    Args:
+        schedule: Learning rate by step.
+        folder: Folder where the rows are saved too, so that an interrupted phase can resume; None saves none.
     """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, folder: Path | None):
@@ -58,7 +64,11 @@ class HistoryRecorder(keras.callbacks.Callback):
 
 
 class StopAtStep(keras.callbacks.Callback):
-    """Ends the phase at its last step, also where that lies within an epoch."""
+    """Stops the training at a step, which may be within an epoch.
+
+    Args:
+        steps: Optimizer steps of the phase.
+    """
 
     def __init__(self, steps: int):
         super().__init__()
@@ -75,10 +85,10 @@ class StopAtStep(keras.callbacks.Callback):
 
 
 class Ticks(keras.callbacks.Callback):
-    """Tells a bar of every batch that has been trained on or predicted.
+    """Advances a progress bar with each batch that is trained on or predicted.
 
     Args:
-        tick: Message how many batches are done in all.
+        tick: Called with the number of batches done so far.
     """
 
     def __init__(self, tick: Callable[[int], None]):
@@ -101,7 +111,7 @@ class EpochLines(keras.callbacks.Callback):
     """Prints one line for each epoch.
 
     Args:
-        display: Where to.
+        display: Where the lines are printed.
         phase: Name of the phase.
     """
 

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune_recipes.arrays.files import Rows
+from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.devices import data_parallel, replicated
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.model import frozen_part
 from kerastune_recipes.model.batch_norm import batch_norms
-from kerastune_recipes.model.freeze import freeze, still_dropout
+from kerastune_recipes.model.freeze import freeze, frozen_dropout_off
 from kerastune_recipes.model.network import Network
 from kerastune_recipes.model.reinitialize import reinitialize
 from kerastune_recipes.planning import layer_patterns
@@ -26,10 +26,10 @@ from kerastune_recipes.training import augmentation, frozen_views, losses, lr_ra
 from kerastune_recipes.training.batches import Batches, LabelledBatches, LabelledViews
 from kerastune_recipes.training.callbacks import EpochOrder, HistoryRecorder, StopAtStep
 from kerastune_recipes.training.lr_range_test import RangeTest
-from kerastune_recipes.training.optimizers import Course
+from kerastune_recipes.training.optimizers import ScheduleBuilder
 
 # uint8 (n, s, s, 3) images and int (n,) labels.
-LabelledImages = tuple[Rows, np.ndarray]
+LabelledImages = tuple[AnyArray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -119,19 +119,19 @@ def fit(
     )
     held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
     norms = replicated.synchronized(batch_norms(network.backbone))
-    with still_dropout(network.backbone, groups), losses.pulled(network, plan.l2_sp, fresh), norms:
+    with frozen_dropout_off(network.backbone, groups), losses.l2_sp(network, plan.l2_sp, fresh), norms:
         model = network.core
         if plan.views is not None:
-            model, batches, held = _behind(network, plan.views, batches, held, options)
+            model, batches, held = _with_cached_views(network, plan.views, batches, held, options)
         # After the frozen part has seen every image: the batches of an epoch may not hold them all.
         batches.balance(plan.class_balance, train[1])
-        model, fed, watched = replicated.spread(model, batches, held)
+        model, training_data, validation_data = replicated.distribute(model, batches, held)
 
-        def train_by(
-            course: Course, steps: int, callbacks: Sequence[keras.callbacks.Callback], watched: Any = None
+        def train_with(
+            schedule: ScheduleBuilder, steps: int, callbacks: Sequence[keras.callbacks.Callback], validation: Any = None
         ) -> None:
             model.compile(
-                optimizer=optimizers.build(plan, multipliers, options.precision, course),
+                optimizer=optimizers.build(plan, multipliers, options.precision, schedule),
                 loss=losses.build(plan),
                 metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
                 jit_compile="auto" if options.jit_compile is None else options.jit_compile,
@@ -140,8 +140,8 @@ def fit(
             # Variables made in the first step would have TensorFlow trace it twice.
             model.optimizer.build(model.trainable_variables)
             model.fit(
-                data_parallel.even(fed),
-                validation_data=data_parallel.even(watched),
+                data_parallel.pad(training_data),
+                validation_data=data_parallel.pad(validation),
                 epochs=-(-steps // steps_per_epoch(len(train[1]), plan.batch_size)),
                 verbose=0,
                 # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
@@ -149,13 +149,13 @@ def fit(
                 callbacks=[*callbacks, EpochOrder(batches), StopAtStep(steps)],
             )
 
-        range_test = lr_range_test.find(model, plan, train_by) if plan.find_rate else None
+        range_test = lr_range_test.find(model, plan, train_with) if plan.find_rate else None
         if range_test:
             plan = plan.model_copy(update={"learning_rate": range_test.learning_rate})
         recorder = HistoryRecorder(optimizers.schedule(plan), options.backup)
         # The backup comes first: the other callbacks read the step that it restores.
         callbacks = [*_backup(options.backup), recorder, *options.callbacks]
-        train_by(optimizers.schedule, plan.steps, callbacks, watched)
+        train_with(optimizers.schedule, plan.steps, callbacks, validation_data)
     network.weights_changed()
     return Fitted(
         rows=tuple(recorder.rows),
@@ -197,24 +197,24 @@ def passes(plan: FitPlan, train: int, validation: int) -> int:
     return plan.views * steps_per_epoch(train, plan.batch_size) + steps_per_epoch(validation, plan.batch_size)
 
 
-def _behind(
+def _with_cached_views(
     network: Network,
     views: int,
     train: LabelledBatches,
     held: LabelledBatches | None,
     options: FitOptions,
 ) -> tuple[keras.Model, LabelledViews, LabelledViews | None]:
-    """Return the rest of the network after its frozen part, and its inputs for the images."""
-    halves = frozen_part.split(network)
+    """Cache the outputs of the frozen part; return the rest of the network and the batches that it trains on."""
+    parts = frozen_part.split(network)
     done = itertools.count(1)
 
     def advance() -> None:
         options.progress(next(done))
 
     return (
-        halves.rest,
-        frozen_views.compute(halves.fixed, train, views, advance, workers=options.workers),
-        frozen_views.compute(halves.fixed, held, 1, advance, workers=options.workers) if held else None,
+        parts.rest,
+        frozen_views.compute(parts.frozen, train, views, advance, workers=options.workers),
+        frozen_views.compute(parts.frozen, held, 1, advance, workers=options.workers) if held else None,
     )
 
 

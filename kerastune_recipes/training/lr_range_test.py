@@ -1,4 +1,4 @@
-"""A range test (Smith 2017): the learning rate is raised step by step until training breaks; then all is put back."""
+"""Learning-rate range test (Smith 2017): raise the rate until training diverges, then restore the model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,20 +9,20 @@ import numpy as np
 
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import FitPlan
-from kerastune_recipes.training.optimizers import Course
+from kerastune_recipes.training.optimizers import ScheduleBuilder
 
-# How slowly the smoothed loss follows that of the batches.
+# Decay of the moving average of the batch losses.
 _SMOOTHING = 0.9
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test saw, and the peak rate that follows from it.
+    """The result of a range test.
 
     Args:
-        rates: At multiplier 1, one for each step.
-        losses: Smoothed loss on the batch of that step, before the step was made.
-        learning_rate: The peak rate to train at.
+        rates: Learning rate of each step, for layers with multiplier 1.
+        losses: Smoothed loss on the batch of each step, before its update.
+        learning_rate: Suggested peak learning rate.
     """
 
     rates: tuple[float, ...]
@@ -33,57 +33,57 @@ class RangeTest:
 def find(
     model: keras.Model,
     fit: FitPlan,
-    train: Callable[[Course, int, Sequence[keras.callbacks.Callback]], None],
+    train: Callable[[ScheduleBuilder, int, Sequence[keras.callbacks.Callback]], None],
 ) -> RangeTest:
-    """Find a peak learning rate; the model, its BatchNorm statistics and its random state are left as they were.
+    """Find a peak learning rate; weights, BatchNormalization statistics and random states of the model are restored.
 
     Args:
-        model: What is trained, compiled or not.
-        fit: The phase; the rates tried lie around its own.
-        train: Trains by a course of the rate, for so many steps, with callbacks and a fresh optimizer.
+        model: The model to train, compiled or not.
+        fit: The phase; the rates tried are centred on its own, on a logarithmic scale.
+        train: Trains with a schedule, a number of steps and callbacks, and with a fresh optimizer.
 
     Returns:
-        What was seen; the rate is the phase's own where training never broke.
+        The rates, losses and suggested rate: the phase's own rate if training never diverged.
     """
     steps, span = rules.RANGE_TEST_STEPS, rules.RANGE_TEST_SPAN
     rates = fit.learning_rate * np.geomspace(1 / span, span, steps)
-    watch = _Watch()
-    with _put_back(model):
-        train(_rising(float(rates[0]), float(rates[-1]), steps), steps, [watch])
-    losses = np.array(watch.losses)
-    seen = rates[: len(losses)]
-    return RangeTest(tuple(map(float, seen)), tuple(watch.losses), suggested(seen, losses, fit.learning_rate))
+    recorder = _LossRecorder()
+    with _restored(model):
+        train(_exponential(float(rates[0]), float(rates[-1]), steps), steps, [recorder])
+    losses = np.array(recorder.losses)
+    tried = rates[: len(losses)]
+    return RangeTest(tuple(map(float, tried)), tuple(recorder.losses), suggested(tried, losses, fit.learning_rate))
 
 
-def suggested(rates: np.ndarray, losses: np.ndarray, otherwise: float) -> float:
-    """Return the peak rate that a range test speaks for.
+def suggested(rates: np.ndarray, losses: np.ndarray, default: float) -> float:
+    """Return the peak learning rate that a range test suggests: a fixed share of the rate at which training diverges.
 
-    From a solved head the loss hardly falls, so neither its minimum nor its steepest fall says much. Where it breaks
-    does: a fixed share of that rate is taken (`rules.RANGE_TEST_SHARE`).
+    The minimum and the steepest fall of the loss, which other range tests use, are not informative here: the loss of a
+    solved head hardly falls. The share is `rules.RANGE_TEST_SHARE`.
 
     Args:
-        rates: float (n,), rising.
+        rates: float (n,), increasing.
         losses: float (n,), smoothed.
-        otherwise: The rate to take where the loss never rose.
+        default: The rate to return if the loss never rises.
 
     Example:
         >>> suggested(np.array([0.001, 0.01, 0.1, 1.0]), np.array([1.0, 0.9, 0.9, 5.0]), 0.003) < 1.0
         True
     """
     lowest = np.minimum.accumulate(losses)
-    broken = np.flatnonzero(losses > lowest + rules.RANGE_TEST_RISE)
-    return float(f"{rates[broken[0]] * rules.RANGE_TEST_SHARE:.2g}") if len(broken) else otherwise
+    diverged = np.flatnonzero(losses > lowest + rules.RANGE_TEST_RISE)
+    return float(f"{rates[diverged[0]] * rules.RANGE_TEST_SHARE:.2g}") if len(diverged) else default
 
 
-def _rising(low: float, high: float, steps: int) -> Course:
-    def course(fit: FitPlan, multiplier: float = 1.0) -> keras.optimizers.schedules.LearningRateSchedule:
+def _exponential(low: float, high: float, steps: int) -> ScheduleBuilder:
+    def build(fit: FitPlan, multiplier: float = 1.0) -> keras.optimizers.schedules.LearningRateSchedule:
         return keras.optimizers.schedules.ExponentialDecay(low * multiplier, max(1, steps - 1), high / low)
 
-    return course
+    return build
 
 
-class _Watch(keras.callbacks.Callback):
-    """Smooths the loss of the batches, and ends the test when it has risen for good."""
+class _LossRecorder(keras.callbacks.Callback):
+    """Records the smoothed loss of each batch, and stops the test once it has risen by `rules.RANGE_TEST_END`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,23 +95,23 @@ class _Watch(keras.callbacks.Callback):
         self._batches, self._sum = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # Keras tells the mean over the epoch so far, and under JAX its metrics cannot be reset before the end of it.
+        # Keras reports the mean over the epoch so far, and under JAX metrics cannot be reset within an epoch.
         self._batches += 1
-        whole = self._batches * float((logs or {})["loss"])
-        loss, self._sum = whole - self._sum, whole
+        total = self._batches * float((logs or {})["loss"])
+        loss, self._sum = total - self._sum, total
         if not np.isfinite(loss):
             self.model.stop_training = True
             loss = float(np.finfo(np.float32).max)
         self._mean = _SMOOTHING * self._mean + (1 - _SMOOTHING) * loss
-        # Not drawn towards the zero that it began with.
+        # Corrects the bias towards the initial zero, as Adam does.
         self.losses.append(self._mean / (1 - _SMOOTHING ** (len(self.losses) + 1)))
         if self.losses[-1] > min(self.losses) + rules.RANGE_TEST_END:
             self.model.stop_training = True
 
 
 @contextmanager
-def _put_back(model: keras.Model) -> Iterator[None]:
-    """Put back all variables of a model at the end: weights, statistics, and the state of what is random."""
+def _restored(model: keras.Model) -> Iterator[None]:
+    """Restore all variables of a model at the end: weights, statistics and states of random generators."""
     before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Keras optimizers and schedules as a plan's `fit` phase states them."""
+"""Keras optimizers and learning-rate schedules of a fit phase."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -18,14 +18,19 @@ _CLASSES = {
 }
 
 
-class Course(Protocol):
-    """The learning rate of a phase as a function of the step."""
+class ScheduleBuilder(Protocol):
+    """Builds the learning-rate schedule of a phase, scaled by a multiplier."""
 
     def __call__(self, fit: FitPlan, multiplier: float = 1.0) -> keras.optimizers.schedules.LearningRateSchedule: ...
 
 
 def schedule(fit: FitPlan, multiplier: float = 1.0) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return the course that the phase states: linear warmup from zero, then cosine to zero or constant."""
+    """Return the planned schedule: linear warmup from zero, then cosine decay to zero or constant.
+
+    Args:
+        fit: The phase.
+        multiplier: Factor of its learning rate, above 0.
+    """
     peak = fit.learning_rate * multiplier
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if fit.warmup_steps else peak,
@@ -37,33 +42,39 @@ def schedule(fit: FitPlan, multiplier: float = 1.0) -> keras.optimizers.schedule
 
 
 def build(
-    fit: FitPlan, multipliers: Mapping[str, float], precision: Precision = "float32", course: Course = schedule
+    fit: FitPlan,
+    multipliers: Mapping[str, float],
+    precision: Precision = "float32",
+    build_schedule: ScheduleBuilder = schedule,
 ) -> keras.optimizers.Optimizer:
-    """Make a fresh optimizer.
+    """Build a fresh optimizer.
 
     Args:
         fit: The phase.
         multipliers: Learning-rate multiplier of each trained variable, by its path.
-        precision: What the network computes in.
-        course: Of the learning rate.
+        precision: Precision that the network computes in.
+        build_schedule: Builds the learning-rate schedule.
 
     Returns:
-        One optimizer where all variables share a rate, a MultiOptimizer otherwise; for float16 inside another that
-        scales the loss.
+        One optimizer if all variables have the same learning rate, else a MultiOptimizer; for float16 inside a
+        LossScaleOptimizer.
     """
-    return scaled(_grouped(fit, multipliers, course), precision)
+    return with_loss_scaling(_grouped(fit, multipliers, build_schedule), precision)
 
 
-def scaled(optimizer: keras.optimizers.Optimizer, precision: Precision) -> keras.optimizers.Optimizer:
-    """Let the loss be scaled, so that no gradient is too small for float16, where the network computes in that.
+def with_loss_scaling(optimizer: keras.optimizers.Optimizer, precision: Precision) -> keras.optimizers.Optimizer:
+    """Add dynamic loss scaling to the optimizer for float16, whose gradients would underflow.
 
-    A step with a gradient that is not finite is skipped, and the scale halved (Micikevicius et al. 2018).
+    A step with an infinite or NaN gradient is skipped, and the scale halved (Micikevicius et al. 2018).
     """
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
 
 
-def _grouped(fit: FitPlan, multipliers: Mapping[str, float], course: Course) -> keras.optimizers.Optimizer:
-    by_rate = {rate: _single(fit, course(fit, rate)) for rate in sorted(set(multipliers.values()), reverse=True)}
+def _grouped(
+    fit: FitPlan, multipliers: Mapping[str, float], build_schedule: ScheduleBuilder
+) -> keras.optimizers.Optimizer:
+    rates = sorted(set(multipliers.values()), reverse=True)
+    by_rate = {rate: _single(fit, build_schedule(fit, rate)) for rate in rates}
     if len(by_rate) == 1:
         (single,) = by_rate.values()
         single.global_clipnorm = fit.clip_norm
@@ -77,16 +88,16 @@ def _single(fit: FitPlan, learning_rate: keras.optimizers.schedules.LearningRate
     arguments: dict[str, Any] = fit.optimizer.model_dump(exclude_none=True)
     averaged = "ema_momentum" in arguments
     optimizer = _CLASSES[arguments.pop("name")](learning_rate=learning_rate, use_ema=averaged, **arguments)
-    # Asked of the optimizer, as AdamW decays where nothing is said too.
+    # AdamW decays by default too, so the optimizer knows better than the plan.
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
     return optimizer
 
 
 class GloballyClipped(keras.optimizers.MultiOptimizer):
-    """A MultiOptimizer that clips by the norm over all groups; by itself each group would be clipped on its own.
+    """A MultiOptimizer that clips by the global norm over all groups; Keras's own clips each group separately.
 
-    It lives only as long as its phase: the model that is handed over is compiled with a plain optimizer.
+    Only used during a phase: the model that a run returns is compiled with a plain optimizer.
     """
 
     def __init__(self, optimizer_map: keras.optimizers.OptimizerMap, clip_norm: float | None, **kwargs: Any):

@@ -1,3 +1,5 @@
+"""Batches: order, shards, augmentation and balanced classes."""
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from kerastune_recipes.training.batches import LabelledBatches, LabelledViews
 
 
 def numbered(count: int) -> np.ndarray:
-    """Images that hold their own number."""
+    """Return images whose pixels all equal the number of the image."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 4, 4, 3)).copy()
 
 
@@ -14,13 +16,13 @@ def seen(batches: LabelledBatches) -> list[int]:
     return [int(image[0, 0, 0]) for index in range(len(batches)) for image in batches[index][0]]
 
 
-def test_in_order_with_a_smaller_last_batch():
+def test_without_a_seed_images_keep_their_order_and_the_last_batch_is_smaller():
     batches = LabelledBatches(numbered(5), np.arange(5), 5, 2)
     assert [len(batches[index][0]) for index in range(len(batches))] == [2, 2, 1]
     assert seen(batches) == [0, 1, 2, 3, 4]
 
 
-def test_every_image_once_an_epoch_in_a_new_order():
+def test_each_epoch_has_every_image_once_in_a_new_order():
     batches = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
     first = seen(batches)
     batches.on_epoch_end()
@@ -34,13 +36,13 @@ def test_the_seed_decides_the_order():
     assert one == same != other
 
 
-def test_labels_go_with_their_images():
+def test_labels_match_their_images():
     batches = LabelledBatches(numbered(6), np.arange(6), 6, 4, seed=0)
     images, labels = batches[0]
     np.testing.assert_array_equal(labels.argmax(axis=1), images[:, 0, 0, 0])
 
 
-def test_images_may_lie_in_a_file():
+def test_images_may_be_in_a_file():
     stored = FileArray((10, 4, 4, 3), np.uint8)
     stored[:] = numbered(10)
     shuffled, same = (LabelledBatches(images, np.arange(10), 10, 3, seed=0) for images in (stored, numbered(10)))
@@ -53,7 +55,7 @@ def test_augmentation_is_applied():
     assert seen(batches) == [100, 101]
 
 
-def test_each_epoch_is_one_view_and_the_views_take_turns():
+def test_epochs_use_the_views_in_turn():
     values = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
     labels = np.stack([np.eye(5, dtype=np.float32), np.eye(5, dtype=np.float32)[::-1]])
     views = LabelledViews(values, [(2, 1), (1,)], labels, batch_size=5, seed=0)
@@ -65,14 +67,30 @@ def test_each_epoch_is_one_view_and_the_views_take_turns():
         views.on_epoch_end()
 
 
-def test_an_epoch_can_be_gone_to():
-    views = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
-    views.on_epoch_end()
-    second = seen(views)
-    views.start(0)
-    assert seen(views) != second
-    views.start(1)
-    assert seen(views) == second
+def test_any_epoch_can_be_started():
+    batches = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
+    batches.on_epoch_end()
+    second = seen(batches)
+    batches.start(0)
+    assert seen(batches) != second
+    batches.start(1)
+    assert seen(batches) == second
+
+
+def test_shards_make_up_a_batch():
+    batches = LabelledBatches(numbered(10), np.arange(10), 10, 4, seed=0)
+    images = sorted(int(image[0, 0, 0]) for worker in range(3) for image in batches.shard(0, worker, 3)[0])
+    assert images == batches.positions(0).tolist()
+    assert len(batches.shard(2, 2, 3)[0]) == 0  # the last batch has two images only
+
+
+def test_an_example_draws_no_augmentation():
+    calls = []
+    augment = lambda images, labels: calls.append(1) or (images.astype(np.float32), labels)  # noqa: E731
+    batches = LabelledBatches(numbered(3), np.arange(3), 3, 2, augment=augment)
+    images, labels = batches.example()
+    assert (images.dtype, labels.shape) == (np.float32, (1, 3))
+    assert calls == []
 
 
 LABELS = np.array([0, 1, 1, 1, 2, 2])
@@ -84,7 +102,7 @@ def balanced(how, **options):
     return batches
 
 
-def test_each_image_weighs_the_inverse_of_its_class():
+def test_weights_are_inversely_proportional_to_class_sizes():
     weights = {}
     batches = balanced("weights")
     for index in range(len(batches)):
@@ -94,7 +112,7 @@ def test_each_image_weighs_the_inverse_of_its_class():
     assert np.mean(list(weights.values())) == pytest.approx(1)
 
 
-def test_a_mixed_label_has_the_mean_of_its_classes_weights():
+def test_a_mixed_label_gets_the_mean_weight_of_its_classes():
     def mixed(images, labels):
         return images, np.tile(np.array([[0.7, 0.2, 0.1]], np.float32), (len(labels), 1))
 
@@ -114,7 +132,7 @@ def test_classes_are_drawn_equally_often_in_an_epoch_of_the_same_length():
         assert drawn[1:4].max() == 1
 
 
-def test_what_equal_shares_leave_goes_to_classes_by_lot():
+def test_a_random_class_gets_the_remaining_image():
     images, labels = numbered(5), np.array([0, 0, 0, 0, 1])
     batches = LabelledBatches(images, labels, 2, 5, seed=0)
     batches.balance("sampling", labels)
@@ -125,7 +143,7 @@ def test_what_equal_shares_leave_goes_to_classes_by_lot():
     assert shares == {2, 3}
 
 
-def test_draws_follow_the_seed_and_the_epoch():
+def test_sampling_depends_on_the_seed_and_the_epoch():
     one, same = balanced("sampling"), balanced("sampling")
     drawn = []
     for epoch in range(3):

@@ -1,3 +1,5 @@
+"""A fit phase on small networks: what is trained, and that cached views and replicas change no loss."""
+
 import math
 import re
 
@@ -30,15 +32,15 @@ def run(network, facts, plan, pictures, size=32, **options):
     return fit.fit(network, facts, "fine_tuning", plan, train, validation, FitOptions(seed=0, **options))
 
 
-# Without BatchNormalization, with it, and with stochastic depth and statistics of pixels besides; the deeper networks
-# up to a stage that has all of that.
+# Without BatchNormalization, with it, and with stochastic depth and pixel statistics as well; the deeper networks up to
+# the first stage that has all of these.
 @pytest.mark.parametrize(("name", "last"), [("VGG16", "stage5"), ("ResNet50", "stage2"), ("EfficientNetB0", "stage2")])
 @pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
 def test_frozen_layers_keep_weights_and_statistics(name, last, batch_norm, assembled, fit_plan, pictures):
     _, facts, network = assembled(name, taps=(last,))
     before = weights_by_layer(network)
     head = [np.array(weight) for weight in network.head.weights]
-    # Adam, because with random weights and BatchNorm at rest plain gradients vanish in the deeper networks.
+    # Adam, because with random weights and frozen BatchNormalization plain gradients vanish in the deeper networks.
     plan = fit_plan(trainable=LAST_STAGE, batch_norm=batch_norm, optimizer={"name": "adam"})
     run(network, facts, plan, pictures)
     moved = changed(before, weights_by_layer(network))
@@ -48,7 +50,7 @@ def test_frozen_layers_keep_weights_and_statistics(name, last, batch_norm, assem
     assert (head[0] != np.array(network.head.weights[0])).any()
 
 
-def test_images_may_lie_in_a_file(assembled, fit_plan, pictures):
+def test_images_in_a_file_train_the_same_model(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     start = network.model.get_weights()
     images, labels = pictures(8)
@@ -58,23 +60,24 @@ def test_images_may_lie_in_a_file(assembled, fit_plan, pictures):
     for given in (images, stored):
         network.model.set_weights(start)
         keras.utils.set_random_seed(0)
-        fitted = fit.fit(network, facts, "fine_tuning", fit_plan(), (given, labels), (given, labels), FitOptions(seed=0))
+        both = (given, labels), (given, labels)
+        fitted = fit.fit(network, facts, "fine_tuning", fit_plan(), *both, FitOptions(seed=0))
         trained.append((fitted.rows[-1]["loss"], network.model.get_weights()))
-    (loss, weights), (again, same) = trained
-    assert again == pytest.approx(loss, rel=1e-5)
+    (loss, weights), (file_loss, file_weights) = trained
+    assert file_loss == pytest.approx(loss, rel=1e-5)
     assert any((one != before).any() for one, before in zip(weights, start, strict=True))
-    for one, other in zip(weights, same, strict=True):
+    for one, other in zip(weights, file_weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_a_frozen_head_stays(assembled, fit_plan, pictures):
+def test_a_frozen_head_keeps_its_weights(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     head = np.array(network.head.kernel)
     run(network, facts, fit_plan(trainable=[["head", "frozen"], ["backbone", 1.0]]), pictures)
     np.testing.assert_array_equal(network.head.kernel, head)
 
 
-def test_each_phase_states_the_whole_state(assembled, fit_plan, pictures):
+def test_a_phase_unfreezes_what_an_earlier_one_froze(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     run(network, facts, fit_plan(trainable=[["head", 1.0], ["backbone", "frozen"]]), pictures)
     before = weights_by_layer(network)
@@ -82,7 +85,7 @@ def test_each_phase_states_the_whole_state(assembled, fit_plan, pictures):
     assert changed(before, weights_by_layer(network)) == {layer.name for layer in facts.layers}
 
 
-def test_counts_equal_what_keras_counts(assembled, fit_plan, pictures):
+def test_parameters_are_counted_as_keras_does(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     fitted = run(network, facts, fit_plan(trainable=LAST_STAGE), pictures)
     assert fitted.trainable_parameters == sum(math.prod(weight.shape) for weight in network.model.trainable_weights)
@@ -90,7 +93,7 @@ def test_counts_equal_what_keras_counts(assembled, fit_plan, pictures):
 
 
 def test_multipliers_scale_the_step(assembled, fit_plan, pictures):
-    """With plain SGD and no clipping the first step is the learning rate times the gradient."""
+    """Plain SGD without clipping: the first step is the learning rate times the gradient."""
     steps = {}
     for multiplier in (1.0, 0.1):
         keras.utils.set_random_seed(0)
@@ -116,18 +119,18 @@ def test_rows_follow_the_schedule(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     plan = fit_plan(schedule="cosine", steps=8, warmup_steps=2, learning_rate=0.01)
     rates = [row["learning_rate"] for row in run(network, facts, plan, pictures).rows]
-    # After 2, 4, 6 and 8 steps; a row has the rate its last step had: steps 1, 3, 5 and 7.
+    # Rows after 2, 4, 6 and 8 steps have the rates of steps 1, 3, 5 and 7, counted from 0.
     expected = [0.005, *(0.01 * (1 + math.cos(math.pi * (step - 2) / 6)) / 2 for step in (3, 5, 7))]
     assert rates == pytest.approx(expected, rel=1e-5)
 
 
-def test_frozen_dropout_does_not_act(assembled, fit_plan, pictures):
-    """EfficientNet has stochastic depth: with all of it frozen, two runs from one state must agree to the bit."""
+def test_frozen_dropout_is_off(assembled, fit_plan, pictures):
+    """EfficientNet has stochastic depth; with the whole backbone frozen the loss must be that of inference."""
     _, facts, network = assembled("EfficientNetB0", taps=("stage3",))
     plan = fit_plan(trainable=[["head", 1.0], ["backbone", "frozen"]], learning_rate=1e-6)
     first = run(network, facts, plan, pictures).rows[0]["loss"]
-    quiet = network.core.evaluate(fit.LabelledBatches(*pictures(8), 3, 4), verbose=0, return_dict=True)["loss"]
-    assert first == pytest.approx(quiet, abs=1e-4)
+    inference = network.core.evaluate(fit.LabelledBatches(*pictures(8), 3, 4), verbose=0, return_dict=True)["loss"]
+    assert first == pytest.approx(inference, abs=1e-4)
     rates = [layer.rate for layer in network.backbone.layers if isinstance(layer, keras.layers.Dropout)]
     assert min(rates) > 0
 
@@ -136,12 +139,12 @@ def losses(fitted):
     return [(row["loss"], row["val_loss"]) for row in fitted.rows]
 
 
-def whole(network):
-    """Split a network so that nothing is fixed: its images are the views, and all of it is trained."""
+def split_nowhere(network):
+    """Split a network so that nothing is frozen: the views are the images, and the whole network is trained."""
     image = keras.Input(network.core.input_shape[1:])
-    given = keras.Input(network.core.input_shape[1:])
-    return frozen_part.Halves(
-        keras.Model(image, [keras.layers.Identity()(image)]), keras.Model([given], network.core(given))
+    view = keras.Input(network.core.input_shape[1:])
+    return frozen_part.SplitNetwork(
+        keras.Model(image, [keras.layers.Identity()(image)]), keras.Model([view], network.core(view))
     )
 
 
@@ -150,40 +153,38 @@ def whole(network):
     [("VGG16", "all"), ("ResNet50", ("stage1", "stage2")), ("DemoNet", "all")],
     ids=lambda one: str(one),
 )
-def test_behind_the_frozen_part_the_losses_are_those_of_the_whole(
-    name, taps, assembled, fit_plan, pictures, monkeypatch
-):
-    """Two views in turn for three epochs, one step each, with the augmentation and the order that the seed gives."""
+def test_cached_views_give_the_losses_of_the_whole_network(name, taps, assembled, fit_plan, pictures, monkeypatch):
+    """Two views in turn for three epochs of one step, with the same augmentation and order."""
     augmentation = [{"layer": "RandomFlip", "arguments": {}}, {"layer": "RandomTranslation", "arguments": {
         "height_factor": 0.1, "width_factor": 0.1}}]  # fmt: skip
     plan = fit_plan(trainable=LAST_STAGE, views=2, steps=3, batch_size=8, learning_rate=0.01, augmentation=augmentation)
-    found = {}
-    for way, split in (("behind", frozen_part.split), ("whole", whole)):
+    by_split = {}
+    for name_of_split, split in (("cached", frozen_part.split), ("whole", split_nowhere)):
         monkeypatch.setattr(frozen_part, "split", split)
         keras.utils.set_random_seed(0)
         _, facts, network = assembled(name, taps=taps)
         before = weights_by_layer(network)
-        found[way] = losses(run(network, facts, plan, pictures))
+        by_split[name_of_split] = losses(run(network, facts, plan, pictures))
         last_stage = {layer.name for layer in facts.layers if layer.stage == facts.stages[-1]}
         assert changed(before, weights_by_layer(network)) <= last_stage
-    np.testing.assert_allclose(found["behind"], found["whole"], atol=1e-5, rtol=0)
-    assert len({loss for loss, _ in found["whole"]}) == 3
+    np.testing.assert_allclose(by_split["cached"], by_split["whole"], atol=1e-5, rtol=0)
+    assert len({loss for loss, _ in by_split["whole"]}) == 3
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
-def test_unaugmented_the_losses_are_those_of_plain_fit(batch_norm, assembled, fit_plan, pictures):
+def test_without_augmentation_cached_views_give_the_losses_of_plain_fit(batch_norm, assembled, fit_plan, pictures):
     found = []
     for views in (None, 1):
         keras.utils.set_random_seed(0)
         _, facts, network = assembled(taps="all")
         found.append(run(network, facts, fit_plan(trainable=LAST_STAGE, batch_norm=batch_norm, views=views), pictures))
-    plain, behind = found
-    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
-    assert behind.trainable_parameters == plain.trainable_parameters
-    assert behind.frozen_parameters == plain.frozen_parameters
+    plain, cached = found
+    np.testing.assert_allclose(losses(cached), losses(plain), atol=1e-5, rtol=0)
+    assert cached.trainable_parameters == plain.trainable_parameters
+    assert cached.frozen_parameters == plain.frozen_parameters
 
 
-def test_discriminative_rates_hold_behind_the_frozen_part(assembled, fit_plan, pictures):
+def test_discriminative_learning_rates_hold_with_cached_views(assembled, fit_plan, pictures):
     rules = [["head", 1.0], ["backbone/last_stage", 0.1], ["backbone", "frozen"]]
     found = []
     for views in (None, 1):
@@ -191,19 +192,19 @@ def test_discriminative_rates_hold_behind_the_frozen_part(assembled, fit_plan, p
         _, facts, network = assembled()
         run(network, facts, fit_plan(trainable=rules, views=views), pictures)
         found.append(network.model.get_weights())
-    for plain, behind in zip(*found, strict=True):
-        np.testing.assert_allclose(behind, plain, atol=1e-5)
+    for plain, cached in zip(*found, strict=True):
+        np.testing.assert_allclose(cached, plain, atol=1e-5)
 
 
 class Interrupted(keras.callbacks.Callback):
-    """Presses Ctrl-C after the second epoch."""
+    """Raises KeyboardInterrupt after the second epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 1:
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_phase_goes_on_with_the_same_views(assembled, fit_plan, pictures, tmp_path):
+def test_an_interrupted_phase_resumes_with_the_same_views(assembled, fit_plan, pictures, tmp_path):
     augmentation = [{"layer": "RandomFlip", "arguments": {}}]
     optimizer = {"name": "sgd", "momentum": 0.9}
     plan = fit_plan(
@@ -212,21 +213,21 @@ def test_an_interrupted_phase_goes_on_with_the_same_views(assembled, fit_plan, p
     keras.utils.set_random_seed(0)
     _, facts, network = assembled()
     start = network.model.get_weights()
-    straight = run(network, facts, plan, pictures)
+    uninterrupted = run(network, facts, plan, pictures)
     network.model.set_weights(start)
     with pytest.raises(KeyboardInterrupt):
         run(network, facts, plan, pictures, backup=tmp_path / "epochs", callbacks=[Interrupted()])
     network.model.set_weights(start)
     resumed = run(network, facts, plan, pictures, backup=tmp_path / "epochs")
     assert [row["epoch"] for row in resumed.rows] == [1, 2, 3, 4]
-    np.testing.assert_allclose(losses(resumed), losses(straight), atol=1e-5)
+    np.testing.assert_allclose(losses(resumed), losses(uninterrupted), atol=1e-5)
 
 
-def test_progress_is_told_of_every_pass(assembled, fit_plan, pictures):
+def test_progress_counts_the_batches_of_the_frozen_part(assembled, fit_plan, pictures):
     _, facts, network = assembled()
-    plan, told = fit_plan(trainable=LAST_STAGE, views=1), []
-    run(network, facts, plan, pictures, progress=told.append)
-    assert told == [1, 2, 3] == list(range(1, 1 + fit.passes(plan, 8, 4)))
+    plan, ticks = fit_plan(trainable=LAST_STAGE, views=1), []
+    run(network, facts, plan, pictures, progress=ticks.append)
+    assert ticks == [1, 2, 3] == list(range(1, 1 + fit.passes(plan, 8, 4)))
     assert fit.passes(fit_plan(), 8, 4) == 0
 
 
@@ -261,7 +262,7 @@ def test_every_optimizer_learns(optimizer, rate, stage, assembled, fit_plan):
 
 
 @pytest.mark.parametrize("loss", ["focal", "squared_error", "huber"])
-def test_every_loss_is_made_smaller(loss, assembled, fit_plan):
+def test_every_loss_decreases(loss, assembled, fit_plan):
     keras.utils.set_random_seed(0)
     _, facts, network = assembled()
     plan = fit_plan(loss=loss, views=1, trainable=LAST_STAGE, steps=10)
@@ -273,43 +274,41 @@ MIXED = [{"layer": "keras_cv.MixUp", "arguments": {}}]
 
 
 @pytest.mark.parametrize("augmentation", [[], MIXED])
-def test_weights_of_classes_are_those_of_the_images_in_the_loss(
-    augmentation, assembled, fit_plan, pictures, monkeypatch
-):
-    """One step on all images: the loss is the mean of theirs, each times what its label weighs."""
+def test_class_weights_scale_the_losses_of_the_images(augmentation, assembled, fit_plan, pictures, monkeypatch):
+    """One step on all images: the loss is the mean of theirs, each times the weight of its label."""
     keras.utils.set_random_seed(0)
     _, facts, network = assembled()
     seen = {}
     weighted = fit.LabelledBatches.weighted
 
-    def watched(batches, images, labels):
-        found = weighted(batches, images, labels)
+    def recorded(batches, images, labels):
+        batch = weighted(batches, images, labels)
         if batches.seed is not None:
-            seen["labels"], seen["weights"] = labels, found[2]
+            seen["labels"], seen["weights"] = labels, batch[2]
             seen["losses"] = -(labels * np.log(network.core.predict_on_batch(images))).sum(axis=1)
-        return found
+        return batch
 
-    monkeypatch.setattr(fit.LabelledBatches, "weighted", watched)
+    monkeypatch.setattr(fit.LabelledBatches, "weighted", recorded)
     plan = fit_plan(steps=1, batch_size=8, class_balance="weights", augmentation=augmentation, learning_rate=1e-9)
     loss = run(network, facts, plan, pictures).rows[0]["loss"]
-    # Of eight images, three, three and two of a class.
+    # Three, three and two images of the classes.
     np.testing.assert_allclose(seen["weights"], seen["labels"] @ [8 / 9, 8 / 9, 8 / 6], rtol=1e-5)
     assert loss == pytest.approx((seen["weights"] * seen["losses"]).mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("how", ["weights", "sampling"])
-def test_balance_holds_behind_the_frozen_part(how, assembled, fit_plan, pictures):
+def test_classes_are_balanced_with_cached_views_too(how, assembled, fit_plan, pictures):
     found = []
     for views in (None, 1):
         keras.utils.set_random_seed(0)
         _, facts, network = assembled()
         found.append(run(network, facts, fit_plan(trainable=LAST_STAGE, views=views, class_balance=how), pictures))
-    plain, behind = found
-    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
+    plain, cached = found
+    np.testing.assert_allclose(losses(cached), losses(plain), atol=1e-5, rtol=0)
 
 
-def test_a_rare_class_is_recognised_when_the_classes_are_balanced(assembled, fit_plan, pictures):
-    """Noise teaches a frozen network's head no more than how frequent the classes are."""
+def test_balancing_stops_the_head_from_learning_class_frequencies(assembled, fit_plan, pictures):
+    """From noise a head learns nothing but the class frequencies."""
     images, _ = pictures(24)
     labels = np.array([0] * 20 + [1, 1, 2, 2])
     shares = {}
@@ -330,8 +329,8 @@ FRESH = {"trainable": LAST_STAGE, "reinitialize": ["backbone/last_stage"]}
 
 
 @pytest.mark.parametrize("views", [None, 1])
-def test_fresh_weights_are_what_the_phase_starts_from(views, assembled, fit_plan, pictures):
-    """With next to no learning rate the layers stay as their initialisers made them, whatever they were before."""
+def test_reinitialized_layers_start_from_fresh_weights(views, assembled, fit_plan, pictures):
+    """At a tiny learning rate the layers keep the weights that their initializers drew."""
     _, facts, network = assembled()
     network.backbone.set_weights([np.full(weight.shape, 3.0) for weight in network.backbone.get_weights()])
     run(network, facts, fit_plan(**FRESH, views=views, learning_rate=1e-12), pictures)
@@ -340,21 +339,21 @@ def test_fresh_weights_are_what_the_phase_starts_from(views, assembled, fit_plan
     assert abs(kernel.mean()) < 0.01
     assert 0 < kernel.std() < 0.1
     np.testing.assert_allclose(norm[0], 1, atol=1e-6)
-    # Its statistics follow the images, though those of all other BatchNormalization are frozen.
+    # Its statistics are trained, those of all other BatchNormalization are frozen.
     assert (norm[2] != 0).all()
     np.testing.assert_array_equal(after["stage2_1_bn"], np.full((4, 64), 3.0))
 
 
-def test_fresh_weights_give_the_same_losses_behind_the_frozen_part(assembled, fit_plan, pictures):
+def test_reinitialized_layers_give_the_same_losses_with_cached_views(assembled, fit_plan, pictures):
     found = []
     for views in (None, 1):
         keras.utils.set_random_seed(0)
         _, facts, network = assembled()
         keras.utils.set_random_seed(views or 0)
         found.append(run(network, facts, fit_plan(**FRESH, views=views), pictures))
-    plain, behind = found
-    np.testing.assert_allclose(losses(behind), losses(plain), atol=1e-5, rtol=0)
-    assert behind.trainable_parameters == plain.trainable_parameters
+    plain, cached = found
+    np.testing.assert_allclose(losses(cached), losses(plain), atol=1e-5, rtol=0)
+    assert cached.trainable_parameters == plain.trainable_parameters
 
 
 def distance(before, after):
@@ -364,8 +363,8 @@ def distance(before, after):
 
 
 @pytest.mark.parametrize("views", [None, 1])
-def test_a_strong_pull_keeps_the_weights_near_their_start(views, assembled, fit_plan, pictures):
-    """Under two learning rates, so that there are two optimizers."""
+def test_strong_l2_sp_keeps_weights_near_their_start(views, assembled, fit_plan, pictures):
+    """With two learning rates, and so two optimizers."""
     rules = [["head", 1.0], ["backbone/last_stage", 0.5], ["backbone", "frozen"]]
     moved = {}
     for strength in (None, 1e-3, 20.0):
@@ -381,16 +380,16 @@ def test_a_strong_pull_keeps_the_weights_near_their_start(views, assembled, fit_
     assert shrunk < 0.5
 
 
-def test_the_pull_is_gone_with_its_phase(assembled, fit_plan, pictures):
+def test_l2_sp_ends_with_its_phase(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     first = run(network, facts, fit_plan(l2_sp=1.0, learning_rate=1e-9), pictures).rows[0]["loss"]
-    pull = 0.5 * (np.array(network.head.kernel) ** 2).sum()
+    penalty = 0.5 * (np.array(network.head.kernel) ** 2).sum()
     second = run(network, facts, fit_plan(learning_rate=1e-9), pictures).rows[0]["loss"]
-    assert first == pytest.approx(second + pull, rel=1e-4)
+    assert first == pytest.approx(second + penalty, rel=1e-4)
     assert network.model.losses == []
 
 
-def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
+def test_a_phase_stops_when_its_loss_diverges(assembled, fit_plan, pictures):
     _, facts, network = assembled()
     plan = fit_plan(learning_rate=1e30, clip_norm=None, steps=20)
     fitted = run(network, facts, plan, pictures)
@@ -399,8 +398,15 @@ def test_a_loss_that_is_no_number_ends_the_phase(assembled, fit_plan, pictures):
 
 
 @pytest.mark.parametrize("compiled", [None, True])
-def test_steps_are_compiled_where_that_is_asked_for(compiled, assembled, fit_plan, pictures):
+def test_steps_are_compiled_on_request(compiled, assembled, fit_plan, pictures):
     _, facts, network = assembled()
     run(network, facts, fit_plan(steps=1), pictures, jit_compile=compiled)
-    # Left to itself, Keras does so off the processor only.
+    # By default Keras compiles on accelerators only.
     assert network.core.jit_compile is bool(compiled)
+
+
+def test_training_outdates_cached_features(assembled, fit_plan, pictures):
+    _, facts, network = assembled()
+    version = network.weights_version
+    run(network, facts, fit_plan(steps=1), pictures)
+    assert network.weights_version > version

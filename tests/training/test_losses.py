@@ -1,3 +1,5 @@
+"""Losses of a phase, and the L2-SP penalty."""
+
 import keras
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from kerastune_recipes.model.freeze import freeze
 from kerastune_recipes.planning import layer_patterns
 from kerastune_recipes.training import losses
 
-# A sure hit, a doubtful one, and a mixed label.
+# A confident hit, an uncertain one, and a mixed label.
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]])
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.25, 0.5, 0.25]])
 
@@ -26,7 +28,7 @@ def crossentropy(labels):
         ({"name": "focal", "gamma": 0.0}, crossentropy(LABELS)),
         ({"name": "focal", "gamma": 2.0}, -(LABELS * (1 - PROBABILITIES) ** 2 * np.log(PROBABILITIES)).sum(axis=1)),
         ("squared_error", ((LABELS - PROBABILITIES) ** 2).sum(axis=1)),
-        # Errors of 0.25 and more are linear: half of their size, but for what the parabola saves.
+        # Errors above delta are linear: delta * error - delta^2 / 2.
         ({"name": "huber", "delta": 0.25}, [0.03, 0.02 + 0.02 + 0.25 * 0.4 - 0.25**2 / 2, 2 * 0.25**2 / 2]),
         ("huber", ((LABELS - PROBABILITIES) ** 2).sum(axis=1) / 2),
     ],
@@ -53,47 +55,47 @@ def shift(variables, by):
         variable.assign_add(np.full(variable.shape, by))
 
 
-def test_the_pull_is_half_the_squared_distance_from_the_start(assembled):
+def test_l2_sp_is_half_the_squared_distance_from_the_start(assembled):
     _, facts, network = assembled()
     frozen_but_last(network, facts)
     trained = [variable for layer in network.backbone.layers for variable in layer.trainable_variables]
     kernel = np.array(network.head.kernel)
-    with losses.pulled(network, 0.01):
+    with losses.l2_sp(network, 0.01):
         assert float(sum(network.core.losses)) == pytest.approx(0.005 * (kernel**2).sum(), rel=1e-5)
         shift([*trained, network.head.bias], by=0.5)
-        shift(network.backbone.get_layer("stem_conv").weights, by=0.5)  # frozen, and so not pulled
+        shift(network.backbone.get_layer("stem_conv").weights, by=0.5)  # frozen, so without a penalty
         moved = sum(int(np.prod(variable.shape)) for variable in trained)
         expected = 0.005 * ((kernel**2).sum() + 0.25 * moved)
         assert float(sum(network.core.losses)) == pytest.approx(expected, rel=1e-5)
     assert network.core.losses == []
 
 
-def test_fresh_layers_are_pulled_to_zero_as_the_head_is(assembled):
+def test_reinitialized_layers_and_the_head_are_pulled_to_zero(assembled):
     _, facts, network = assembled()
     fresh = layer_patterns.match_layers(["backbone/last_stage"], facts, "reinitialize")
     frozen_but_last(network, facts, fresh)
     kernels = [variable for variable in network.core.trainable_variables if variable.name == "kernel"]
     assert {variable.name for variable in network.core.trainable_variables} == {"kernel", "bias", "gamma", "beta"}
-    with losses.pulled(network, 2.0, fresh):
+    with losses.l2_sp(network, 2.0, fresh):
         squares = sum((np.array(kernel) ** 2).sum() for kernel in kernels)
         assert float(sum(network.core.losses)) == pytest.approx(squares, rel=1e-5)
 
 
-def test_a_regularizer_of_the_users_own_goes_on(assembled):
+def test_a_users_regularizer_is_kept(assembled):
     _, facts, network = assembled()
     frozen_but_last(network, facts)
     own = keras.regularizers.L2(1.0)
     kernel = network.backbone.get_layer("stage3_1_conv").kernel
     kernel.regularizer = own
-    with losses.pulled(network, 1.0):
+    with losses.l2_sp(network, 1.0):
         head = 0.5 * (np.array(network.head.kernel) ** 2).sum()
         both = head + (np.array(kernel) ** 2).sum()
         assert float(sum(network.core.losses)) == pytest.approx(both, rel=1e-5)
     assert kernel.regularizer is own
 
 
-def test_nothing_is_pulled_unless_asked_for(assembled):
+def test_without_a_strength_there_is_no_penalty(assembled):
     _, facts, network = assembled()
     frozen_but_last(network, facts)
-    with losses.pulled(network, None):
+    with losses.l2_sp(network, None):
         assert network.core.losses == []

@@ -1,3 +1,5 @@
+"""The range test finds a rate, and leaves no trace in the model."""
+
 import dataclasses
 
 import keras
@@ -21,19 +23,19 @@ def longer(fit_plan, monkeypatch):
     return fit_plan(learning_rate=0.01, steps=4, find_rate=True)
 
 
-def test_the_rate_is_a_share_of_that_at_which_training_breaks():
+def test_the_rate_is_a_share_of_the_rate_at_which_training_diverges():
     rates = np.geomspace(1e-4, 1, 5)
     losses = np.array([1.0, 0.9, 0.8, 0.9, 1.5])
     assert lr_range_test.suggested(rates, losses, 0.003) == pytest.approx(1.0 * rules.RANGE_TEST_SHARE)
 
 
-def test_where_training_never_breaks_the_rule_stays():
+def test_without_divergence_the_default_rate_is_kept():
     assert lr_range_test.suggested(np.geomspace(1e-4, 1, 3), np.array([1.0, 0.9, 0.8]), 0.003) == 0.003
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
-def test_the_phase_is_that_of_the_same_rate_given(assembled, longer, pictures, batch_norm):
-    """Weights, statistics of BatchNormalization and the optimizer's state are those of a phase without the test."""
+def test_the_phase_equals_one_with_the_same_rate_given(assembled, longer, pictures, batch_norm):
+    """The range test changes no weights, statistics of BatchNormalization or optimizer state."""
     momentum = 0.9 if batch_norm == "trained" else None
     finding = longer.model_copy(update={"batch_norm": batch_norm, "batch_norm_momentum": momentum})
     _, facts, network = assembled()
@@ -49,7 +51,7 @@ def test_the_phase_is_that_of_the_same_rate_given(assembled, longer, pictures, b
         np.testing.assert_array_equal(one, other)
 
 
-def test_dropout_draws_what_it_would_have_drawn(assembled, longer, pictures):
+def test_the_random_states_of_dropout_are_restored(assembled, longer, pictures):
     _, facts, network = assembled(dropout=0.5)
     before = network.core.get_weights()
     states = [
@@ -66,7 +68,7 @@ def test_dropout_draws_what_it_would_have_drawn(assembled, longer, pictures):
     assert trained(network, facts, given, pictures()).rows == found.rows
 
 
-def test_the_test_ends_where_the_loss_is_no_number(assembled, longer, pictures, monkeypatch):
+def test_the_test_stops_at_an_infinite_loss(assembled, longer, pictures, monkeypatch):
     monkeypatch.setattr(rules, "RANGE_TEST_SPAN", 1e12)
     _, facts, network = assembled()
     found = trained(network, facts, longer, pictures()).range_test
@@ -76,7 +78,7 @@ def test_the_test_ends_where_the_loss_is_no_number(assembled, longer, pictures, 
     assert dataclasses.astuple(found)[2] < found.rates[-1]
 
 
-def test_plan_report_and_page_tell_of_it(tmp_path, monkeypatch):
+def test_plan_report_and_page_show_the_range_test(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 12)
     fit = {"learning_rate": "find", "duration": "2 epochs", "batch_size": 8}
     changes = {f"phases.fine_tuning.fit.{key}": value for key, value in fit.items()}

@@ -1,3 +1,5 @@
+"""Optimizers and schedules of a phase."""
+
 import keras
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from kerastune_recipes.training import optimizers
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
-def test_every_optimizer_by_its_name(name, fit_plan):
+def test_each_name_builds_its_optimizer(name, fit_plan):
     plan = fit_plan(optimizer={"name": name, "weight_decay": 0.01})
     optimizer = optimizers.build(plan, {"a": 1.0})
     assert type(optimizer).__name__.lower() == name
@@ -24,17 +26,17 @@ def test_cosine_ends_at_zero(fit_plan):
     assert [float(schedule(step)) for step in (0, 5, 10)] == pytest.approx([0.1, 0.05, 0.0], abs=1e-8)
 
 
-def test_groups_are_clipped_by_one_norm(fit_plan):
+def test_groups_are_clipped_by_their_global_norm(fit_plan):
     fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
     optimizer = optimizers.build(fit_plan(), {fast.path: 1.0, slow.path: 0.5})
     optimizer.apply([keras.ops.array([3.0]), keras.ops.array([4.0])], [fast, slow])
-    # The norm is 5, so both gradients are divided by 5, then scaled by their rates 0.1 and 0.05.
+    # Both gradients are divided by the norm of 5, and multiplied by their rates of 0.1 and 0.05.
     assert float(fast[0]) == pytest.approx(-0.06)
     assert float(slow[0]) == pytest.approx(-0.04)
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.5)], ids=["one rate", "two rates"])
-def test_for_float16_the_loss_is_scaled_and_a_step_that_overflows_is_skipped(rates, fit_plan):
+def test_float16_scales_the_loss_and_skips_steps_that_overflow(rates, fit_plan):
     fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
     optimizer = optimizers.build(fit_plan(), dict(zip((fast.path, slow.path), rates, strict=True)), "float16")
     optimizer.build([fast, slow])
@@ -52,7 +54,7 @@ def test_for_float16_the_loss_is_scaled_and_a_step_that_overflows_is_skipped(rat
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.5)], ids=["one rate", "two rates"])
-def test_a_phase_may_end_with_the_average_of_its_weights(rates, fit_plan):
+def test_a_phase_can_end_with_averaged_weights(rates, fit_plan):
     fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
     plan = fit_plan(optimizer={"name": "sgd", "ema_momentum": 0.5}, clip_norm=None)
     optimizer = optimizers.build(plan, dict(zip((fast.path, slow.path), rates, strict=True)))
@@ -78,10 +80,10 @@ def test_every_argument_reaches_its_optimizer(name, arguments, fit_plan):
     assert {key: getattr(optimizer, key) for key in arguments} == arguments
 
 
-def test_what_adamw_decays_unasked_spares_biases_too(fit_plan):
+def test_the_default_decay_of_adamw_spares_biases_too(fit_plan):
     optimizer = optimizers.build(fit_plan(optimizer={"name": "adamw"}), {"a": 1.0})
     kernel, bias = keras.Variable(np.ones(1), name="kernel"), keras.Variable(np.ones(1), name="bias")
     optimizer.apply([keras.ops.zeros(1), keras.ops.zeros(1)], [kernel, bias])
-    # Keras's own 0.004 at a learning rate of 0.1.
+    # The default of Keras is 0.004, here at a learning rate of 0.1.
     assert float(kernel[0]) == pytest.approx(1 - 0.1 * 0.004)
     assert float(bias[0]) == 1
