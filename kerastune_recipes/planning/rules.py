@@ -11,7 +11,7 @@ from kerastune_recipes.spec.recipe_spec import SolvedHead
 
 # Input size for images whose shorter side is below a limit, pixels: (limit, size). Larger images use the size of the
 # pretraining. 96 -> 128: BiT-HyperRule (Kolesnikov et al. 2020). 160 -> 160: half the cost of 224 at the same accuracy
-# for images of about 100 px (benchmarks/features.md); images of 160 px and more gain from 224.
+# for images of about 100 px (benchmarks/pages/features.md); images of 160 px and more gain from 224.
 SIZES = ((96, 128), (160, 160))
 # Further image sizes for which a plan shows the size of a head on all positions: those of `SIZES` and of most
 # pretraining.
@@ -21,7 +21,8 @@ UNKNOWN_SIZE = 224
 
 # Largest/smallest class ratio above which a solved head gives each class the same weight.
 IMBALANCED = 3.0
-# With more than a few images, 3 folds lose at most 0.004 nats to 5, at 0.60 to 0.75 of the cost (benchmarks/solver.md).
+# With more than a few images, 3 folds lose at most 0.004 nats to 5, at 0.60 to 0.75 of the cost
+# (benchmarks/pages/solver.md).
 FOLDS, FEW_IMAGES, FOLDS_OF_MORE = 5, 200, 3
 
 # Peak rates for pretrained weights at batch 32. SGD: 3e-3 was best on flower photos and cells, and close to 1e-2, the
@@ -44,12 +45,12 @@ RANGE_TEST_SHARE = 0.1
 # 10 epochs of batch 32 at 1,200 images (380 steps) beat every tool in field trials on photos; more images need fewer
 # epochs. Fewer images would gain a little from more: twenty epochs were better by 0.02 nats than ten on average of four
 # sets (docs/experiments.md), but took twice the time, more than the tutorial takes. When ten epochs are less than
-# FEWEST_STEPS there is time for more: such a run took about half of the tutorial's time (benchmarks/grid.md).
+# FEWEST_STEPS there is time for more: such a run took about half of the tutorial's time (benchmarks/pages/grid.md).
 STEPS, FEWEST_STEPS = 400, 50
 FEWEST_EPOCHS, MOST_EPOCHS, MOST_EPOCHS_OF_FEW = 5, 10, 20
 
 # Cached augmented views of each image that the trained part sees in turn: provisional, from one seed on three sets
-# (benchmarks/frozen_part.md).
+# (benchmarks/pages/frozen_part.md).
 VIEWS = 4
 # Cached views are used when they make the phase at least VIEWS_PAY times cheaper, because the estimate is rough, and
 # take at most VIEWS_BYTES: the disk of a Colab has room for the images and little else.
@@ -70,7 +71,7 @@ WEIGHTS_UP_TO = 10.0
 # CUDA compute capability of the first NVIDIA GPUs with bfloat16 tensor cores (Ampere). Older GPUs have only float16,
 # whose small range needs a scaled loss, so `auto` does not choose it. Nor does it choose bfloat16 on a CPU: without
 # instructions for it a training step took ten times as long, MobileNetV2's features twice, those of ResNet50 and VGG16
-# about the same (benchmarks/precision.md); another processor ran the latter two 1.3 to 1.5 times as fast.
+# about the same (benchmarks/pages/precision.md); another processor ran the latter two 1.3 to 1.5 times as fast.
 BFLOAT16_CAPABILITY = (8, 0)
 
 

@@ -99,7 +99,7 @@ class HeadSpec(Record):
 
 
 class PseudoLabelsSpec(Record):
-    """Pseudo-labels: unlabelled images that a head labels and then learns from (benchmarks/unlabeled.md).
+    """Pseudo-labels: unlabelled images that a head labels and then learns from (benchmarks/pages/unlabeled.md).
 
     Args:
         method: "self_train": a head labels images for itself. "cotrain": the heads of two backbones label images for
