@@ -68,7 +68,7 @@ def test_an_empty_list_is_too_short():
     assert problems({"steps": []}) == ["p.yaml: steps: expected a list of at least 1; received []."]
 
 
-def test_what_is_not_a_mapping_is_refused():
+def test_data_that_is_not_a_mapping_is_refused():
     assert problems(["a"]) == ['p.yaml: expected keys and values, received ["a"].']
 
 

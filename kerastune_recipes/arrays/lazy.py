@@ -23,6 +23,7 @@ class Selected:
         self.rows = rows
         self.positions = positions
         self.shape = (len(positions), *rows.shape[1:])
+        self.dtype = rows.dtype
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -47,6 +48,7 @@ class Joined:
         self.first = first
         self.second = second
         self.shape = (len(first) + len(second), *first.shape[1:])
+        self.dtype = first.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -56,7 +58,7 @@ class Joined:
         in_second = positions >= len(self.first)
         if np.ndim(positions) == 0:
             return self.second[positions - len(self.first)] if in_second else self.first[positions]
-        rows = np.empty((len(positions), *self.shape[1:]), self.first.dtype)
+        rows = np.empty((len(positions), *self.shape[1:]), self.dtype)
         for part, selected, start in ((self.first, ~in_second, 0), (self.second, in_second, len(self.first))):
             if selected.any():
                 rows[selected] = part[positions[selected] - start]

@@ -5,7 +5,7 @@ from kerastune_recipes.data import checks
 from kerastune_recipes.errors import DataError
 
 
-def test_what_is_right_is_passed_in_silence():
+def test_correct_data_has_no_problems():
     names = ("a", "b")
     assert checks.lengths(3, 3) == []
     assert checks.class_counts((2, 2), names, hold_out=True) == []
@@ -26,7 +26,7 @@ def test_what_is_right_is_passed_in_silence():
     assert checks.unreadable({}, []) == []
 
 
-def test_label_range_says_where_and_what():
+def test_labels_out_of_range_are_named():
     assert checks.label_range(np.array([0, 5, -1]), 3) == [
         "labels out of range: image 1 with 5, image 2 with -1; give integers from 0 to 2, as there are 3 classes."
     ]
@@ -34,11 +34,12 @@ def test_label_range_says_where_and_what():
 
 def test_one_hot_rows_must_be_exact():
     assert checks.one_hot(np.array([[0, 0], [0, 1]])) == [
-        "label rows that are not one-hot: image 0 with sum 0; give rows with a single 1 and otherwise 0, or integer labels."
+        "label rows that are not one-hot: image 0 with sum 0; give rows with a single 1 and otherwise 0, or integer "
+        "labels."
     ]
 
 
-def test_pixel_range_sorts_out_what_went_wrong():
+def test_pixel_range_tells_infinite_shifted_and_scaled_images_apart():
     lows, highs = np.array([0, -1, np.nan]), np.array([1, 1, np.nan])
     infinite, outside = checks.pixel_range(lows, highs, np.dtype("float32"))
     assert infinite == "images with NaN or infinite values: image 2; replace or remove them."
@@ -47,12 +48,12 @@ def test_pixel_range_sorts_out_what_went_wrong():
     assert "multiply by 255" in scaled
 
 
-def test_long_lists_are_cut():
+def test_long_lists_are_shortened():
     (problem,) = checks.label_range(-np.ones(50, dtype=int))
     assert "image 9 with -1 and 40 more" in problem
 
 
-def test_headers_keep_their_order_and_name_what_fails():
+def test_headers_keep_their_order_and_report_unreadable_images():
     def read_size(index: int) -> tuple[int, int]:
         if index == 1:
             raise DataError("b.jpg cannot be read")
@@ -71,7 +72,7 @@ def test_unreadable_images_are_all_named(count, reasons):
     assert all(name in "\n".join(problems) for name in names)
 
 
-def test_validation_images_are_of_every_class():
+def test_every_class_needs_validation_images():
     assert checks.held_out_counts((1, 2), ("a", "b")) == []
     (problem,) = checks.held_out_counts((1, 0, 0), ("a", "b", "c"))
     assert problem.startswith("classes without a validation image: b, c; validation images choose the model")

@@ -28,7 +28,7 @@ def test_select_keeps_everything_together():
     assert chosen.read(0).tolist() == np.full((2, 2, 3), 1).tolist()
 
 
-def test_counts_name_every_class():
+def test_counts_include_every_class():
     assert gray([1, 1, 0], [(1, 1)] * 3).counts == (1, 2, 0)
 
 
@@ -42,7 +42,7 @@ def test_concatenate_keeps_the_order():
         assert whole.read(index)[0, 0, 0] == int(whole.names[index][-1])
 
 
-def test_an_image_is_known_by_its_content_wherever_it_lies():
+def test_a_digest_depends_only_on_the_content_of_an_image():
     pixels = gray([0, 1, 2], [(1, 2), (2, 1), (2, 1)])
     files = replace(pixels, content=lambda index: bytes([index]))
     for samples in (pixels, files):
@@ -62,7 +62,7 @@ def test_no_file_is_read_twice_for_its_digest():
     assert sorted(read) == [0, 1, 2]
 
 
-def test_files_that_vanished_are_all_named():
+def test_all_missing_files_are_named():
     def gone(index):
         raise FileNotFoundError(2, "No such file or directory")
 
@@ -93,7 +93,7 @@ def test_facts_count_the_groups_of_training_and_validation():
     assert (dataset.facts().groups, dataset.facts().grouped_by) == (3, "patient")
 
 
-def test_facts_leave_the_test_images_out_of_the_sizes():
+def test_facts_ignore_the_sizes_of_test_images():
     dataset = Dataset(
         source="photos",
         train=gray([0, 1, 2], [(10, 30), (20, 20), (30, 40)]),

@@ -38,7 +38,7 @@ def whole(count):
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 5])
-def test_chunks_come_in_order(samples, ahead):
+def test_chunks_are_yielded_in_order(samples, ahead):
     chunks = list(decoding.stream(samples, whole(300), 8, ahead))
     assert [len(chunk) for chunk in chunks] == [128, 128, 44]
     np.testing.assert_array_equal(np.concatenate(chunks)[299], resize(samples.read(299), 8))

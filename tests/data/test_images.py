@@ -27,17 +27,17 @@ def sideways() -> Image.Exif:
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "PPM"])
-def test_lossless_colour_comes_back_exactly(form):
+def test_lossless_files_are_decoded_exactly(form):
     image = noise(5, 7)
     np.testing.assert_array_equal(decode(encoded(image, form)), np.asarray(image))
 
 
-def test_lossless_webp_comes_back_exactly():
+def test_lossless_webp_is_decoded_exactly():
     image = noise(5, 7)
     np.testing.assert_array_equal(decode(encoded(image, "WEBP", lossless=True)), np.asarray(image))
 
 
-def test_jpeg_comes_back_nearly():
+def test_jpeg_is_decoded_within_its_loss():
     pixels = decode(encoded(Image.new("RGB", (16, 16), (200, 30, 10)), "JPEG", quality=95))
     assert pixels.dtype == np.uint8
     assert np.abs(pixels.astype(int) - (200, 30, 10)).max() <= 2
@@ -70,12 +70,12 @@ def test_transparent_palette_entry_becomes_white():
     assert decode(encoded(image, "PNG", transparency=1)).tolist() == [[RED, WHITE]]
 
 
-def test_opacity_is_laid_on_white():
+def test_transparent_pixels_are_blended_with_white():
     image = Image.fromarray(np.array([[[255, 0, 0, 255], [0, 0, 0, 51], [9, 9, 9, 0]]], dtype=np.uint8))
     assert decode(encoded(image, "PNG")).tolist() == [[RED, [204, 204, 204], WHITE]]
 
 
-def test_gray_with_opacity_is_laid_on_white():
+def test_gray_with_opacity_is_blended_with_white():
     image = Image.fromarray(np.array([[[100, 255], [0, 0]]], dtype=np.uint8), mode="LA")
     assert decode(encoded(image, "PNG")).tolist() == [[[100, 100, 100], WHITE]]
 
@@ -93,7 +93,7 @@ def test_animation_gives_its_first_frame():
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_sideways_photo_is_turned_upright(form):
+def test_a_photo_is_rotated_by_its_exif_orientation(form):
     image = Image.new("RGB", (40, 20), "black")
     image.paste("white", (0, 0, 8, 20))  # A white bar on the left edge, which belongs on top.
     data = encoded(image, form, exif=sideways())
@@ -104,7 +104,7 @@ def test_sideways_photo_is_turned_upright(form):
     assert header_size(data) == (40, 20)
 
 
-def test_name_may_lie_about_the_format(tmp_path):
+def test_the_content_decides_the_format_not_the_extension(tmp_path):
     path = tmp_path / "really_png.jpg"
     path.write_bytes(encoded(noise(3, 4), "PNG"))
     assert decode(path).shape == (3, 4, 3)
@@ -114,16 +114,16 @@ def test_name_may_lie_about_the_format(tmp_path):
 @pytest.mark.parametrize(
     ("at_least", "shape"), [(None, (160, 240)), (161, (160, 240)), (80, (80, 120)), (81, (160, 240)), (1, (20, 30))]
 )
-def test_jpeg_may_come_smaller_but_never_below_what_is_asked(at_least, shape):
+def test_jpeg_may_be_decoded_smaller_but_not_below_the_minimum(at_least, shape):
     assert decode(encoded(noise(160, 240), "JPEG"), at_least).shape[:2] == shape
 
 
-def test_other_formats_come_whole():
+def test_other_formats_are_decoded_at_full_size():
     assert decode(encoded(noise(64, 64), "PNG"), at_least=8).shape[:2] == (64, 64)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_cut_off_file_is_named(tmp_path, form):
+def test_a_truncated_file_is_named(tmp_path, form):
     data = encoded(noise(64, 64), form)
     path = tmp_path / "cut.img"
     path.write_bytes(data[: len(data) // 2])
@@ -131,7 +131,7 @@ def test_cut_off_file_is_named(tmp_path, form):
         decode(path)
 
 
-def test_cut_off_jpeg_says_so(tmp_path):
+def test_a_truncated_jpeg_is_called_truncated(tmp_path):
     path = tmp_path / "cut.jpg"
     data = encoded(noise(64, 64), "JPEG")
     path.write_bytes(data[: len(data) // 2])
@@ -141,7 +141,7 @@ def test_cut_off_jpeg_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("read", [decode, header_size])
-def test_empty_text_and_missing_files_are_told_apart(tmp_path, read):
+def test_empty_text_and_missing_files_have_their_own_messages(tmp_path, read):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no image at all")
     with pytest.raises(DataError, match=r"empty\.png: this image cannot be read: it is empty \(0 bytes\)"):
@@ -167,7 +167,7 @@ def test_arrays_of_any_channels_become_rgb(shape):
     np.testing.assert_array_equal(pixels, np.full((2, 3, 3), 9))
 
 
-def test_array_with_opacity_is_laid_on_white():
+def test_an_array_with_opacity_is_blended_with_white():
     assert to_rgb(np.array([[[0, 0, 0, 0], [8, 8, 8, 255]]], dtype=np.uint8)).tolist() == [[WHITE, [8, 8, 8]]]
 
 
@@ -175,7 +175,7 @@ def test_floats_are_rounded():
     assert to_rgb(np.array([[0.4, 127.6, 255.0]], dtype=np.float32))[0, :, 0].tolist() == [0, 128, 255]
 
 
-def test_rgb_array_is_passed_through():
+def test_an_rgb_array_is_returned_unchanged():
     pixels = np.zeros((2, 2, 3), dtype=np.uint8)
     assert to_rgb(pixels) is pixels
 
@@ -192,7 +192,7 @@ def test_other_shapes_are_refused(shape):
         to_rgb(np.zeros(shape, dtype=np.uint8))
 
 
-def test_resize_stretches_without_aliasing():
+def test_resize_is_antialiased():
     stripes = np.zeros((64, 32, 3), dtype=np.uint8)
     stripes[::2] = 254
     small = resize(stripes, 8)
@@ -200,6 +200,6 @@ def test_resize_stretches_without_aliasing():
     assert set(small[1:-1].ravel().tolist()) == {127}  # Without antialiasing the stripes would come out 0 or 254.
 
 
-def test_resize_leaves_the_right_size_alone():
+def test_resize_returns_an_image_of_the_right_size_unchanged():
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     assert resize(pixels, 8) is pixels

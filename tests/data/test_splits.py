@@ -19,7 +19,7 @@ def test_both_parts_have_images_of_each_class(fraction, held_out):
     assert len(held) == held_out
 
 
-def test_rare_class_is_held_out_whatever_the_seed():
+def test_a_rare_class_is_held_out_for_every_seed():
     labels = np.repeat([0, 1], [95, 2])
     for seed in range(20):
         _, held = stratified_holdout(labels, 0.2, seed)
@@ -107,7 +107,7 @@ def test_folds_of_images_are_those_of_scikit_learn():
         assert np.flatnonzero(ours == fold).tolist() == held.tolist()
 
 
-def test_grouped_folds_are_stratified_whatever_the_order_of_the_groups():
+def test_grouped_folds_are_stratified_for_every_seed():
     """Five large groups of one class, 50 small ones of another: every fold can have a fifth of each class.
 
     With shuffle=True, StratifiedGroupKFold assigned the folds to other groups than it had counted, until

@@ -6,7 +6,7 @@ from kerastune_recipes.data.views import MOST_STRETCHED, SMALLEST_CROP, WHOLE, V
 DIGEST = bytes(range(16))
 
 
-def test_the_image_then_its_mirror_image_then_crops_every_other_one_mirrored():
+def test_views_are_the_image_its_mirror_image_then_crops_every_other_one_mirrored():
     assert views(1, "horizontal") == (WHOLE,)
     assert views(5, "horizontal") == (WHOLE, View(0, True), View(1), View(2, True), View(3))
 
@@ -26,7 +26,7 @@ def test_the_whole_image_needs_no_box():
 
 
 @pytest.mark.parametrize("crop", range(1, 30))
-def test_a_crop_lies_inside_and_is_neither_small_nor_stretched(crop):
+def test_a_crop_is_inside_the_image_and_neither_small_nor_stretched(crop):
     left, top, right, bottom = box(View(crop), DIGEST)
     assert 0 <= left < right <= 1
     assert 0 <= top < bottom <= 1

@@ -34,7 +34,7 @@ def test_images_of_any_channels_and_type(shape, dtype):
         assert np.unique(pixels).tolist() == [10 * int(name.removeprefix("image "))]
 
 
-def test_opacity_is_laid_on_white():
+def test_transparent_pixels_are_blended_with_white():
     dataset = open_dataset((np.zeros((10, 2, 2, 4), np.uint8), TEN))
     assert dataset.train.read(0).min() == 255
 
@@ -77,7 +77,7 @@ def test_labels_may_be_names(names):
     assert dataset.train.labels.tolist() == [1] * 4 + [0] * 4
 
 
-def test_lengths_differ():
+def test_different_numbers_of_images_and_labels_are_refused():
     assert "there are 10 images and 3 labels" in problems(gray((10, 2, 2)), [0, 1, 0])
 
 
@@ -85,13 +85,13 @@ def test_labels_out_of_range():
     assert "labels out of range: image 1 with -1; give integers of 0 or more" in problems(gray((3, 2, 2)), [0, -1, 1])
 
 
-def test_labels_that_count_from_one():
+def test_labels_from_one_on_are_refused():
     text = problems(gray((10, 2, 2)), TEN + 1)
     assert "classes without a training image: 0" in text
     assert "number the labels from 0 without gaps" in text
 
 
-def test_labels_that_are_no_whole_numbers():
+def test_labels_that_are_not_integers_are_refused():
     text = problems(gray((3, 2, 2)), [0.0, 0.5, np.nan])
     assert "labels that are not integers: image 1 with 0.5, image 2 with nan" in text
 
@@ -101,7 +101,7 @@ def test_rows_that_are_not_one_hot():
     assert "not one-hot: image 1 with sum 1, image 2 with sum 2" in text
 
 
-def test_not_a_number_and_infinity():
+def test_nan_and_infinite_values_are_refused():
     x = gray((4, 2, 2), "float32")
     x[1, 0, 0], x[3, 1, 1] = np.nan, np.inf
     assert "images with NaN or infinite values: image 1, image 3" in problems(x, [0, 1, 0, 1])
@@ -124,40 +124,40 @@ def test_values_outside_the_range():
     assert "images with values outside 0..255 (from 0 to 256): image 2; give raw pixels" in problems(x, TEN)
 
 
-def test_black_uint8_images_are_taken_at_their_word():
+def test_black_uint8_images_are_accepted():
     assert open_dataset((np.zeros((10, 2, 2), np.uint8), TEN)).train.counts == (4, 4)
 
 
-def test_channels_first():
+def test_channels_first_is_refused_with_a_remedy():
     assert "images have shape (10, 3, 8, 8)" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
     assert "move the channel axis last" in problems(np.zeros((10, 3, 8, 8), np.uint8), TEN)
 
 
-def test_arrays_that_are_no_images():
+def test_arrays_that_are_not_images_are_refused():
     text = problems([np.zeros((2, 2), np.uint8), np.zeros(7, np.uint8)], [0, 1])
     assert "arrays that are not images: image 1 of shape (7,)" in text
 
 
-def test_paths_are_no_images():
+def test_paths_in_arrays_are_refused():
     assert "paths of files go into a DataFrame or CSV file" in problems(np.array(["a.jpg", "b.jpg"]), [0, 1])
     assert "paths of files go into a DataFrame or CSV file" in problems(["a.jpg", "b.jpg", "c.jpg"], [0, 1, 0])
 
 
-def test_single_number_is_no_stack_of_images():
+def test_a_single_number_is_refused():
     assert "images have shape ()" in problems(np.float64(3), [0])
 
 
-def test_labels_that_are_no_array():
+def test_ragged_labels_are_refused():
     assert "arrays: cannot be read as NumPy arrays: " in problems(gray((2, 2, 2)), [[0], [1, 2]])
 
 
-def test_images_and_labels_are_judged_together():
+def test_images_and_labels_are_checked_together():
     text = problems(gray((3, 2, 2), "float32") - 5, [0, -1, 1])
     assert "outside 0..255" in text
     assert "labels out of range" in text
 
 
-def test_nothing_at_all():
+def test_empty_arrays_are_refused():
     assert "there are no training images" in problems(np.zeros((0, 2, 2, 3), np.uint8), np.zeros(0, int))
     assert "there are no training images" in problems([], [])
 
@@ -182,20 +182,20 @@ def test_an_array_groups_the_images(groups):
         (TEN, "classes whose images are all in one group: 0 (0), 1 (1)"),
     ],
 )
-def test_groups_that_cannot_be(groups, problem):
+def test_wrong_groups_are_refused(groups, problem):
     assert problem in problems(gray((10, 2, 2)), TEN, group_by=groups)
 
 
 @pytest.mark.parametrize(
     "x", [gray((3, 6, 8, 3)) + 1, gray((3, 6, 8)) + 1.0, [np.full((4, 4), 9), np.full((5, 6, 3), 9.0)]]
 )
-def test_unlabeled_images(x):
+def test_unlabeled_images_are_read(x):
     dataset = open_dataset((gray((10, 6, 8, 3)), TEN), unlabeled=x)
     assert dataset.facts().unlabeled == len(x)
     assert dataset.unlabeled.read(1).shape == (*np.shape(x[1])[:2], 3)
 
 
-def test_unlabeled_images_that_cannot_be():
+def test_wrong_unlabeled_images_are_refused():
     data = gray((10, 6, 8, 3)), TEN
     assert "unlabeled: arrays: the largest pixel value is 0.2, so the images seem scaled" in problems(
         *data, unlabeled=gray((3, 6, 8, 3), "float32") / 100

@@ -10,7 +10,7 @@ def problems(ds, **arguments) -> str:
     return "\n".join(caught.value.problems)
 
 
-def test_class_folders(tmp_path, fill):
+def test_class_folders_are_read_and_a_fifth_is_held_out(tmp_path, fill):
     dataset = open_dataset(fill(tmp_path, red=10, green=5))
     assert dataset.source == str(tmp_path)
     assert dataset.class_names == ("green", "red")
@@ -26,7 +26,7 @@ def test_class_folders(tmp_path, fill):
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid"])
-def test_divided_folder(tmp_path, fill, validation):
+def test_split_folders_are_read(tmp_path, fill, validation):
     fill(tmp_path / "train", red=3, green=1)
     fill(tmp_path / validation, red=1, green=2)
     fill(tmp_path / "test", red=2, green=1)
@@ -54,7 +54,7 @@ def test_a_class_may_be_called_train(tmp_path, paint):
     assert open_dataset(tmp_path).class_names == ("car", "train")
 
 
-def test_what_file_managers_leave_behind_is_no_matter(tmp_path, fill):
+def test_files_of_file_managers_are_ignored(tmp_path, fill):
     fill(tmp_path, red=2, green=2)
     for leftover in (".DS_Store", "red/.DS_Store", "red/Thumbs.db", "green/desktop.ini"):
         (tmp_path / leftover).touch()
@@ -63,7 +63,7 @@ def test_what_file_managers_leave_behind_is_no_matter(tmp_path, fill):
     assert open_dataset(tmp_path).class_names == ("green", "red")
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path, fill, paint):
+def test_all_problems_are_reported_together(tmp_path, fill, paint):
     fill(tmp_path, red=2, green=1)
     paint(tmp_path / "lost.jpg")
     paint(tmp_path / "red" / "more" / "1.png")
@@ -83,18 +83,18 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, fill, paint):
     assert "classes with one image: green" in text
 
 
-def test_one_class_is_no_choice(tmp_path, fill):
+def test_a_single_class_is_refused(tmp_path, fill):
     assert 'there is only one class, "red"' in problems(fill(tmp_path, red=3))
 
 
-def test_flat_folder_of_images(tmp_path, paint):
+def test_a_folder_without_class_folders_is_refused(tmp_path, paint):
     paint(tmp_path / "1.png")
     text = problems(tmp_path)
     assert "outside a class folder: 1.png" in text
     assert "there are no training images" in text
 
 
-def test_empty_folder(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     assert ": this folder is empty; make a folder for each class, as in ants/1.jpg" in problems(tmp_path)
 
 
@@ -104,11 +104,11 @@ def test_missing_folder_suggests_a_neighbour(tmp_path):
     assert "away: there is no such folder." in problems(tmp_path / "far" / "away")
 
 
-def test_file_instead_of_a_folder(tmp_path, paint):
+def test_a_file_instead_of_a_folder_is_refused(tmp_path, paint):
     assert "1.png: this is a file; give a folder of class folders or a .csv file" in problems(paint(tmp_path / "1.png"))
 
 
-def test_splits_that_disagree(tmp_path, fill):
+def test_splits_with_different_classes_are_refused(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     fill(tmp_path / "test", red=2, blue=2)
     text = problems(tmp_path)
@@ -123,13 +123,13 @@ def test_a_class_may_have_no_test_images_if_its_folder_is_there(tmp_path, fill):
     assert open_dataset(tmp_path).test.counts == (0, 2)
 
 
-def test_splits_without_training_images(tmp_path, fill):
+def test_splits_without_a_training_folder_are_refused(tmp_path, fill):
     fill(tmp_path / "val", red=2, green=2)
     fill(tmp_path / "test", red=2, green=2)
     assert ": there is test, val but no train folder" in problems(tmp_path)
 
 
-def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
+def test_unknown_and_duplicate_split_folders_are_refused(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     fill(tmp_path / "val", red=1, green=1)
     fill(tmp_path / "valid", red=1, green=1)
@@ -139,7 +139,7 @@ def test_strangers_and_doubles_beside_the_splits(tmp_path, fill):
     assert "not a split: models; only train, validation, test and unlabeled may be here" in text
 
 
-def test_many_unreadable_images_are_counted_not_recited(tmp_path, fill):
+def test_many_unreadable_images_are_counted(tmp_path, fill):
     fill(tmp_path, red=2, green=2)
     for number in range(25):
         (tmp_path / "red" / f"bad{number:02}.png").touch()
@@ -180,7 +180,7 @@ def test_a_group_is_the_name_of_the_folder_at_its_level(patients):
     assert "classes whose images are all in one group: green (left), red (left)" in problems(patients, group_by=2)
 
 
-def test_group_levels_that_cannot_be(patients, paint):
+def test_wrong_group_levels_are_refused(patients, paint):
     assert f"{patients}: group_by must be the level of a folder" in problems(patients, group_by=0)
     assert "as in ants/patient7/1.jpg; received 0." in problems(patients, group_by=0)
     assert 'received "patient".' in problems(patients, group_by="patient")
@@ -200,7 +200,7 @@ def test_a_group_in_two_splits_is_refused(tmp_path, paint):
     )
 
 
-def test_images_of_divided_folders_are_numbered_by_group_in_common(tmp_path, paint):
+def test_groups_of_all_splits_are_numbered_together(tmp_path, paint):
     for split, patients in (("train", "bd"), ("val", "a"), ("test", "c")):
         for colour in ("red", "green"):
             for patient in patients:
@@ -211,7 +211,7 @@ def test_images_of_divided_folders_are_numbered_by_group_in_common(tmp_path, pai
     ]  # fmt: skip
 
 
-def test_unlabeled_images_lie_at_any_depth_and_their_folders_mean_nothing(tmp_path, fill, paint):
+def test_unlabeled_images_may_be_at_any_depth(tmp_path, fill, paint):
     photos, pool = fill(tmp_path / "photos", red=5, green=5), tmp_path / "pool"
     for number, place in enumerate(("1.png", "red/2.png", "2024/may/3.png")):
         paint(pool / place, "blue", width=8 + number)
@@ -225,7 +225,7 @@ def test_unlabeled_images_lie_at_any_depth_and_their_folders_mean_nothing(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])
-def test_unlabeled_images_beside_the_training_folder(tmp_path, fill, paint, name):
+def test_an_unlabeled_folder_next_to_the_training_folder_is_read(tmp_path, fill, paint, name):
     fill(tmp_path / "train", red=5, green=5)
     paint(tmp_path / name / "week1" / "1.png", "blue")
     dataset = open_dataset(tmp_path)
@@ -236,7 +236,7 @@ def test_unlabeled_images_beside_the_training_folder(tmp_path, fill, paint, name
     )
 
 
-def test_unlabeled_folders_that_cannot_be(tmp_path, fill, paint):
+def test_wrong_unlabeled_folders_are_refused(tmp_path, fill, paint):
     photos = fill(tmp_path / "photos", red=2, green=2)
     (tmp_path / "pool").mkdir()
     assert problems(photos, unlabeled=tmp_path / "pol") == (

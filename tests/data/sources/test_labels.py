@@ -29,7 +29,7 @@ def test_integers_are_positions():
     assert labels.naming == "numbered"
 
 
-def test_class_names_are_taken_over():
+def test_given_class_names_are_used():
     labels, _ = read_labels(np.array([1, 0]), ["ant", "wasp"])
     assert (labels.class_names, labels.naming) == (("ant", "wasp"), "declared")
     labels, _ = read_labels(np.array(["wasp", "ant"]), ["wasp", "ant"])
@@ -46,7 +46,7 @@ def test_class_names_are_taken_over():
         (np.array([1j]), None, "labels are of type complex128"),
     ],
 )
-def test_labels_that_cannot_be_used(given, class_names, problem):
+def test_unusable_labels_are_refused(given, class_names, problem):
     labels, problems = read_labels(given, class_names)
     assert labels is None
     assert re.match(problem, problems[0])

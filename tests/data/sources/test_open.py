@@ -19,7 +19,7 @@ def problems(ds, **arguments) -> str:
     return "\n".join(caught.value.problems)
 
 
-def test_splits_of_ones_own():
+def test_splits_are_given_as_a_dictionary():
     dataset = open_dataset({"train": pair(0, 0, 1, 1), "val": pair(0, 1), "test": pair(1)})
     assert dataset.source == "{train: arrays, validation: arrays, test: arrays}"
     assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (0, 1))
@@ -33,7 +33,7 @@ def test_without_validation_the_seed_decides_what_is_held_out():
     assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
 
 
-def test_what_is_open_stays_as_it_is():
+def test_an_open_dataset_is_returned_unchanged():
     dataset = open_dataset("demo:digits", seed=1)
     assert open_dataset(dataset, seed=2) is dataset
 
@@ -53,7 +53,7 @@ def test_numbers_take_the_names_another_split_declares(tmp_path, fill):
     assert "test: labels out of range: image 2 with 2" in problems({"train": folder, "test": pair(0, 1, 2)})
 
 
-def test_class_the_training_split_does_not_know():
+def test_classes_unknown_to_the_training_split_are_refused():
     train = pair(0, 0, 1, 1)
     assert "test: labels out of range: image 0 with 2" in problems({"train": train, "test": pair(2)})
     three = (pair(0, 1)[0], np.eye(3)[[0, 1]])
@@ -63,7 +63,7 @@ def test_class_the_training_split_does_not_know():
     assert "unknown classes in test: 0, 1; the classes are ant, wasp" in problems({"train": named, "test": train})
 
 
-def test_form_of_the_training_labels_counts():
+def test_the_training_labels_decide_whether_labels_are_one_hot():
     one_hot = (pair(0, 0, 1, 1)[0], np.eye(2)[[0, 0, 1, 1]])
     assert open_dataset({"train": one_hot, "validation": pair(0, 1)}).one_hot_labels
     assert not open_dataset({"train": pair(0, 0, 1, 1), "validation": one_hot}).one_hot_labels
@@ -82,7 +82,7 @@ def test_split_given_twice():
     assert problems(ds) == "valid: the validation images are given twice; keep one."
 
 
-def test_part_that_is_divided_itself(tmp_path, fill):
+def test_a_split_with_splits_of_its_own_is_refused(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     fill(tmp_path / "test", red=2, green=2)
     assert "this has splits of its own (test, train); give one of them" in problems({"train": tmp_path})
@@ -103,7 +103,7 @@ def test_one_image_is_enough_where_nothing_is_held_out():
     assert "classes with one image: 0, 1" in problems({"train": pair(0, 1)})
 
 
-def test_groups_of_splits_of_ones_own():
+def test_groups_are_given_for_each_split():
     ds = {"train": pair(*[0, 1] * 5), "test": pair(0, 1)}
     dataset = open_dataset(ds, group_by={"train": list("aabbccddee"), "test": ["f", "f"]})
     assert sorted([*dataset.train.groups, *dataset.validation.groups]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
@@ -127,7 +127,7 @@ def test_a_level_groups_the_folders_of_every_split(tmp_path, paint):
     assert open_for_evaluation(ds, ("green", "red"), group_by=1).counts == (2, 2)
 
 
-def test_unlabeled_images_among_splits_of_ones_own(tmp_path, fill):
+def test_unlabeled_images_are_given_in_the_dictionary(tmp_path, fill):
     pool = fill(tmp_path / "pool", blue=3)
     dataset = open_dataset({"train": pair(0, 0, 1, 1), "unlabeled": pool})
     assert dataset.source == f"{{train: arrays, unlabeled: {pool}}}"
@@ -144,7 +144,7 @@ def test_unlabeled_images_among_splits_of_ones_own(tmp_path, fill):
     assert "this has splits of its own (train, unlabeled); give one of them" in problems({"train": tmp_path / "whole"})
 
 
-def test_groups_of_what_has_none():
+def test_the_demo_has_no_groups():
     assert "demo:digits: these digits have no groups; remove group_by" in problems("demo:digits", group_by=1)
 
 
@@ -168,7 +168,7 @@ def test_evaluation_needs_neither_training_split_nor_every_class():
     assert samples.counts == (0, 2, 0)
 
 
-def test_evaluation_refuses_what_the_model_does_not_know(tmp_path, fill):
+def test_evaluation_refuses_classes_unknown_to_the_model(tmp_path, fill):
     with pytest.raises(DataError, match=r"unknown classes in train: red; the classes are reed, green\..*reed"):
         open_for_evaluation(fill(tmp_path, red=2, green=2), ("reed", "green"))
     with pytest.raises(DataError, match="train: labels out of range: image 1 with 2"):
@@ -177,7 +177,7 @@ def test_evaluation_refuses_what_the_model_does_not_know(tmp_path, fill):
         open_for_evaluation(([], []), ("ant", "wasp"))
 
 
-def test_demo():
+def test_the_demo_is_opened_by_name():
     dataset = open_dataset("demo:digits")
     assert dataset.class_names == tuple("0123456789")
     assert dataset.train.counts == (8,) * 10
@@ -186,7 +186,7 @@ def test_demo():
 
 
 @pytest.mark.parametrize("ds", [None, 3, np.zeros((3, 4, 4)), (1, 2, 3)])
-def test_what_is_no_data_set(ds):
+def test_other_types_are_refused(ds):
     assert "a data set cannot be a" in problems(ds)
 
 
@@ -194,7 +194,7 @@ def test_pair_of_splits_is_not_images_and_labels(tmp_path):
     assert 'for two splits write {"train": ..., "validation": ...}' in problems((str(tmp_path), str(tmp_path)))
 
 
-def test_fraction_is_a_share():
+def test_the_validation_fraction_must_be_between_0_and_1():
     with pytest.raises(DataError, match="between 0 and 1"):
         open_dataset(pair(0, 0, 1, 1), validation_fraction=20)
 

@@ -1,4 +1,4 @@
-"""Object stores, played by a file system in memory that answers to s3://."""
+"""Object stores, replaced by an in-memory file system for s3://."""
 
 from typing import ClassVar
 
@@ -15,31 +15,31 @@ from kerastune_recipes.errors import DataError
 
 
 class Bucket(MemoryFileSystem):
-    """What is in it, and how often it was asked for a file."""
+    """A bucket that counts the requests for files."""
 
     protocol: ClassVar = "s3"
     store: ClassVar = {}
     pseudo_dirs: ClassVar = [""]
-    asked: ClassVar = []
+    requested: ClassVar = []
 
     def _open(self, path, *args, **kwargs):
-        Bucket.asked.append(path)
+        Bucket.requested.append(path)
         return super()._open(path, *args, **kwargs)
 
 
 @pytest.fixture
 def upload(monkeypatch):
-    """Return a function that puts a folder into a bucket."""
+    """Return a function that copies a folder to a bucket."""
     monkeypatch.setenv("EPATH_USE_TF", "true")
     monkeypatch.delenv("EPATH_USE_TF")
-    # It remembers what another test made it answer.
+    # etils caches the answer, maybe that of another test.
     gpath._is_tf_installed.cache_clear()
     fsspec.register_implementation("s3", Bucket, clobber=True)
     bucket = Bucket()
 
     def put(folder):
         bucket.put(str(folder), "s3://bucket/photos", recursive=True)
-        Bucket.asked.clear()
+        Bucket.requested.clear()
         return "s3://bucket/photos"
 
     yield put
@@ -66,7 +66,7 @@ def test_a_bucket_is_read_like_a_folder_and_each_image_once(tmp_path, fill, uplo
     assert remote.source == "s3://bucket/photos"
     same(remote, open_dataset(tmp_path))
     assert sorted(remote.train.names) == sorted(open_dataset(tmp_path).train.names)
-    assert len(Bucket.asked) == len(set(Bucket.asked)) == 9
+    assert len(Bucket.requested) == len(set(Bucket.requested)) == 9
 
 
 def test_a_table_names_images_of_a_bucket(tmp_path, fill, upload):
@@ -80,7 +80,7 @@ def test_a_table_names_images_of_a_bucket(tmp_path, fill, upload):
     same(open_dataset(table.assign(path=[f"{remote}/{name}" for name in names])), local)
 
 
-def test_what_is_wrong_in_a_bucket_is_told(tmp_path, fill, upload):
+def test_problems_in_a_bucket_are_reported(tmp_path, fill, upload):
     fill(tmp_path, red=2, green=2)
     (tmp_path / "red" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
     (tmp_path / "notes.txt").touch()
@@ -98,12 +98,12 @@ def test_images_that_cannot_be_fetched_are_named(tmp_path, fill, upload):
         open_dataset(pd.DataFrame({"path": names, "label": ["red", "red", "green", "green"]}))
 
 
-def test_a_bucket_that_is_not_there(upload):
+def test_a_missing_bucket_is_named(upload):
     with pytest.raises(DataError, match="s3://bucket/photos: there is no such folder"):
         open_dataset("s3://bucket/photos")
 
 
-def test_a_store_that_refuses_to_answer(tmp_path, fill, upload, monkeypatch):
+def test_an_error_of_the_store_is_reported_with_a_remedy(tmp_path, fill, upload, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError("Access Denied.")
 
@@ -111,17 +111,17 @@ def test_a_store_that_refuses_to_answer(tmp_path, fill, upload, monkeypatch):
     monkeypatch.setattr(Bucket, "ls", refuse)
     with pytest.raises(
         DataError,
-        match="photos: cannot be read: Access Denied; check that you are signed in with permission to read it, and that s3fs is",
+        match="photos: cannot be read: Access Denied; check that you are signed in with permission to read it, and that s3fs",
     ):
         open_dataset(remote)
 
 
-def test_other_addresses_are_no_places():
+def test_other_urls_are_refused():
     with pytest.raises(DataError, match="https://example.com/photos: https:// is not supported; give a local folder"):
         open_dataset("https://example.com/photos")
 
 
-def test_paths_of_this_machine_stay_what_they_are(tmp_path):
+def test_local_paths_stay_local(tmp_path):
     assert resolve(str(tmp_path)) == tmp_path
     assert not is_remote(resolve("~/photos"))
     assert "~" not in str(resolve("~/photos"))

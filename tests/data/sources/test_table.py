@@ -30,7 +30,7 @@ def test_csv_paths_start_at_its_folder(tmp_path, photos):
     assert dataset.train.read(0)[0, 0].tolist() == [200, 0, 0]
 
 
-def test_split_column(tmp_path, photos):
+def test_a_column_gives_the_split(tmp_path, photos):
     splits = ["train", "train", "val", "test", "test"] * 2
     frame = pd.DataFrame([(*row, split) for row, split in zip(rows(), splits, strict=True)])
     frame.to_csv(tmp_path / "labels.csv", index=False, header=["path", "label", "split"])
@@ -50,7 +50,7 @@ def test_dataframe_with_absolute_paths_and_number_labels(tmp_path, photos):
     assert open_dataset(frame).class_names == ("9", "10")
 
 
-def test_labels_are_text_as_it_stands(tmp_path, photos):
+def test_labels_stay_text(tmp_path, photos):
     lines = [
         "path,label",
         *(f"photos/red/{n}.png,NA" for n in range(2)),
@@ -60,14 +60,14 @@ def test_labels_are_text_as_it_stands(tmp_path, photos):
     assert open_dataset(tmp_path / "labels.csv").class_names == ("01", "NA")
 
 
-def test_columns_that_are_missing(tmp_path):
+def test_missing_columns_are_named(tmp_path):
     (tmp_path / "labels.csv").write_text("Path,class\n")
     text = problems(tmp_path / "labels.csv")
     assert 'labels.csv: there is no column "path"; the columns are Path, class. Did you mean "Path"?' in text
     assert 'there is no column "label"' in text
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path, photos):
+def test_all_problems_are_reported_together(tmp_path, photos):
     (photos / "red" / "empty.png").touch()
     lines = [
         "path,label,split",
@@ -92,27 +92,27 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path, photos):
     assert "classes with one image: green" in text
 
 
-def test_class_that_only_the_test_rows_have(tmp_path, photos, monkeypatch):
+def test_a_class_only_in_test_rows_is_refused(tmp_path, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame([(*row, "train") for row in rows(4)], columns=["path", "label", "split"])
     frame.loc[len(frame)] = ["photos/red/4.png", "rde", "test"]
     assert 'unknown classes in test: rde; the classes are green, red. Did you mean "red"?' in problems(frame)
 
 
-def test_class_that_the_test_rows_lack_is_no_matter(tmp_path, photos, monkeypatch):
+def test_test_rows_may_lack_a_class(tmp_path, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame([(*row, "train") for row in rows(4)], columns=["path", "label", "split"])
     frame.loc[len(frame)] = ["photos/red/4.png", "red", "test"]
     assert open_dataset(frame).test.counts == (0, 1)
 
 
-def test_missing_cells_of_a_dataframe(tmp_path, photos, monkeypatch):
+def test_empty_cells_are_reported(tmp_path, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame([*rows(), ("photos/red/9.png", None)], columns=["path", "label"])
     assert "the DataFrame: rows without a label: row 11; fill in" in problems(frame)
 
 
-def test_file_that_is_no_table(tmp_path):
+def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     assert "absent.csv: there is no such file." in problems(tmp_path / "absent.csv")
     (tmp_path / "empty.csv").touch()
     assert "empty.csv: this file cannot be read as a table" in problems(tmp_path / "empty.csv")
@@ -130,7 +130,7 @@ def test_a_column_groups_the_images(tmp_path, photos):
     assert (dataset.facts().groups, dataset.facts().grouped_by) == (5, "patient")
 
 
-def test_groups_of_a_table_that_cannot_be(tmp_path, photos, monkeypatch):
+def test_wrong_group_columns_are_refused(tmp_path, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame(rows(), columns=["path", "label"])
     frame["patient"] = [f"p{number}" for _ in range(2) for number in range(5)]
@@ -148,7 +148,7 @@ def test_groups_of_a_table_that_cannot_be(tmp_path, photos, monkeypatch):
 
 @pytest.fixture
 def pool(tmp_path, paint):
-    """Three blue images, as a CSV file names them."""
+    """Write three blue images and a CSV file that names them."""
     for number in range(3):
         paint(tmp_path / "pool" / f"{number}.png", "blue")
     (tmp_path / "pool.csv").write_text("path,label\n" + "".join(f"pool/{number}.png,red\n" for number in range(3)))
@@ -164,7 +164,7 @@ def test_a_column_of_paths_is_enough_for_unlabeled_images(tmp_path, photos, pool
     assert dataset.unlabeled.read(0)[0, 0].tolist() == [0, 0, 200]
 
 
-def test_unlabeled_paths_that_cannot_be(tmp_path, photos, pool, monkeypatch):
+def test_wrong_unlabeled_paths_are_refused(tmp_path, photos, pool, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "unlabeled: absent.csv: there is no such file." in problems(photos, unlabeled="absent.csv")
     (tmp_path / "files.csv").write_text("file\npool/1.png\n")

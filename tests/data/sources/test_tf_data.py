@@ -29,7 +29,7 @@ def problems(ds) -> str:
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("one_hot", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_batched_or_not(batch, dtype, one_hot, channels):
+def test_datasets_are_read_batched_or_not(batch, dtype, one_hot, channels):
     ds = slices(IMAGES[..., :channels].astype(dtype), np.eye(2)[TEN] if one_hot else TEN)
     dataset = open_dataset(ds if batch is None else ds.batch(batch))
     assert dataset.source == "tf.data.Dataset"
@@ -41,7 +41,7 @@ def test_batched_or_not(batch, dtype, one_hot, channels):
 
 
 @pytest.mark.parametrize("batch", [None, 4])
-def test_gray_without_an_axis_of_channels(batch):
+def test_gray_images_without_a_channel_axis(batch):
     ds = slices(IMAGES[..., 0])
     assert open_dataset(ds if batch is None else ds.batch(batch)).train.sizes.tolist() == [[6, 8]] * 8
 
@@ -61,7 +61,7 @@ def test_images_of_different_sizes(ragged):
 
 @pytest.fixture
 def large():
-    """Return 400 noisy images of different sizes, 35 MB, as they are made and as a dataset."""
+    """Return 400 noisy images of different sizes, 35 MB, as arrays and as a dataset."""
 
     def draw(index):
         return np.random.default_rng(index).integers(0, 256, (150 + index % 7, 200 - index % 5, 3), dtype=np.uint8)
@@ -74,7 +74,7 @@ def large():
 
 
 @pytest.mark.parametrize("limit", [0, 9 * 2**20])
-def test_images_over_budget_lie_in_a_file(limit, large, monkeypatch):
+def test_images_over_budget_are_in_a_file(limit, large, monkeypatch):
     draw, ds = large
     monkeypatch.setattr(memory, "SHARED", Budget(limit))
     tracemalloc.start()
@@ -92,14 +92,14 @@ def test_images_over_budget_lie_in_a_file(limit, large, monkeypatch):
     np.testing.assert_array_equal(pixels[:], decoding.load(dataset.train, size=32, threads=1, budget_bytes=2**30))
 
 
-def test_what_is_wrong_far_behind_is_told_although_nothing_is_held(monkeypatch):
+def test_problems_are_reported_although_no_memory_is_left(monkeypatch):
     monkeypatch.setattr(memory, "SHARED", Budget(0))
     x = IMAGES.astype("float32")
     x[3], x[9, 0, 0, 0] = -1, 300
     assert "outside 0..255 (from -1 to 300): image 3, image 9" in problems(slices(x))
 
 
-def test_dark_images_of_real_numbers_are_rounded():
+def test_dark_float_images_are_rounded():
     x = IMAGES.astype("float32")
     x[0] = 0.7
     dataset = open_dataset(slices(x))
@@ -114,7 +114,7 @@ def test_shuffled_images_keep_their_labels():
         assert dataset.train.read(index)[0, 0, 0] // 50 == label
 
 
-def test_keras_folder_reader_hands_on_its_class_names(tmp_path, fill):
+def test_class_names_of_image_dataset_from_directory_are_used(tmp_path, fill):
     keras = pytest.importorskip("keras")
     fill(tmp_path, red=6, green=4)
     ds = keras.utils.image_dataset_from_directory(
@@ -151,7 +151,7 @@ def test_images_scaled_to_one():
     assert "multiply by 255" in problems(slices(IMAGES.astype("float32") / 255).batch(4))
 
 
-def test_values_that_are_no_pixels():
+def test_values_that_are_not_pixels_are_refused():
     x = IMAGES.astype("float32")
     x[3], x[5, 0, 0, 0] = np.nan, 300
     text = problems(slices(x))
@@ -159,7 +159,7 @@ def test_values_that_are_no_pixels():
     assert "outside 0..255 (from 0 to 300): image 5" in text
 
 
-def test_elements_that_are_no_pair():
+def test_elements_that_are_not_pairs_are_refused():
     assert "its elements are tuples of 3; map them to (image, label)" in problems(
         tf.data.Dataset.from_tensor_slices((IMAGES, TEN, TEN))
     )
@@ -168,11 +168,11 @@ def test_elements_that_are_no_pair():
     )
 
 
-def test_endless_data():
+def test_an_endless_dataset_is_refused():
     assert "it never ends; leave out repeat()" in problems(slices().repeat())
 
 
-def test_failure_inside_the_pipeline():
+def test_an_error_in_the_pipeline_is_reported():
     ds = tf.data.Dataset.from_tensor_slices(([b"torn"], [0])).map(lambda data, y: (tf.io.decode_jpeg(data), y))
     assert "tf.data.Dataset: it failed after 0 images" in problems(ds)
 
@@ -190,7 +190,7 @@ def test_an_array_groups_the_images_in_their_order():
 @pytest.mark.parametrize("batch", [None, 4])
 @pytest.mark.parametrize("with_label", [False, True])
 @pytest.mark.parametrize("channels", [None, 1, 3])
-def test_unlabeled_images(batch, with_label, channels):
+def test_unlabeled_images_are_read(batch, with_label, channels):
     x = IMAGES[..., 0] if channels is None else IMAGES[..., :channels]
     ds = slices(x + 1) if with_label else tf.data.Dataset.from_tensor_slices(x + 1)
     dataset = open_dataset(slices(), unlabeled=ds if batch is None else ds.batch(batch))
@@ -198,7 +198,7 @@ def test_unlabeled_images(batch, with_label, channels):
     assert [int(dataset.unlabeled.read(index).max()) for index in range(10)] == list(range(1, 100, 10))
 
 
-def test_unlabeled_images_that_cannot_be():
+def test_wrong_unlabeled_datasets_are_refused():
     images = tf.data.Dataset.from_tensor_slices({"image": IMAGES})
     with pytest.raises(DataError, match="its elements are of type dict; map them to images"):
         open_dataset(slices(), unlabeled=images)

@@ -105,7 +105,7 @@ def test_builder_is_prepared_and_its_splits_are_kept(tmp_path):
         assert list(pixels.shape[:2]) == dataset.train.sizes[index].tolist()
 
 
-def test_by_name(capsys):
+def test_a_data_set_is_opened_by_name(capsys):
     dataset = open_dataset("tfds:shades")
     assert capsys.readouterr().out == ""  # Standard output belongs to the caller.
     assert dataset.source == "tfds:shades"
@@ -127,7 +127,7 @@ def test_a_feature_groups_the_images(tmp_path):
     assert dataset.facts().groups == 5
 
 
-def test_groups_that_cannot_be(tmp_path):
+def test_wrong_group_features_are_refused(tmp_path):
     builder = Hands(data_dir=tmp_path)
     assert 'there is no feature "hands"; the features are label, hand. Did you mean "hand"?' in problems(
         builder, group_by="hands"
@@ -137,7 +137,7 @@ def test_groups_that_cannot_be(tmp_path):
     )
 
 
-def test_image_folder(tmp_path, fill):
+def test_an_image_folder_is_read(tmp_path, fill):
     fill(tmp_path / "train", red=5, green=5)
     fill(tmp_path / "val", red=1, green=2)
     dataset = open_dataset(tfds.ImageFolder(str(tmp_path)))
@@ -147,13 +147,13 @@ def test_image_folder(tmp_path, fill):
         assert dataset.train.read(index)[0, 0].tolist() == [[0, 200, 0], [200, 0, 0]][label]
 
 
-def test_torn_file_of_an_image_folder_is_named(tmp_path, fill):
+def test_an_unreadable_file_of_an_image_folder_is_named(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     (tmp_path / "train" / "red" / "torn.png").touch()
     assert "train/red/torn.png: this image cannot be read: it is empty" in problems(tfds.ImageFolder(str(tmp_path)))
 
 
-def test_unknown_name():
+def test_an_unknown_name_is_refused():
     assert 'no data set "shadess". Did you mean "shades"?' in problems("tfds:shadess")
 
 
@@ -174,13 +174,13 @@ def test_builder_without_any_split_we_know(tmp_path):
     assert "this has no split train, validation or test; it has extra" in problems(OnlyExtra(data_dir=tmp_path))
 
 
-def test_features_that_are_no_labelled_images(tmp_path):
+def test_features_without_an_image_and_a_label_are_refused(tmp_path):
     assert "there are 1 Image and 0 ClassLabel features among image, label, weight" in problems(
         NoLabels(data_dir=tmp_path)
     )
 
 
-def test_download_that_fails(tmp_path):
+def test_a_failed_download_is_reported(tmp_path):
     with pytest.raises(
         WorkError, match="tfds:offline: it cannot be downloaded and prepared: ConnectionError: no network"
     ):

@@ -25,7 +25,7 @@ def feature(value):
 
 @pytest.fixture
 def write(tmp_path):
-    """Return a function that writes records, dictionaries of bytes and numbers, to a file."""
+    """Return a function that writes dictionaries of bytes and integers as records of a file."""
 
     def to(name, *records):
         with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
@@ -49,7 +49,7 @@ def write(tmp_path):
         ("tfrecords/photos.csv", False),
     ],
 )
-def test_which_texts_name_tfrecord_files(path, meant):
+def test_tfrecord_files_are_recognized_by_name(path, meant):
     assert is_tfrecord(path) is meant
 
 
@@ -66,7 +66,7 @@ def test_shards_are_read_in_order_and_images_kept_as_they_are(tmp_path, write):
     assert dataset.class_names == ("0", "1")
 
 
-def test_names_of_classes_and_files_are_taken_where_they_are(write):
+def test_class_and_file_names_come_from_the_records(write):
     records = [
         {
             "image/encoded": png(number),
@@ -95,14 +95,14 @@ def problem(path, **options):
     return found
 
 
-def test_what_is_not_there(tmp_path, write):
+def test_missing_and_empty_files_are_refused(tmp_path, write):
     assert "none-*.tfrecord: there is no such file; check the path or pattern." in problem(
         str(tmp_path / "none-*.tfrecord")
     )
     assert "there are no records in these files" in problem(write("empty.tfrecord"))
 
 
-def test_features_that_nobody_would_guess(write):
+def test_unknown_feature_names_are_refused(write):
     path = write("odd.tfrecord", {"pixels": png(1), "label": 0})
     assert "none of the features image/encoded, image" in problem(path)
     assert "there are label, pixels" in problem(path) or "there are pixels, label" in problem(path)
@@ -111,7 +111,7 @@ def test_features_that_nobody_would_guess(write):
     assert 'there is no feature "hnad"' in problem(whole, group_by="hnad")
 
 
-def test_records_that_differ_and_images_that_are_none(write):
+def test_records_unlike_the_first_are_refused(write):
     good = [{"image": png(number), "label": number % 2} for number in range(4)]
     path = write("mixed.tfrecord", *good, {"image": png(5)})
     assert "mixed.tfrecord record 4: it does not have one value of label, unlike the first record." in problem(path)
@@ -124,7 +124,7 @@ def test_records_that_differ_and_images_that_are_none(write):
     assert "broken.tfrecord record 4" in problem(path)
 
 
-def test_a_torn_file_says_how_far_it_could_be_read(tmp_path, write):
+def test_a_truncated_file_is_refused_with_the_number_of_records_read(tmp_path, write):
     path = write("torn.tfrecord", *({"image": png(number), "label": number % 2} for number in range(4)))
     with open(path, "r+b") as file:
         file.truncate(file.seek(0, io.SEEK_END) - 5)
