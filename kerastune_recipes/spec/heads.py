@@ -40,8 +40,8 @@ def _half_decades(strong: int, weak: int) -> tuple[float, ...]:
     return tuple(round(10 ** (half / 2), 6) for half in range(strong, weak, -1))
 
 
-# By the key in a recipe. The best strengths on four data sets are in benchmarks/pages/heads.md. The default strengths are
-# the middle of those, except for logistic regression: C=0.01 was good on four sets in field trials.
+# By the key in a recipe. The best strengths on four data sets are in benchmarks/pages/heads.md. The default strengths
+# are the middle of those, except for logistic regression: C=0.01 was good on four sets in field trials.
 HEADS: Mapping[str, HeadEntry] = {
     # Kornblith et al. 2019 search 45 values over 11 decades. Half decades lose nothing where the minimum is as flat as
     # on standardised features (from 3 to 30 the log loss of sign_digits changes by 0.01), and most are skipped: decades
