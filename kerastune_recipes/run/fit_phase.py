@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data.split_images import TRAIN, VALIDATION
-from kerastune_recipes.devices.replicated import strategy_in_force
+from kerastune_recipes.devices.replicated import active_strategy
 from kerastune_recipes.devices.workers import Workers
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.heads.cached import HeadRequest, load_head, solve_head
@@ -166,7 +166,7 @@ def _candidates(plan: FitPlan, has_earlier: bool) -> list[Candidate]:
     There is no model between fresh weights and trained ones. Interpolated statistics of BatchNormalization do not fit
     the activations; on a single device they are re-estimated.
     """
-    replicas = plan.batch_norm_momentum is not None and strategy_in_force() is not None
+    replicas = plan.batch_norm_momentum is not None and active_strategy() is not None
     whole = not has_earlier or plan.reinitialize or replicas
     candidates = [gate.AFTER] if whole else [Candidate(share) for share in gate.SHARES[1:]]
     return candidates + ([gate.SOLVED_AGAIN] if plan.solve_again else [])

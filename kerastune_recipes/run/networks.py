@@ -79,7 +79,7 @@ def _build(
         if size == "auto":
             size = own.input_shape[1] or rules.UNKNOWN_SIZE
         preprocessing = "identity" if asked.preprocessing == "auto" else asked.preprocessing
-        network = build(replicated.made_here(own), asked.weights, size)
+        network = build(replicated.copy_into_strategy(own), asked.weights, size)
         return network, inspect(network, asked.name, asked.weights, preprocessing, size)
     if asked.name.startswith(table.HUB):
         preset = keras_hub.load(asked.name, asked.weights, asked.preprocessing, dry)

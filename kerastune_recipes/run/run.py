@@ -49,7 +49,7 @@ def run(
         WorkError: Training failed.
     """
     content = with_folds(name, content, options.folds)  # before any worker is waited for
-    strategy = strategies.choose(options.strategy, tell=Display(options.verbose).line)
+    strategy = strategies.choose(options.strategy, notify=Display(options.verbose).line)
     workers = strategies.workers_of(strategy)
     if not workers.is_main:  # only the main worker writes and shows progress
         options = replace(options, out=None, resume=False, verbose=False)
@@ -117,7 +117,7 @@ def _work(prepared: Prepared, checkpoint: Checkpoint, options: RunOptions, strat
 def _context(prepared: Prepared, cache: Cache, options: RunOptions, workers: Workers) -> RunContext:
     """Build the model and decode the images."""
     plan, display = prepared.plan, Display(options.verbose)
-    data_parallel.place(prepared.networks)
+    data_parallel.place_on_devices(prepared.networks)
     network = assemble(plan, prepared.facts, *prepared.networks)
     return RunContext(
         plan=plan,
@@ -148,7 +148,7 @@ def _seconds_one_forward_pass(context: RunContext, bank: FeatureBank) -> float:
     solves a head does not use the network: it reports the seconds measured when the features were computed.
     """
     count = sum(len(context.images[split].samples) for split in {TRAIN, context.judged_split})
-    known = bank.seconds_an_image()
+    known = bank.seconds_per_image()
     if known is not None and (bank.computed or not context.plan.fits):
         return known * count
     pixels = context.images[TRAIN].pixels
@@ -157,7 +157,7 @@ def _seconds_one_forward_pass(context: RunContext, bank: FeatureBank) -> float:
         sample = samples.select(np.arange(min(forward.SAMPLE, len(samples))))
         pixels = decoding.load(sample, context.plan.backbone.image_size)
     seconds = forward.seconds_one_forward_pass(context.network.extractor, pixels, count)
-    bank.measured(seconds / count)
+    bank.save_seconds_per_image(seconds / count)
     return seconds
 
 
