@@ -14,7 +14,7 @@ import numpy as np
 from kerastune_recipes import yaml_files
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
 from kerastune_recipes.devices.workers import Message, Workers
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import OutputError, writing
 from kerastune_recipes.model.network import Network
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting.outcome import Outcome
@@ -57,12 +57,10 @@ class Checkpoint:
         if self._begun or self.folder is None:
             return
         if not self.resumes:
-            try:
+            with writing(self.folder.parent):
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self.folder.mkdir(parents=True)
                 (self.folder / _DIGEST).write_text(self.digest)
-            except OSError as error:
-                raise OutputError(f"{self.folder.parent}: the folder cannot be written: {error.strerror}.") from None
         if self.content:
             run_folder.begin(self.folder.parent, self.content)
         self._begun = True

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from kerastune_recipes import yaml_files
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import OutputError, writing
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.spec.recipe_spec import RecipeSpec
 
@@ -64,11 +64,9 @@ def begin(folder: Path, content: RecipeSpec | Plan) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / _OLD_CHECKPOINTS, ignore_errors=True)
         (folder / "recipe.yaml").write_text(yaml_files.dump(content.to_data()), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}.") from None

@@ -22,7 +22,7 @@ def prepared(name="small_similar", ds=None, options=None, **changes):
 
 def test_the_plan_is_in_words_too():
     found = prepared()
-    assert found.plan_text.startswith(f"Plan of small_similar: {found.plan.summary}")
+    assert found.plan_text.startswith(f"Plan: small_similar\n{found.plan.summary}\n")
     assert found.classifier is None
 
 
