@@ -24,7 +24,7 @@ def compile_plainly(model: keras.Model, one_hot_labels: bool, precision: Precisi
     """
     loss = keras.losses.CategoricalCrossentropy if one_hot_labels else keras.losses.SparseCategoricalCrossentropy
     # Without momentum, whose variables would double the file and take a moment to make.
-    optimizer = optimizers.scaled(keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"]), precision)
+    optimizer = optimizers.with_loss_scaling(keras.optimizers.SGD(rules.FINE_TUNING_RATES["sgd"]), precision)
     # Without XLA, which has no antialiased resizing under TensorFlow. The saved file keeps this setting and may be
     # loaded under any backend.
     model.compile(optimizer=optimizer, loss=loss(), metrics=["accuracy"], jit_compile=False)
