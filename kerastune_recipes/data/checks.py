@@ -271,13 +271,13 @@ def duplicates(paths: Sequence[str]) -> list[str]:
     return [f"paths listed more than once: {listed(twice)}; keep one row for each."] if twice else []
 
 
-def columns(found: Iterable[str], needed: Iterable[str], what: str = "column") -> list[str]:
+def columns(present: Iterable[str], needed: Iterable[str], what: str = "column") -> list[str]:
     """Check that a table has the needed columns, or an example the needed features."""
-    found = [str(name) for name in found]
+    present = [str(name) for name in present]
     return [
-        f'there is no {what} "{name}"; the {what}s are {listed(found)}.{did_you_mean(name, found)}'
+        f'there is no {what} "{name}"; the {what}s are {listed(present)}.{did_you_mean(name, present)}'
         for name in needed
-        if name not in found
+        if name not in present
     ]
 
 

@@ -113,7 +113,9 @@ class Pictures:
             indices: int (m,), positions of the images; repeats are allowed.
 
         Example:
-            >>> first_ten = samples.select(np.arange(10))
+            >>> from kerastune_recipes.data.sources.open import open_dataset
+            >>> len(open_dataset("demo:digits").train.select(np.arange(10)))
+            10
         """
         indices = np.asarray(indices, dtype=np.int64)
 

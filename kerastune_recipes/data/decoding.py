@@ -43,9 +43,10 @@ def stream(
             the first such image are not yielded.
 
     Example:
-        >>> for pixels in stream(samples, [(0, [WHOLE]), (5, [WHOLE])], size=224):
-        ...     print(pixels.shape)
-        (2, 224, 224, 3)
+        >>> from kerastune_recipes.data.sources.open import open_dataset
+        >>> images = open_dataset("demo:digits").train
+        >>> [pixels.shape for pixels in stream(images, [(0, [WHOLE]), (5, [WHOLE])], size=16)]
+        [(2, 16, 16, 3)]
     """
     problems: dict[int, str] = {}
 
@@ -111,7 +112,9 @@ def load(
         WorkError: The disk has no room for the temporary file.
 
     Example:
-        >>> pixels = load(dataset.train, size=224)
+        >>> from kerastune_recipes.data.sources.open import open_dataset
+        >>> load(open_dataset("demo:digits").train, size=16).shape
+        (80, 16, 16, 3)
     """
     total = len(samples)
     pixels = allocate(

@@ -76,9 +76,9 @@ def open_dataset(
         WorkError: A data set of TensorFlow Datasets cannot be downloaded.
 
     Example:
-        >>> dataset = open_dataset("photos/")
-        >>> dataset.class_names
-        ('ants', 'bees')
+        >>> dataset = open_dataset("demo:digits")
+        >>> dataset.class_names[:3], len(dataset.train)
+        (('0', '1', '2'), 80)
     """
     if isinstance(ds, Dataset):
         return ds
@@ -128,7 +128,9 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
         DataError: The data cannot be used, or has classes that the model does not have; the error lists every problem.
 
     Example:
-        >>> samples = open_for_evaluation("new_photos/", class_names=("ants", "bees"))
+        >>> images = np.zeros((3, 8, 8), np.uint8)
+        >>> open_for_evaluation((images, ["bees", "ants", "bees"]), class_names=("ants", "bees")).counts
+        (1, 2)
     """
     result = _read(ds, group_by)
     splits = {TEST: result.parts[TEST]} if TEST in result.parts else result.parts

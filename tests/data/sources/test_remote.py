@@ -111,7 +111,7 @@ def test_an_error_of_the_store_is_reported_with_a_remedy(tmp_path, fill, upload,
     monkeypatch.setattr(Bucket, "ls", refuse)
     with pytest.raises(
         DataError,
-        match="photos: cannot be read: Access Denied; check that you are signed in with permission to read it, and that s3fs",
+        match="photos: cannot be read: Access Denied; check that you are signed in with permission to read it",
     ):
         open_dataset(remote)
 
