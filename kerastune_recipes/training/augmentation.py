@@ -1,4 +1,4 @@
-"""Augmentation of training batches: the layers a plan lists, checked, seeded and made into one function."""
+"""Augmentation of training batches: the listed layers are checked, seeded and combined into one function."""
 
 import contextlib
 import inspect
@@ -12,60 +12,59 @@ import numpy as np
 
 from kerastune_recipes.errors import RecipeError, did_you_mean, listed
 from kerastune_recipes.planning import augmentation_presets
+from kerastune_recipes.training.batches import Augment
 
-Augment = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-
-# The range of every image in this package.
+# Range of the pixels of all images in this package.
 _VALUE_RANGE = (0, 255)
-# Set by us: the images are channels-last and carry neither boxes nor masks.
-_NOT_FOR_USERS = frozenset({"bounding_box_format", "data_format", "segmentation_classes"})
-# A size to try the layers at before the real one is known; none of them minds which.
+# Arguments that users cannot set: images are channels-last, without boxes or masks.
+_RESERVED = frozenset({"bounding_box_format", "data_format", "segmentation_classes"})
+# Any size will do for a check, before the real one is known.
 _ANY_SIZE = 224
 
-# Keras takes any word for a flip and then does not flip.
+# Keras accepts any other word without an error, and does not flip.
 _FLIPS = ("horizontal", "vertical", "horizontal_and_vertical")
 
-_FIXED = "it is not random"
+_NOT_RANDOM = "it is not random"
 _NESTED = "it takes other layers as arguments, which a recipe cannot write"
-# Image layers that cannot serve here, each seen by running it (Keras 3.15, KerasCV 0.9).
-_UNFIT = {
+# Image layers that do not work as augmentation, and why; observed with Keras 3.15 and KerasCV 0.9.
+_UNSUPPORTED = {
     "AugMix": "it draws its operations in Python, once for the whole run; use keras_cv.RandAugment",
-    "CenterCrop": _FIXED,
+    "CenterCrop": _NOT_RANDOM,
     "MaxNumBoundingBoxes": "it works on bounding boxes",
-    "Resizing": _FIXED,
-    "keras_cv.AugMix": "it draws in parallel loops, so no seed repeats a run; use keras_cv.RandAugment",
+    "Resizing": _NOT_RANDOM,
+    "keras_cv.AugMix": "it draws in parallel loops, so no seed reproduces a run; use keras_cv.RandAugment",
     "keras_cv.BaseImageAugmentationLayer": "it is a base class",
-    "keras_cv.Grayscale": f"{_FIXED}; use RandomGrayscale",
+    "keras_cv.Grayscale": f"{_NOT_RANDOM}; use RandomGrayscale",
     "keras_cv.RandomApply": _NESTED,
     "keras_cv.RandomAspectRatio": "its images differ in size; use keras_cv.RandomCropAndResize",
     "keras_cv.RandomAugmentationPipeline": _NESTED,
     "keras_cv.RandomChoice": _NESTED,
     "keras_cv.RandomJpegQuality": "it takes images in 0..1 and whitens those in 0..255",
     "keras_cv.RepeatedAugmentation": _NESTED,
-    "keras_cv.Rescaling": _FIXED,
-    "keras_cv.Resizing": _FIXED,
+    "keras_cv.Rescaling": _NOT_RANDOM,
+    "keras_cv.Resizing": _NOT_RANDOM,
     "keras_cv.VectorizedBaseImageAugmentationLayer": "it is a base class",
 }
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One listed layer, found: its class and the user's arguments."""
+    """One listed layer: its class and the user's arguments."""
 
     cls: type
     arguments: Mapping[str, Any]
 
 
 def check(layers: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Refuse augmentation layers that do not exist, do not fit or do not take their arguments.
+    """Refuse augmentation layers that do not exist, are not supported, or do not accept their arguments.
 
     Args:
         layers: `{"layer": NAME, "arguments": {...}}` each. NAME is a layer of keras.layers ("RandomFlip") or of
             KerasCV ("keras_cv.RandAugment" or "keras_cv.layers.RandAugment").
-        where: How to name the list in an error, such as "phases.fine_tuning.fit.augmentation".
+        where: Name of the list in messages, such as "phases.fine_tuning.fit.augmentation".
 
     Raises:
-        RecipeError: With one sentence per problem, all of them at once.
+        RecipeError: One sentence for each problem, all of them at once.
     """
     problems = []
     for position, entry in enumerate(layers):
@@ -78,20 +77,20 @@ def check(layers: Sequence[Mapping[str, Any]], where: str) -> None:
 
 
 def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Augment:
-    """Make one function of the listed layers, applied in their order, in training mode.
+    """Build one function that applies the listed layers in order, in training mode.
 
-    Under the tensorflow backend it is one graph, traced on the first call; elsewhere the layers run eagerly. What is
-    needed and was not given is filled in: a seed from `seed` and the layer's position, the value range 0..255, a
-    target size. Two functions built alike return the same sequence of outputs.
+    Under the tensorflow backend it is one graph, traced on the first call; elsewhere the layers run eagerly. Missing
+    arguments are filled in: a seed from `seed` and the position of the layer, the value range 0..255, a target size.
+    Two functions built with the same arguments return the same sequence of outputs.
 
     Args:
-        layers: As for `check`; an empty list changes nothing.
+        layers: As for `check`; an empty list leaves images unchanged.
         image_size: Height and width of the images, pixels.
-        seed: Any non-negative integer.
+        seed: Random seed, 0 or above.
 
     Returns:
-        A function of images (n, image_size, image_size, 3), uint8 or float32 in 0..255, and labels (n, classes),
-        float32, one-hot; it returns new float32 images of that shape in 0..255, and labels, mixed where a layer mixes.
+        A function from images (n, image_size, image_size, 3), uint8 or float32 in 0..255, and labels (n, classes),
+        float32, one-hot, to new float32 images of the same shape in 0..255, and labels, mixed where a layer mixes.
 
     Raises:
         RecipeError: As for `check`.
@@ -109,7 +108,7 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
     def apply(images: Any, labels: Any) -> tuple[Any, Any]:
         for layer in chain:
             if _is_from_keras_cv(type(layer)) and type(layer).__name__ == "CutMix":
-                images, labels = _cut_and_counted(layer, images, labels)
+                images, labels = _cutmix(layer, images, labels)
             elif augmentation_presets.mixing([{"layer": type(layer).__name__}]):
                 mixed = layer({"images": images, "labels": labels}, training=True)
                 images, labels = mixed["images"], mixed["labels"]
@@ -145,18 +144,18 @@ def _graph(apply: Callable[[Any, Any], tuple[Any, Any]], image_size: int, seed: 
         ]
     )
     def run(images: Any, labels: Any) -> Any:
-        # While tracing, this seeds the graph alone: KerasCV's mixing layers draw with unseeded operations.
+        # During tracing this seeds only the graph: mixing layers of KerasCV draw with unseeded operations.
         tf.random.set_seed(seed)
         return apply(images, labels)
 
     return run
 
 
-def _cut_and_counted(layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
-    """Apply KerasCV's CutMix, with labels by the share of the pixels.
+def _cutmix(layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+    """Apply KerasCV's CutMix, with labels mixed by the share of pixels.
 
-    Its own labels also count what of the rectangle lies over the border, up to three quarters of it. So each image's
-    number is cut as the image is, and then counted.
+    Its own labels also count the part of the rectangle outside the image, up to three quarters of it. So masks of image
+    numbers are cut like the images, and their pixels counted.
     """
     import tensorflow as tf
 
@@ -169,31 +168,31 @@ def _cut_and_counted(layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
 
 
 def _one_by_one(layer: Any, images: Any) -> Any:
-    # KerasCV maps the layers that it cannot vectorise (RandAugment, GridMask) over ten images at a time; which
-    # of them draws first from the layer's one generator is then chance, and no seed repeats a run.
+    # KerasCV maps layers that it cannot vectorise (RandAugment, GridMask) over ten images in parallel. Their order of
+    # draws from the generator of the layer is then random, and no seed reproduces a run.
     import tensorflow as tf
 
     return tf.map_fn(lambda image: layer(image, training=True), images, parallel_iterations=1)
 
 
 def _layer_seed(seed: int, position: int) -> int:
-    # Never 0, which KerasCV takes for no seed.
+    # KerasCV treats 0 as no seed.
     return 1 + int(np.random.SeedSequence([seed, position]).generate_state(1)[0]) % (2**31 - 2)
 
 
 def _find(entry: Mapping[str, Any]) -> _Entry:
-    """Find the class an entry names and see that it takes the arguments' names, or raise RecipeError."""
+    """Return the class of an entry; raise RecipeError if there is none, or if it does not accept the arguments."""
     name, arguments = entry.get("layer"), entry.get("arguments", {})
     problems = [
-        f'"{key}" is no part of an augmentation layer; write "layer" and "arguments".'
+        f'"{key}" is not a key of an augmentation layer; write "layer" and "arguments".'
         for key in entry
         if key not in ("layer", "arguments")
     ]
     if not isinstance(arguments, Mapping):
-        problems.append(f'"arguments" are written as name: value; received {arguments!r}.')
+        problems.append(f'"arguments" must be written as name: value; received {arguments!r}.')
         arguments = {}
     if not isinstance(name, str):
-        problems.append('"layer" is missing or no text; write the name of a layer, such as RandomFlip.')
+        problems.append('"layer" is missing or not text; write the name of a layer, such as RandomFlip.')
         raise RecipeError(*problems)
     try:
         cls = _layer_class(name)
@@ -209,15 +208,15 @@ def _layer_class(name: str) -> type:
     from_keras_cv = name.startswith("keras_cv.")
     plain = name.removeprefix("keras_cv.").removeprefix("keras.").removeprefix("layers.")
     known = _image_layers(_keras_cv().layers if from_keras_cv else keras.layers)
-    reason = _UNFIT.get(f"keras_cv.{plain}" if from_keras_cv else plain)
+    reason = _UNSUPPORTED.get(f"keras_cv.{plain}" if from_keras_cv else plain)
     if plain in known and reason:
         raise RecipeError(f'"{name}" cannot be used as an augmentation: {reason}.')
     if plain in known:
         return known[plain]
     if not from_keras_cv and hasattr(keras.layers, plain):
-        raise RecipeError(f'"{name}" is a layer of keras.layers, but no image augmentation.')
+        raise RecipeError(f'"{name}" is a layer of keras.layers, but not an image augmentation.')
     raise RecipeError(
-        f'"{name}" is no augmentation layer of keras.layers or keras_cv.layers.{did_you_mean(name, _all_names())}'
+        f'"{name}" is not an augmentation layer of keras.layers or keras_cv.layers.{did_you_mean(name, _all_names())}'
     )
 
 
@@ -227,7 +226,7 @@ def _is_from_keras_cv(cls: type) -> bool:
 
 def _image_layers(module: ModuleType) -> dict[str, type]:
     if module is keras.layers:
-        # Keras does not export the base class of its image layers; it is that of RandomFlip.
+        # Keras does not export the base class of its image layers, so it is taken from RandomFlip.
         bases: tuple[type, ...] = (keras.layers.RandomFlip.__base__,)
     else:
         bases = (module.BaseImageAugmentationLayer, module.VectorizedBaseImageAugmentationLayer)
@@ -236,15 +235,15 @@ def _image_layers(module: ModuleType) -> dict[str, type]:
 
 def _all_names() -> list[str]:
     names = list(_image_layers(keras.layers))
-    with contextlib.suppress(RecipeError):  # without KerasCV its names are not worth offering
+    with contextlib.suppress(RecipeError):  # without KerasCV there are no names to suggest
         names += [f"keras_cv.{name}" for name in _image_layers(_keras_cv().layers)]
-    return [name for name in names if name not in _UNFIT]
+    return [name for name in names if name not in _UNSUPPORTED]
 
 
 def _keras_cv() -> ModuleType:
     if keras.backend.backend() != "tensorflow":
         raise RecipeError(
-            f"layers of keras_cv need the tensorflow backend, and this is {keras.backend.backend()}; "
+            f"layers of keras_cv need the tensorflow backend; the backend in use is {keras.backend.backend()}; "
             "set KERAS_BACKEND=tensorflow or use layers of keras.layers."
         )
     try:
@@ -259,23 +258,23 @@ def _keras_cv() -> ModuleType:
 
 def _argument_problems(name: str, cls: type, arguments: Mapping[str, Any]) -> list[str]:
     parameters = _parameters(cls)
-    names = [known for known in parameters if known not in _NOT_FOR_USERS]
+    names = [known for known in parameters if known not in _RESERVED]
     problems = [
-        f'{name} takes no argument "{given}"; it takes {listed(names, most=20)}.{did_you_mean(given, names)}'
+        f'{name} has no argument "{given}"; it has {listed(names, most=20)}.{did_you_mean(given, names)}'
         for given in arguments
         if given not in names
     ]
-    filled = _filled_in(cls, _ANY_SIZE, seed=1)
+    filled = _default_arguments(cls, _ANY_SIZE, seed=1)
     problems += [
         f'{name} needs the argument "{needed}".'
         for needed, parameter in parameters.items()
         if parameter.default is parameter.empty and needed not in arguments and needed not in filled
     ]
     if cls is keras.layers.RandomFlip and arguments.get("mode", _FLIPS[0]) not in _FLIPS:
-        problems.append(f'{name}: mode is one of {", ".join(_FLIPS)}; received "{arguments["mode"]}".')
+        problems.append(f'{name}: mode must be one of {", ".join(_FLIPS)}; received "{arguments["mode"]}".')
     value_range = arguments.get("value_range", _VALUE_RANGE)
     if not isinstance(value_range, Sequence) or tuple(value_range) != _VALUE_RANGE:
-        problems.append(f"{name}: value_range is [0, 255], the range of all images here; received {value_range!r}.")
+        problems.append(f"{name}: value_range must be [0, 255], the range of all images; received {value_range!r}.")
     return problems
 
 
@@ -284,27 +283,27 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     return {name: parameter for name, parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
 
 
-def _filled_in(cls: type, image_size: int, seed: int) -> dict[str, Any]:
+def _default_arguments(cls: type, image_size: int, seed: int) -> dict[str, Any]:
     values = {"seed": seed, "value_range": _VALUE_RANGE, "target_size": (image_size, image_size)}
     parameters = _parameters(cls)
     return {name: value for name, value in values.items() if name in parameters}
 
 
 def _construct(entry: _Entry, image_size: int, seed: int) -> Any:
-    arguments = {**_filled_in(entry.cls, image_size, seed), **entry.arguments}
+    arguments = {**_default_arguments(entry.cls, image_size, seed), **entry.arguments}
     with _our_defaults(entry.cls, seed):
         try:
             return entry.cls(**arguments)
         except (TypeError, ValueError, NotImplementedError) as error:
             reason = " ".join(str(error).split())
-            raise RecipeError(f"{entry.cls.__name__} refuses its arguments: {reason}") from error
+            raise RecipeError(f"{entry.cls.__name__} does not accept its arguments: {reason}") from error
 
 
 @contextlib.contextmanager
 def _our_defaults(cls: type, seed: int) -> Iterator[None]:
-    """Set what a layer, and any layer inside it, takes from global state when it is made; restore it after."""
+    """Set the global state that a layer, and layers inside it, read on creation; restore it afterwards."""
     with contextlib.ExitStack() as restore:
-        # Under mixed precision it would work in 16 bits, too few for 256 shades.
+        # Under a mixed policy it would compute in 16 bits, too few for 256 shades.
         restore.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy("float32")
         restore.callback(keras.config.set_image_data_format, keras.config.image_data_format())
@@ -312,7 +311,7 @@ def _our_defaults(cls: type, seed: int) -> Iterator[None]:
         if _is_from_keras_cv(cls):
             import tensorflow as tf
 
-            # Some of KerasCV's layers pass no seed on to their base class, which then takes the global generator.
+            # Some layers of KerasCV do not pass their seed to the base class, which then uses the global generator.
             restore.callback(tf.random.set_global_generator, tf.random.get_global_generator())
             tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
         yield

@@ -1,4 +1,4 @@
-"""The engine under Keras's other backends, in processes of their own, where TensorFlow cannot be imported."""
+"""Runs under the other Keras backends, in processes that cannot import TensorFlow."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from kerastune_recipes import Recipe
 
-# A whole run, where TensorFlow is not found: data, both phases, report, saved model.
+# A whole run without TensorFlow: data, both phases, report, saved model.
 WITHOUT_TENSORFLOW = """
 import json, sys
 from importlib.machinery import PathFinder
@@ -30,18 +30,18 @@ ds = {split: (data[f"{split}_x"], data[f"{split}_y"]) for split in ("train", "te
 report = Recipe.from_name("small_similar", **options).run(ds, out=folder, verbose=False, cache=False)
 probabilities = report.predict(ds["test"][0])
 loaded = keras.saving.load_model(f"{folder}/model.keras")
-# Compiled and not, bfloat16 is rounded at other places.
+# bfloat16 is rounded at other places in compiled code.
 tolerance = 1e-5 if options["precision"] == "float32" else 0.02
 np.testing.assert_allclose(loaded.predict(ds["test"][0], verbose=0), probabilities, atol=tolerance)
 np.save(f"{folder}/probabilities.npy", probabilities)
 """
 
-# Under JAX, on one device and on two: batches that can all be divided, and a network of one's own with batches that
-# cannot.
+# Under JAX, on one device and on two: batches that divide evenly, and a user's own network with batches that do not.
 ON_TWO_DEVICES = """
 import json
 import keras, numpy as np
-from kerastune_recipes import Recipe, distribution
+from kerastune_recipes import Recipe
+from kerastune_recipes.devices import strategies
 from kerastune_recipes.demo.network import DemoNet
 data = np.load("digits.npz")
 images, labels = data["train_x"][:30], data["train_y"][:30] % 3
@@ -54,7 +54,7 @@ uneven = {"backbone.preprocessing": "symmetric", fit + "batch_size": 9, fit + "v
 def run(strategy, backbone, options):
     recipe = Recipe.from_name("small_similar", backbone=backbone, **brief | options)
     report = recipe.run(ds, strategy=strategy, verbose=False, cache=False)
-    devices = distribution.replicas(distribution.choose(strategy))
+    devices = strategies.replicas(strategies.choose(strategy))
     assert {len(weight.value.sharding.device_set) for weight in report.model.weights} == {devices}
     losses = [row["loss"] for row in report.history] + [row["val_loss"] for row in report.history]
     return {"devices": devices, "losses": losses, "probabilities": report.predict(images).tolist()}
@@ -67,12 +67,13 @@ print(json.dumps(found))
 """
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+pytestmark = pytest.mark.slow  # each process imports Keras
 backends = ["jax", pytest.param("torch", marks=needs_torch)]
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A folder with a few digits of each class; the processes work in it."""
+    """The working folder of the processes, with a few digits of each class."""
     from kerastune_recipes.demo.digits import digits
 
     found = digits(train_per_class=4)
@@ -86,7 +87,7 @@ def process(script, digits, *words, backend="jax", **environment):
     """Run a script under a backend and return what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", script, *words],
-        # What is compiled here is run once, and need not be fast.
+        # Compiled code runs only once here, so fast compilation matters more than speed.
         env=os.environ | {"KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"} | environment,
         cwd=digits,
         capture_output=True,
@@ -103,7 +104,7 @@ def run_without_tensorflow(digits, backend, precision):
         "backbone.weights": "demo",
         "precision": precision,
         "keep": "last",
-        # What is drawn at random differs between backends.
+        # Random draws differ between backends.
         "phases.fine_tuning.fit.augmentation": "none",
         "phases.fine_tuning.fit.duration": "2 epochs",
     }
@@ -125,16 +126,16 @@ def test_a_run_without_tensorflow_ends_in_the_same_model(backend, digits):
 
 
 @pytest.mark.parametrize("backend", backends)
-def test_other_backends_compute_in_bfloat16_too(backend, digits):
+def test_other_backends_compute_in_bfloat16(backend, digits):
     _, folder = run_without_tensorflow(digits, backend, "bfloat16")
     record = json.loads((folder / "report.json").read_text())
     assert (record["compute"]["backend"], record["compute"]["precision"]) == (backend, "bfloat16")
     assert record["versions"][backend][0].isdigit()
-    # Of ten classes, from four images of each.
+    # Ten classes, four training images each.
     assert record["test"]["accuracy"] > 0.8
 
 
-def test_two_devices_under_jax_learn_what_one_does(digits):
+def test_two_devices_under_jax_train_the_same_model_as_one(digits):
     flags = "--xla_force_host_platform_device_count=2"
     one, two = json.loads(process(ON_TWO_DEVICES, digits, XLA_FLAGS=flags)).values()
     assert (one["even"]["devices"], two["even"]["devices"]) == (1, 2)

@@ -225,7 +225,7 @@ def test_renamed_keys_and_values_of_older_versions(shell):
         ("phases.fine_tuning.fit.loss=3", "phases.fine_tuning.fit.loss: "),
         (
             "phases.fine_tuning.fit.augmentation=[{layer: RandomFlop}]",
-            'phases.fine_tuning.fit.augmentation[0]: "RandomFlop" is no augmentation layer of keras.layers or '
+            'phases.fine_tuning.fit.augmentation[0]: "RandomFlop" is not an augmentation layer of keras.layers or '
             'keras_cv.layers. Did you mean "RandomFlip"?',
         ),
     ],
@@ -331,8 +331,8 @@ def test_augmentations_of_all_phases_are_told_together(told, data):
     phases = "".join(f"  - name: {name}\n    {fit}\n" for name in ("first", "second"))
     Path("mine.yaml").write_text(f"summary: Mine.\nbackbone: {{name: DemoNet}}\nphases:\n{phases}")
     assert told(*data, recipe="mine.yaml") == [
-        'phases.first.fit.augmentation[1]: "Dense" is a layer of keras.layers, but no image augmentation.',
-        'phases.second.fit.augmentation[1]: "Dense" is a layer of keras.layers, but no image augmentation.',
+        'phases.first.fit.augmentation[1]: "Dense" is a layer of keras.layers, but not an image augmentation.',
+        'phases.second.fit.augmentation[1]: "Dense" is a layer of keras.layers, but not an image augmentation.',
     ]
 
 
@@ -345,23 +345,21 @@ def test_unknown_strategy(told, data):
 
 def test_workers_that_nobody_names(told, data):
     assert told(*data, "--strategy", "multi_worker") == [
-        'strategy: "multi_worker" needs to know the workers: set TF_CONFIG on each, start them with srun, or try it on '
+        'strategy: "multi_worker" needs a list of workers: set TF_CONFIG on each, start them with srun, or try it on '
         "this machine with kerastune launch --workers 2 -- run ..."
     ]
 
 
 def test_a_malformed_tf_config(told, data, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}')
-    assert told(*data) == [
-        "TF_CONFIG: task.index: give this worker's place in cluster.worker, from 0 to 1; received 2."
-    ]
+    assert told(*data) == ["TF_CONFIG: task.index: must be this worker's index in cluster.worker, 0..1; received 2."]
 
 
 def test_several_workers_do_runs_only(shell, data, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     done = shell("compare", "small_similar", "from_scratch", *data)
     assert done.status == 2
-    assert "strategy: several workers do one run, not a comparison; do it on one machine" in done.err
+    assert "strategy: several workers can share a run, but not a comparison; run it on one machine" in done.err
 
 
 def test_what_cannot_be_launched(shell):

@@ -1,4 +1,4 @@
-"""Several workers as processes on this machine. Each takes seconds to import TensorFlow, so there are few of them."""
+"""Several workers, as processes on this machine."""
 
 import json
 import sys
@@ -9,6 +9,8 @@ import pytest
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.devices.launch import launch
+
+pytestmark = pytest.mark.slow  # each worker imports TensorFlow
 
 # Two phases, the second with two learning rates, BatchNormalization trained, and a last batch of two images.
 OPTIONS = {
@@ -42,19 +44,19 @@ try:
 except KerastuneError as error:
     sys.exit(str(error))
 np.savez(FOLDER + "/worker_%d.npz" % index, *report.model.get_weights())
-{behind}
+{after}
 """
 
-# What keras-team/keras#20585 is about. When this no longer fails, see what of `Replicated` is still needed: it also
-# weighs uneven shares, and clips what is summed.
+# keras-team/keras#20585. When this no longer fails, check how much of `Replicated` is still needed: it also weights
+# uneven shards, and clips after summing.
 UPSTREAM = """
-from kerastune_recipes import distribution
-with distribution.choose("auto").scope():
+from kerastune_recipes.devices import strategies
+with strategies.choose("auto").scope():
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     plain.compile("sgd", "mse", metrics=["mae"])
 try:
     plain.fit(np.zeros((8, 4)), np.zeros((8, 2)), batch_size=4, verbose=0)
-    print("Keras trains on several workers by itself")
+    print("Keras trains on several workers")
 except Exception as error:
     print("Keras fails:", type(error).__name__)
 """
@@ -70,8 +72,8 @@ ARGUMENTS = {"callbacks": [Kill()]}
 """
 
 
-def workers(folder, before="ARGUMENTS = {}", behind="", count=2):
-    script = WORKER.format(options=OPTIONS, folder=str(folder), before=before, behind=behind)
+def run_workers(folder, before="ARGUMENTS = {}", after="", count=2):
+    script = WORKER.format(options=OPTIONS, folder=str(folder), before=before, after=after)
     return launch([sys.executable, "-c", script], workers=count, grace=60)
 
 
@@ -81,8 +83,8 @@ def weights(file):
 
 
 @pytest.fixture
-def alone():
-    """The weights of one process."""
+def single_process():
+    """The weights that a single process trains."""
     random = np.random.default_rng(0)
     ds = random.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 3
     report = Recipe.from_name("small_similar", **OPTIONS).run(ds, verbose=False, cache=False, strategy="none")
@@ -97,36 +99,36 @@ def same(one, other, tolerance):
     return all(np.allclose(first, second, atol=tolerance) for first, second in zip(one, other, strict=True))
 
 
-def test_a_worker_is_killed_and_the_run_ends_like_that_of_one_process(alone, tmp_path, capfd):
-    assert workers(tmp_path, before=KILL_ONCE) == 1
-    told = capfd.readouterr().err
-    assert "[worker 0] worker 1 (127.0.0.1:" in told
-    assert "was lost, and the others cannot go on without" in told
-    assert "worker 1 was ended by SIGKILL." in told
+def test_a_run_with_a_killed_worker_resumes_and_ends_like_that_of_one_process(single_process, tmp_path, capfd):
+    assert run_workers(tmp_path, before=KILL_ONCE) == 1
+    errors = capfd.readouterr().err
+    assert "[worker 0] worker 1 (127.0.0.1:" in errors
+    assert "was lost, and the others cannot continue without it" in errors
+    assert "worker 1 was killed by SIGKILL." in errors
 
-    going_on = KILL_ONCE.replace("index == 1", "False") + 'ARGUMENTS["resume"] = True'
-    assert workers(tmp_path, before=going_on, behind=UPSTREAM) == 0
-    told = capfd.readouterr().out
-    assert told.count("begins epoch") == 2  # the third, on two workers
-    assert "Keras fails" in told
+    resuming = KILL_ONCE.replace("index == 1", "False") + 'ARGUMENTS["resume"] = True'
+    assert run_workers(tmp_path, before=resuming, after=UPSTREAM) == 0
+    output = capfd.readouterr().out
+    assert output.count("begins epoch") == 2  # the third, on two workers
+    assert "Keras fails" in output
     first, second = (weights(tmp_path / f"worker_{index}.npz") for index in range(2))
     assert same(first, second, tolerance=0)
-    assert same(first, alone, tolerance=1e-3)
+    assert same(first, single_process, tolerance=1e-3)
 
-    # The main worker has written a run like any other, by which nothing tells of workers.
+    # The run folder is like that of a single process.
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     assert type(model).__name__ == "Functional"
     assert same(model.get_weights(), first, tolerance=0)
     assert report_of(tmp_path / "run")["phases"][1]["steps"] == 12
 
 
-def test_workers_with_other_data_are_refused_on_every_one(tmp_path, capfd):
+def test_workers_with_different_data_are_refused_on_all(tmp_path, capfd):
     other = "ARGUMENTS = {}\nif index == 1: ds = ds[0], np.arange(40) % 2"
-    assert workers(tmp_path, before=other) == 1
+    assert run_workers(tmp_path, before=other) == 1
     lines = capfd.readouterr().err.splitlines()
     for index in range(2):
-        told = [line for line in lines if line.startswith(f"[worker {index}] worker 1 (127.0.0.1:")]
-        assert len(told) == 1
-        assert told[0].endswith("give all workers the same.")
-        assert "has other data than worker 0" in told[0]
+        reported = [line for line in lines if line.startswith(f"[worker {index}] worker 1 (127.0.0.1:")]
+        assert len(reported) == 1
+        assert reported[0].endswith("give all workers the same.")
+        assert "has different data than worker 0" in reported[0]
     assert not (tmp_path / "run").exists()

@@ -1,3 +1,5 @@
+"""Augmentation layers: which are accepted, and that a seed reproduces their draws."""
+
 import importlib.util
 import os
 import subprocess
@@ -19,7 +21,7 @@ def layer(name, **arguments):
 
 
 def augmented(layers, images, labels, seed=0, calls=1):
-    """The last of `calls` outputs of a freshly built function."""
+    """Return the last of `calls` outputs of a new function."""
     augment = augmentation.build(layers, images.shape[1], seed)
     for _ in range(calls):
         result = augment(images, labels)
@@ -28,21 +30,21 @@ def augmented(layers, images, labels, seed=0, calls=1):
 
 @pytest.fixture
 def photos():
-    """Eight images of coarse colour blocks, and their one-hot labels of four classes."""
+    """Eight images of coarse colour blocks, with one-hot labels of four classes."""
     blocks = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), dtype=np.uint8)
     return blocks.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2), np.eye(4, dtype="float32")[np.arange(8) % 4]
 
 
 @pytest.fixture
 def plain():
-    """Sixteen images of one shade each, two classes: class 0 is 0 everywhere, class 1 is 200."""
+    """Sixteen uniform images of two classes: pixels are 0 in class 0, and 200 in class 1."""
     classes = np.arange(16) % 2
     return np.full((16, SIZE, SIZE, 3), 200.0, "float32") * classes[:, None, None, None], np.eye(2, dtype="float32")[
         classes
     ]
 
 
-def test_nothing_listed_changes_nothing(photos):
+def test_an_empty_list_leaves_images_unchanged(photos):
     images, labels = augmented([], *photos)
     assert images.dtype == np.float32
     np.testing.assert_array_equal(images, photos[0])
@@ -61,14 +63,14 @@ def test_presets_return_changed_images_of_the_same_shape_and_range(photos, stren
     np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_uint8_and_float_images_are_augmented_alike(photos):
+def test_uint8_and_float_images_are_augmented_identically(photos):
     layers = [layer("RandomBrightness", factor=0.5)]
     bytes_in, _ = augmented(layers, *photos)
     floats_in, _ = augmented(layers, photos[0].astype("float32"), photos[1])
     np.testing.assert_array_equal(bytes_in, floats_in)
 
 
-def test_the_last_smaller_batch_is_welcome(photos):
+def test_a_smaller_last_batch_is_accepted(photos):
     augment = augmentation.build(augmentation_presets.preset("light", "none"), SIZE, seed=0)
     assert augment(*photos)[0].shape[0] == 8
     assert augment(photos[0][:3], photos[1][:3])[0].shape[0] == 3
@@ -84,7 +86,7 @@ def test_the_same_seed_gives_the_same_sequence(photos):
         np.testing.assert_array_equal(labels, same_labels)
 
 
-def test_calls_and_seeds_differ(photos):
+def test_calls_and_seeds_draw_differently(photos):
     layers = augmentation_presets.preset("light", "none")
     first, _ = augmented(layers, *photos)
     assert not np.array_equal(first, augmented(layers, *photos, calls=2)[0])
@@ -98,7 +100,7 @@ def test_the_same_layer_twice_draws_twice(photos):
     assert not undone.all()
 
 
-def test_a_users_seed_wins(photos):
+def test_a_seed_given_by_the_user_takes_precedence(photos):
     layers = [layer("RandomZoom", height_factor=0.5, seed=7)]
     np.testing.assert_array_equal(augmented(layers, *photos, seed=1)[0], augmented(layers, *photos, seed=2)[0])
 
@@ -152,7 +154,7 @@ def test_cutmix_mixes_labels_by_the_share_of_the_pixels(plain):
     assert ((share > 0) & (share < 1)).any()
 
 
-def test_cutmix_of_keras_cv_does_not_count_what_lies_over_the_border(plain):
+def test_cutmix_of_keras_cv_does_not_count_pixels_outside_the_image(plain):
     augment = augmentation.build([layer("keras_cv.CutMix")], SIZE, seed=0)
     for _ in range(4):
         images, labels = augment(*plain)
@@ -187,7 +189,7 @@ def test_layers_of_both_libraries_run_and_keep_the_size(photos, entry):
     np.testing.assert_array_equal(labels, photos[1])
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(RecipeError) as caught:
         augmentation.check(
             [
@@ -204,51 +206,57 @@ def test_all_problems_are_told_at_once():
             ],
             "augmentation",
         )
-    told = caught.value.problems
-    assert told[0] == (
-        'augmentation[0]: "RandomFlop" is no augmentation layer of keras.layers or keras_cv.layers.'
+    problems = caught.value.problems
+    assert problems[0] == (
+        'augmentation[0]: "RandomFlop" is not an augmentation layer of keras.layers or keras_cv.layers.'
         ' Did you mean "RandomFlip"?'
     )
-    assert told[1] == (
-        'augmentation[1]: RandomRotation takes no argument "facto"; it takes factor, fill_mode, interpolation, seed,'
+    assert problems[1] == (
+        'augmentation[1]: RandomRotation has no argument "facto"; it has factor, fill_mode, interpolation, seed,'
         ' fill_value. Did you mean "factor"?'
     )
-    assert 'no argument "bounding_box_format"' in told[2]
-    assert told[3] == 'augmentation[1]: RandomRotation needs the argument "factor".'
-    assert told[4] == 'augmentation[2]: "Dense" is a layer of keras.layers, but no image augmentation.'
-    assert told[5] == (
-        "augmentation[3]: RandomFlip: mode is one of horizontal, vertical, horizontal_and_vertical;"
+    assert 'no argument "bounding_box_format"' in problems[2]
+    assert problems[3] == 'augmentation[1]: RandomRotation needs the argument "factor".'
+    assert problems[4] == 'augmentation[2]: "Dense" is a layer of keras.layers, but not an image augmentation.'
+    assert problems[5] == (
+        "augmentation[3]: RandomFlip: mode must be one of horizontal, vertical, horizontal_and_vertical;"
         ' received "sideways".'
     )
-    assert told[6] == (
-        "augmentation[4]: RandomContrast: value_range is [0, 255], the range of all images here; received [0, 1]."
+    assert problems[6] == (
+        "augmentation[4]: RandomContrast: value_range must be [0, 255], the range of all images; received [0, 1]."
     )
-    assert told[7] == (
-        'augmentation[5]: "argument" is no part of an augmentation layer; write "layer" and "arguments".'
+    assert problems[7] == (
+        'augmentation[5]: "argument" is not a key of an augmentation layer; write "layer" and "arguments".'
     )
-    assert told[8] == 'augmentation[6]: "layer" is missing or no text; write the name of a layer, such as RandomFlip.'
-    assert told[9] == "augmentation[7]: \"arguments\" are written as name: value; received 'horizontal'."
-    assert told[10].endswith('Did you mean "keras_cv.RandomCutout"?')
-    assert told[11] == (
+    assert (
+        problems[8] == 'augmentation[6]: "layer" is missing or not text; write the name of a layer, such as RandomFlip.'
+    )
+    assert problems[9] == "augmentation[7]: \"arguments\" must be written as name: value; received 'horizontal'."
+    assert problems[10].endswith('Did you mean "keras_cv.RandomCutout"?')
+    assert problems[11] == (
         'augmentation[9]: "keras_cv.RandomJpegQuality" cannot be used as an augmentation:'
         " it takes images in 0..1 and whitens those in 0..255."
     )
-    assert len(told) == 12
+    assert len(problems) == 12
 
 
 def test_build_checks_too():
-    with pytest.raises(RecipeError, match="no augmentation layer"):
+    with pytest.raises(RecipeError, match="not an augmentation layer"):
         augmentation.build([layer("Flipper")], SIZE, seed=0)
 
 
-def test_a_layer_says_why_it_refuses_a_value():
-    with pytest.raises(RecipeError, match=r"^fit\.augmentation\[0\]: RandomRotation refuses its arguments: .*factor=7"):
+def test_an_error_of_a_layer_is_passed_on():
+    with pytest.raises(
+        RecipeError, match=r"^fit\.augmentation\[0\]: RandomRotation does not accept its arguments: .*factor=7"
+    ):
         augmentation.check([layer("RandomRotation", factor=7)], "fit.augmentation")
 
 
 def test_layers_of_keras_cv_need_the_tensorflow_backend(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(RecipeError, match="layers of keras_cv need the tensorflow backend, and this is jax; set KERAS"):
+    with pytest.raises(
+        RecipeError, match="layers of keras_cv need the tensorflow backend; the backend in use is jax; set"
+    ):
         augmentation.check([layer("keras_cv.RandAugment")], "augmentation")
 
 
@@ -266,9 +274,9 @@ class WithoutTensorFlow:
 
 sys.meta_path.insert(0, WithoutTensorFlow())
 import numpy as np
-from kerastune_recipes import augmentations
-from kerastune_recipes.data import augmentation
-layers = [*augmentations.preset("medium", "horizontal"), {"layer": "MixUp"}]
+from kerastune_recipes.planning import augmentation_presets
+from kerastune_recipes.training import augmentation
+layers = [*augmentation_presets.preset("medium", "horizontal"), {"layer": "MixUp"}]
 images, labels = np.full((4, 16, 16, 3), 99, "uint8"), np.eye(4, dtype="float32")
 mixed, shares = augmentation.build(layers, 16, seed=0)(images, labels)
 again, _ = augmentation.build(layers, 16, seed=0)(images, labels)
