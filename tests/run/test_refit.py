@@ -88,7 +88,7 @@ def test_a_head_solved_again_after_training_is_refitted_too():
     assert list(fitted["log_loss_by_interpolation"]) == ["0", "0.25", "0.5", "0.75", "1", "1, head solved again"]
     assert fitted["head_solved_again"]
     assert report.record["refitted"]
-    assert "the head solved again behind it" in str(report)
+    assert "head solved again on the trained features" in str(report)
 
 
 @pytest.mark.parametrize("kept", [gate.AFTER, gate.Candidate(0.5)])
