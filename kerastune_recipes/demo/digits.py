@@ -1,4 +1,4 @@
-"""Handwritten digits as a small data set that needs no download: scikit-learn's, enlarged to 32 pixels."""
+"""Handwritten digits of scikit-learn, enlarged to 32 pixels: a small data set without a download."""
 
 import numpy as np
 from PIL import Image
@@ -9,24 +9,24 @@ from kerastune_recipes.errors import DataError
 CLASS_NAMES = tuple("0123456789")
 IMAGE_SIZE = 32
 
-# scikit-learn's digits are gray levels 0..16; the rarest digit has 174 images.
+# Gray levels of scikit-learn's digits are 0..16; the rarest digit has 174 images.
 _WHITE = 16
 _MOST_PER_CLASS = 150
 
 
 def digits(train_per_class: int = 10, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return handwritten digits, a few of each class to learn from and all others to judge with.
+    """Return handwritten digits: a few training images of each class, and all others as test images.
 
     Args:
-        train_per_class: Training images of each digit, 1..150, those to be held out for validation among them.
-        seed: Which images are drawn for training; the same seed draws the same.
+        train_per_class: Training images of each digit, 1..150, validation images included.
+        seed: Random seed of the choice of training images.
 
     Returns:
         {"train": (x, y), "test": (x, y)}: x uint8 (n, 32, 32, 3), bright strokes on black; y int64 (n,), the digit.
-        The two together are the 1,797 images of scikit-learn's `load_digits`, each once, in shuffled order.
+        Together they are the 1,797 images of `sklearn.datasets.load_digits`, each once, in shuffled order.
 
     Raises:
-        DataError: train_per_class is not a whole number of 1..150.
+        DataError: train_per_class is not an integer in 1..150.
 
     Example:
         >>> digits()["train"][0].shape
@@ -34,7 +34,7 @@ def digits(train_per_class: int = 10, seed: int = 0) -> dict[str, tuple[np.ndarr
     """
     if train_per_class not in range(1, _MOST_PER_CLASS + 1):
         raise DataError(
-            f"digits: train_per_class must be a whole number of 1..{_MOST_PER_CLASS}; received {train_per_class!r}."
+            f"digits: train_per_class must be an integer in 1..{_MOST_PER_CLASS}; received {train_per_class!r}."
         )
     small, y = load_digits(return_X_y=True)
     x = np.stack([_enlarge(image) for image in small.reshape(-1, 8, 8)])
@@ -44,14 +44,14 @@ def digits(train_per_class: int = 10, seed: int = 0) -> dict[str, tuple[np.ndarr
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:
-    """(8, 8) of 0..16 -> (32, 32, 3) uint8 of 0..255."""
+    """Enlarge an image (8, 8), 0..16, to uint8 (32, 32, 3), 0..255."""
     gray = Image.fromarray(np.round(image * (255 / _WHITE)).astype(np.uint8))
     large = gray.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
     return np.repeat(np.asarray(large)[..., np.newaxis], 3, axis=-1)
 
 
 def _split(y: np.ndarray, train_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return shuffled indices: the first `train_per_class` of each class in a seeded order, and the others."""
+    """Return shuffled indices of the training images, `train_per_class` of each class, and of the test images."""
     order = np.random.default_rng(seed).permutation(len(y))
     # Rank of each image among those of its class, in the shuffled order.
     one_hot = y[order, np.newaxis] == np.arange(len(CLASS_NAMES))

@@ -1,4 +1,4 @@
-"""Letters of many scripts, drawn from the fonts that matplotlib ships; no digit or number is among them."""
+"""Letters of many scripts, drawn from the fonts that matplotlib ships, without digits and numbers."""
 
 import unicodedata
 from collections import Counter
@@ -10,25 +10,25 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageFont
 from scipy.ndimage import gaussian_filter
 
-# Fonts whose letters are letters. In cmex10 and cmsy10 the code of a letter holds a bracket or a symbol instead, the
-# STIX size and non-Unicode fonts have no letters, and LastResort draws every letter of a script alike.
+# Fonts with real letters. In cmex10 and cmsy10 the codes of letters hold brackets and symbols, the STIX size and
+# non-Unicode fonts have no letters, and LastResort draws one shape for all letters of a script.
 FONT_PATTERNS = ("DejaVuSans*.ttf", "DejaVuSerif*.ttf", "STIXGeneral*.ttf", "cm[brt]*.ttf", "cmss10.ttf", "cmmi10.ttf")
 
-# A letter that only one font has would be held out for testing or trained on, never both.
+# A letter of a single font would be either held out or trained on, never both.
 FEWEST_FONTS = 2
 
-# Words in the Unicode names of letters that are shaped after a digit, such as LATIN CAPITAL LETTER TONE TWO.
+# Words in the Unicode names of letters with the shape of a digit, such as LATIN CAPITAL LETTER TONE TWO.
 NUMBER_WORDS = frozenset(
     {"ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE", "TEN"}
     | {"TONE", "DIGIT", "NUMBER", "NUMERAL", "CUATRILLO", "TRESILLO"}
 )
 
-# Height and width of a drawing, and the longer side of the letter in it, pixels: the rest is room for rotation.
+# Height and width of a drawing, and the longer side of its letter, pixels; the margin leaves room for rotation.
 DRAWING_SIZE = 64
 INK = 44
 
-# Letters whose blurred drawings correlate more than this count as one: Latin A and Greek Alpha are the same shape, and
-# a network made to tell them apart would learn noise.
+# Letters whose blurred drawings correlate more than this count as one class: Latin A and Greek Alpha have the same
+# shape, and a network trained to distinguish them would learn noise.
 SAME_SHAPE = 0.9
 
 
@@ -46,18 +46,18 @@ def is_number(character: str) -> bool:
 
 
 def fonts() -> list[Path]:
-    """Return the files of the fonts to draw from, all of them shipped with matplotlib."""
+    """Return the font files to draw from; matplotlib ships all of them."""
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     return sorted(path for pattern in FONT_PATTERNS for path in folder.glob(pattern))
 
 
 def is_plain_letter(character: str) -> bool:
-    """Return whether a character is a letter, without accents and not a variant of another."""
+    """Return whether a character is a letter without accents, and not a variant of another."""
     return unicodedata.category(character) in ("Lu", "Ll", "Lo") and not unicodedata.decomposition(character)
 
 
 def letters(font: Path) -> list[str]:
-    """Return the letters of a font, without accented ones and without any that `is_number`."""
+    """Return the plain letters of a font for which `is_number` is false."""
     characters = map(chr, FT2Font(str(font)).get_charmap())
     return sorted(c for c in characters if is_plain_letter(c) and not is_number(c))
 
@@ -66,7 +66,7 @@ def draw(character: str, face: ImageFont.FreeTypeFont) -> np.ndarray | None:
     """Return a letter centred in a frame, or None where the font draws nothing.
 
     Returns:
-        float32 (64, 64), 0 where there is no ink, 1 where there is.
+        float32 (64, 64), 0 for paper, 1 for ink.
     """
     mask = face.getmask(character, mode="L")
     ink = Image.frombytes("L", mask.size, bytes(mask))
@@ -82,7 +82,7 @@ def draw(character: str, face: ImageFont.FreeTypeFont) -> np.ndarray | None:
 
 
 def distinct(characters: list[str], font: Path) -> list[str]:
-    """Return the characters without those that a font draws like an earlier one."""
+    """Return the characters without those that look like an earlier one in a font."""
     face = ImageFont.truetype(str(font), DRAWING_SIZE)
     drawn = {c: image for c in characters if (image := draw(c, face)) is not None}
     blurred = gaussian_filter(np.stack(list(drawn.values())), (0, 2, 2)).reshape(len(drawn), -1)
@@ -97,7 +97,7 @@ def distinct(characters: list[str], font: Path) -> list[str]:
 
 
 def alphabet() -> list[str]:
-    """Return the letters to tell apart: in at least FEWEST_FONTS fonts, and no two alike."""
+    """Return the letters of at least FEWEST_FONTS fonts, no two of the same shape."""
     counts = Counter(c for font in fonts() for c in letters(font))
     widest = max(fonts(), key=lambda font: len(letters(font)))
     return distinct(sorted(c for c, n in counts.items() if n >= FEWEST_FONTS), widest)

@@ -1,4 +1,4 @@
-"""DemoNet: a residual network for images of about 32 pixels, small enough that its weights ship with the package."""
+"""DemoNet: a residual network for images of about 32 pixels, small enough to ship its weights with the package."""
 
 from pathlib import Path
 from typing import Any
@@ -8,19 +8,19 @@ from keras import layers
 
 from kerastune_recipes.errors import BackboneError
 
-# The weights, and those of the classifier that they were trained with, are written by kerastune_recipes.demo.pretrain.
+# Written by kerastune_recipes.demo.pretrain: the weights, and the classifier that they were trained with.
 WEIGHTS_FILE = Path(__file__).parent / "glyphs.weights.h5"
 CLASSIFIER_FILE = WEIGHTS_FILE.with_name("glyphs_classifier.npz")
 
-# Channels of the stem and of each stage. A stage halves height and width, so that 32 pixels end as 4 x 4: there is
-# still something to pool over.
+# Channels of the stem and of each stage. A stage halves height and width, so that 32 pixels become 4 x 4 before
+# pooling.
 STEM_WIDTH = 32
 STAGE_WIDTHS = (32, 64, 160)
 
 SMALLEST_SIZE = 16
 DEFAULT_SIZE = 32
 
-# Keras's 0.99 needs hundreds of updates to forget the initial statistics; small data do not give that many.
+# The default of Keras, 0.99, needs hundreds of updates to forget the initial statistics, too many for small data.
 _BATCH_NORM_MOMENTUM = 0.9
 
 
@@ -48,19 +48,20 @@ def DemoNet(
     classes: int = 10,
     name: str = "demonet",
 ) -> keras.Model:
-    """Build DemoNet with the conventions of keras.applications; its input is an image scaled to [-1, 1].
+    """Build DemoNet with the interface of keras.applications; its input is an image scaled to [-1, 1].
 
     Args:
-        include_top: Whether to end in global average pooling and a softmax layer.
-        weights: None for random, "demo" for those pretrained on glyphs (without top only), or a `.weights.h5` path.
+        include_top: Whether to end with global average pooling and a softmax layer.
+        weights: None for random weights, "demo" for weights pretrained on letters (without top only), or the path of a
+            `.weights.h5` file.
         input_shape: (height, width, 3), each at least 16 or None for any; None is (32, 32, 3) with top, (None, None, 3)
             without.
-        pooling: Without top: None for the 4-D output, "avg" or "max" for it pooled to (batch, 160).
-        classes: Size of the softmax layer.
+        pooling: Without top: None for the 4-D output, "avg" or "max" for features pooled to (batch, 160).
+        classes: Number of classes of the softmax layer.
         name: Name of the model.
 
     Returns:
-        A functional model whose stages end in the layers stem_relu, stage1_out, stage2_out and stage3_out.
+        A functional model; its stages end with the layers stem_relu, stage1_out, stage2_out and stage3_out.
 
     Raises:
         BackboneError: An argument is out of range, or the weights do not exist or do not fit.
@@ -94,13 +95,13 @@ def DemoNet(
 
 
 def _convolution(x, width: int, name: str, kernel: int = 3, stride: int = 1):
-    # BatchNormalization has its own offset, so a bias would be a second copy of it.
+    # BatchNormalization adds an offset, so a bias would be redundant.
     x = layers.Conv2D(width, kernel, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
     return layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
 
 
 def _stage(x, width: int, name: str):
-    """One residual block that halves height and width."""
+    """Add a residual block that halves height and width."""
     shortcut = _convolution(x, width, f"{name}_shortcut", kernel=1, stride=2)
     x = _convolution(x, width, f"{name}_1", stride=2)
     x = layers.ReLU(name=f"{name}_1_relu")(x)

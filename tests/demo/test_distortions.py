@@ -1,4 +1,4 @@
-"""Distortions: what they keep, and that nothing but the generator decides them."""
+"""Distortions: their output, and that only the generator decides them."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def cross():
     return np.stack([drawing] * 200)
 
 
-def test_pictures_have_half_the_size_three_equal_channels_and_raw_levels(cross):
+def test_pictures_have_half_the_size_equal_channels_and_raw_gray_levels(cross):
     pictures = distort(cross, np.random.default_rng(0))
     assert (pictures.shape, pictures.dtype) == ((200, 32, 32, 3), np.float32)
     assert pictures.min() >= 0
@@ -27,7 +27,7 @@ def test_the_generator_decides_everything(cross):
     assert not np.array_equal(first, other)
 
 
-def test_no_two_pictures_are_alike(cross):
+def test_no_two_pictures_are_equal(cross):
     assert len(np.unique(distort(cross, np.random.default_rng(0)), axis=0)) == len(cross)
 
 
@@ -37,7 +37,7 @@ def test_a_quarter_of_the_letters_is_darker_than_its_paper(cross):
     assert (middle < corners).mean() == pytest.approx(0.25, abs=0.1)
 
 
-def test_lowering_the_resolution_keeps_the_mean_and_flattens_detail():
+def test_reducing_the_resolution_keeps_the_mean_and_removes_detail():
     gradient = np.linspace(0, 1, 32, dtype=np.float32)
     stripes = np.tile(np.array([0, 1], np.float32), 16)
     for size in (8, 16):

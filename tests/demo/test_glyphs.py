@@ -1,4 +1,4 @@
-"""Letters as the source of DemoNet's weights: which, and that no digit is among them."""
+"""The letters that DemoNet is pretrained on, without digits."""
 
 import unicodedata
 
@@ -14,7 +14,7 @@ def alphabet():
     return glyphs.alphabet()
 
 
-def test_hundreds_of_letters_of_many_scripts(alphabet):
+def test_there_are_hundreds_of_letters_of_many_scripts(alphabet):
     scripts = {unicodedata.name(letter).split()[0] for letter in alphabet}
     assert len(alphabet) > 500
     assert {"LATIN", "GREEK", "CYRILLIC", "GEORGIAN", "ARABIC", "HEBREW"} <= scripts
@@ -55,7 +55,7 @@ def test_letters_are_not_numbers(character):
     assert not glyphs.is_number(character)
 
 
-def test_letters_that_look_alike_count_once(alphabet):
+def test_letters_of_the_same_shape_count_once(alphabet):
     assert "A" in alphabet
     assert "\N{GREEK CAPITAL LETTER ALPHA}" not in alphabet
 

@@ -1,4 +1,4 @@
-"""DemoNet: its shape, its conventions, and what its weights know."""
+"""DemoNet: its shape, its interface, and its pretrained weights."""
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ def test_every_stage_halves_the_image():
     assert shapes == [(32, 48, 32), (16, 24, 32), (8, 12, 64), (4, 6, 160)]
 
 
-def test_without_top_any_size_from_16_pixels_will_do():
+def test_without_top_any_size_from_16_pixels_works():
     network = DemoNet(include_top=False, pooling="avg")
     for height, width in [(16, 16), (33, 50)]:
         assert network(np.zeros((1, height, width, 3), "float32")).shape == (1, 160)
@@ -44,12 +44,12 @@ def test_with_top_the_output_is_a_probability_for_each_class():
     assert scores.sum(axis=1) == pytest.approx([1, 1])
 
 
-def test_only_layers_of_keras_itself_so_that_it_loads_anywhere():
+def test_all_layers_are_of_keras_so_that_it_loads_anywhere():
     assert all(type(layer).__module__.startswith("keras.") for layer in DemoNet().layers)
 
 
 @pytest.mark.parametrize("pooling", [None, "avg", "max"])
-def test_the_pretrained_weights_load_whatever_the_pooling_and_are_not_the_initial_ones(pooling):
+def test_pretrained_weights_load_with_any_pooling(pooling):
     pretrained = DemoNet(include_top=False, weights="demo", pooling=pooling)
     random = DemoNet(include_top=False, pooling=pooling)
     for ours, theirs in zip(pretrained.weights, random.weights, strict=True):
@@ -57,7 +57,7 @@ def test_the_pretrained_weights_load_whatever_the_pooling_and_are_not_the_initia
         assert not np.allclose(ours, theirs)
 
 
-def test_weights_survive_being_saved_and_named_by_path(tmp_path):
+def test_saved_weights_load_by_path(tmp_path):
     first = DemoNet(classes=3)
     first.save_weights(tmp_path / "mine.weights.h5")
     second = DemoNet(classes=3, weights=tmp_path / "mine.weights.h5")
@@ -69,7 +69,7 @@ def test_weights_and_classifier_are_smaller_than_a_megabyte_and_a_quarter():
     assert CLASSIFIER_FILE.stat().st_size < 250_000
 
 
-def test_the_classifier_names_letters():
+def test_the_classifier_recognises_letters():
     with np.load(CLASSIFIER_FILE) as classifier:
         names, kernel, bias = (classifier[name] for name in ("names", "kernel", "bias"))
     letters = [name for name in "ABCDEFGH" if name in names]
@@ -109,7 +109,7 @@ def test_an_argument_out_of_range_is_refused(arguments, message):
         DemoNet(**arguments)
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(BackboneError, match="3 problems"):
         DemoNet(input_shape=(8, 8, 3), pooling="sum", classes=0)
 

@@ -7,7 +7,7 @@ from kerastune_recipes.demo import pretrain
 from kerastune_recipes.demo.glyphs import drawings
 
 
-def test_a_batch_is_a_function_of_seed_and_index():
+def test_a_batch_depends_only_on_seed_and_index():
     images, labels = drawings(["A", "b"])
     first, again, other = (pretrain.Letters(images, labels, 4, seed)[2] for seed in (0, 0, 1))
     assert first[0].shape == (pretrain.BATCH_SIZE, 32, 32, 3)
@@ -17,7 +17,7 @@ def test_a_batch_is_a_function_of_seed_and_index():
     assert first[0].max() <= 1
 
 
-def test_weights_saved_as_16_bit_floats_load_as_any_other(tmp_path):
+def test_weights_saved_as_16_bit_floats_load_like_any_other(tmp_path):
     saved, loaded = (keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)]) for _ in range(2))
     pretrain.save_half(saved, tmp_path / "half.weights.h5")
     loaded.load_weights(tmp_path / "half.weights.h5")
@@ -25,7 +25,7 @@ def test_weights_saved_as_16_bit_floats_load_as_any_other(tmp_path):
     assert np.array_equal(np.asarray(saved.weights[0]).astype("float16"), np.asarray(loaded.weights[0]))
 
 
-def test_the_classifier_alone_is_trained_on_the_shipped_network(tmp_path):
+def test_only_the_classifier_is_trained_on_the_shipped_network(tmp_path):
     images, labels = drawings(["A", "b"])
     shipped = pretrain.DemoNet(include_top=False, weights="demo", pooling="avg")
     backbone, reader = pretrain.train(images, labels, steps=3, seed=0, weights="demo")
