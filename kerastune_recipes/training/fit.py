@@ -123,7 +123,7 @@ def fit(
         model = network.core
         if plan.views is not None:
             model, batches, held = _with_cached_views(network, plan.views, batches, held, options)
-        # After the frozen part has seen every image: the batches of an epoch may not hold them all.
+        # Only now: a balanced epoch may leave out images, and the frozen part must see all of them.
         batches.balance(plan.class_balance, train[1])
         model, training_data, validation_data = replicated.distribute(model, batches, held)
 
