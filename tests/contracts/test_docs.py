@@ -17,9 +17,9 @@ from kerastune_recipes.spec import catalog, recipe_spec
 from kerastune_recipes.spec.recipe_spec import GIVEN, FitSpec, RecipeSpec
 
 ROOT = Path(__file__).parents[2]
-README, FORMAT = ROOT / "README.md", ROOT / "docs" / "recipe-format.md"
+README, CONTRIBUTING, FORMAT = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "recipe-format.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "findings" / "README.md"]
+LINKED = [*PAGES, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "findings" / "README.md"]
 CLASSES = ("ants", "bees")
 
 # Examples that are only compiled or parsed: a part of the example, and the reason.
@@ -179,6 +179,14 @@ def test_links_to_sections_lead_somewhere(page):
         text = ((page.parent / target) if target else page).read_text(encoding="utf-8")
         headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
         assert section in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, section
+
+
+def test_contributing_names_files_that_exist():
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    paths = [path for path in re.findall(r"`([\w/]+\.(?:py|md))`", text) if "NAME" not in path]
+    assert len(paths) > 20
+    folders = (ROOT, ROOT / "kerastune_recipes", ROOT / "kerastune_recipes" / "data" / "sources")
+    assert not [path for path in paths if not any((folder / path).is_file() for folder in folders)]
 
 
 def test_the_readme_shows_the_real_plan():

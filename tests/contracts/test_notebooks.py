@@ -16,9 +16,10 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch):
-    # Run by this interpreter whatever kernels the machine has, with settings of its own, and far from the checkout.
+    # Use this interpreter, not an installed kernel; keep settings and files away from the user's and the checkout.
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     kernels = KernelSpecManager(kernel_dirs=[], ensure_native_kernel=True)
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels)
@@ -26,7 +27,7 @@ def test_runs(path, tmp_path, monkeypatch):
     folder = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, km=manager, timeout=SECONDS, resources=folder).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    # In a notebook rich may display a text instead of returning it: the plan must be printed, and by print alone.
+    # In a notebook rich may display a text instead of returning it: only print() may show the plan.
     assert "Expected cost" in "".join(output.text for output in outputs if output.output_type == "stream")
 
 
