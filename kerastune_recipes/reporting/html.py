@@ -55,7 +55,7 @@ def render(report: Mapping[str, Any]) -> str:
 def _range_test(phase: Mapping[str, Any]) -> str:
     rates, losses = phase["loss_by_learning_rate"]
     figure = plots.range_test(rates, losses, phase["learning_rate"])
-    return section_html(f"Range test of {escaped(phase['name'])}", figure_html(figure, f"range-test-{phase['name']}"))
+    return section_html(f"Range test of {phase['name']}", figure_html(figure, f"range-test-{phase['name']}"))
 
 
 def _data_line(report: Mapping[str, Any]) -> str:

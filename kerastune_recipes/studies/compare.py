@@ -242,9 +242,10 @@ class _Runner:
             RequestError: Recipes that the user named do not fit; all problems at once.
         """
         problems: list[str] = []
+        options = self.options
         for number, (label, recipe) in enumerate(self.recipes.items()):
             try:
-                recipe.plan(self.ds)
+                recipe.plan(self.ds, folds=options.folds, group_by=options.group_by, unlabeled=options.unlabeled)
             except RequestError as error:
                 if number < self.named:
                     problems += [f"{label}: {problem}" for problem in error.problems]

@@ -147,16 +147,24 @@ def test_scratch_of_one_recipe_is_a_comparison(recipes, ds, monkeypatch):
 def test_a_twin_that_does_not_fit_is_left_out(recipes, ds, monkeypatch, capsys):
     genuine = Recipe.plan
 
-    def plan(recipe, ds, seed=0):
+    def plan(recipe, ds, **options):
         if recipe.content.backbone.weights == "none":
             raise RecipeError("head.reuse: there is no pretrained classifier without weights.")
-        return genuine(recipe, ds, seed)
+        return genuine(recipe, ds, **options)
 
     monkeypatch.setattr(Recipe, "plan", plan)
     comparison = compare(recipes, ds, seeds=1, scratch=True)
     assert [result.recipe for result in comparison.results] == ["small_similar", "large_similar"]
     assert comparison.failures == ()
     assert "small_similar (random weights) left out: head.reuse" in capsys.readouterr().err
+
+
+def test_groups_and_folds_are_planned_as_they_are_run(recipes, photos, tmp_path):
+    """Images lie one level deeper than class folders, where only `group_by` can find them."""
+    for label in ("ants", "bees"):
+        photos(tmp_path / "set" / label, **{f"film{number}": 3 for number in range(4)})
+    comparison = compare(recipes, tmp_path / "set", seeds=1, folds=2, group_by=1, verbose=False)
+    assert (comparison.judged, comparison.images) == ("out-of-fold", 24)
 
 
 def test_the_users_own_network_has_no_twin():
