@@ -18,14 +18,15 @@ def test_small_images_get_a_small_network(data_facts):
 
 def test_an_ensemble_has_one_size(data_facts):
     companion = {"name": "MobileNet_0.25", "weights": "none"}
-    asked = catalog.load("small_similar", {**DEMO, "backbone.image_size": 64, "ensemble": [companion]})
+    asked = catalog.load("features_ensemble", {**DEMO, "backbone.image_size": 64, "ensemble": [companion]})
     networks, facts = build_networks(asked, data_facts, None, dry=True)
     assert [network.input_shape[1] for network in networks] == [64, 64]
     assert [one.name for one in facts.companions] == ["MobileNet_0.25"]
 
 
 def test_the_size_of_a_preset_must_be_given(data_facts):
-    asked = catalog.load("small_similar", {**DEMO, "ensemble": [{"name": "hub:resnet_18_imagenet", "weights": "none"}]})
+    preset = {"name": "hub:resnet_18_imagenet", "weights": "none"}
+    asked = catalog.load("features_ensemble", {**DEMO, "ensemble": [preset]})
     with pytest.raises(RecipeError, match="the image size of hub:resnet_18_imagenet is not known before it is built"):
         build_networks(asked, data_facts, None, dry=True)
 
