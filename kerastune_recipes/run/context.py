@@ -9,7 +9,7 @@ import numpy as np
 
 from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.backbones.pretrained_classifier import PretrainedClassifier
-from kerastune_recipes.data.split_images import TRAIN, UNLABELED, VALIDATION, Images
+from kerastune_recipes.data.split_images import TRAIN, UNLABELED, VALIDATION, Images, split_in_words
 from kerastune_recipes.data.views import views
 from kerastune_recipes.devices import hardware
 from kerastune_recipes.devices.workers import SINGLE, Workers
@@ -126,7 +126,7 @@ class RunContext:
     def predict(self, split: str) -> np.ndarray:
         """Return the probabilities that the whole model gives the images of a split, float32 (n, k)."""
         pixels = self.images[split].pixels
-        with self.display.bar(f"predicting {split} images", len(pixels)) as tick:
+        with self.display.bar(f"predicting {split_in_words(split)}", len(pixels)) as tick:
             return forward.predict(self.network.core, pixels, tick, self.workers)
 
     def predict_by_features(self, split: str) -> np.ndarray:

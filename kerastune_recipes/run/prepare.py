@@ -18,7 +18,7 @@ from kerastune_recipes.data import decoding
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
 from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, Images
+from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, Images, split_in_words
 from kerastune_recipes.data.views import views
 from kerastune_recipes.devices.facts import HardwareFacts
 from kerastune_recipes.devices.hardware import inspect as inspect_hardware
@@ -208,7 +208,7 @@ def decode(dataset: Dataset, plan: Plan, display: Display) -> dict[str, Images]:
     problems: list[str] = []
     for split, images in found.items():
         try:
-            with display.bar(f"reading {split} images", len(images.samples)) as tick:
+            with display.bar(f"reading {split_in_words(split)}", len(images.samples)) as tick:
                 pixels = decoding.load(images.samples, plan.backbone.image_size, progress=tick)
             found[split] = replace(images, pixels=pixels)
         except DataError as error:
