@@ -42,7 +42,7 @@ class Letters(keras.utils.PyDataset):
     def __init__(self, images: np.ndarray, labels: np.ndarray, batches: int, seed: int):
         super().__init__()
         self.images, self.labels, self.batches, self.seed = images, labels, batches, seed
-        # Every letter is equally likely, whatever the number of its fonts.
+        # Every letter is equally likely, regardless of the number of its fonts.
         self.probabilities = 1 / np.bincount(labels)[labels]
         self.probabilities /= self.probabilities.sum()
 

@@ -46,8 +46,8 @@ def find_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     """Return the cluster that environment variables describe, or None.
 
     Args:
-        environment: Environment variables: TF_CONFIG as TensorFlow defines it, or those of a SLURM step of several
-            tasks. TF_CONFIG takes precedence.
+        environment: Environment variables: TF_CONFIG as TensorFlow defines it, or the variables of a SLURM step
+            of several tasks. TF_CONFIG takes precedence.
 
     Raises:
         RequestError: TF_CONFIG or the variables of SLURM are malformed; all problems at once.
@@ -138,7 +138,7 @@ def wait_for_workers(
 
     Args:
         cluster: The workers. Meanwhile this worker listens on its own port, so that the others can reach it.
-        seconds: Timeout; None for that of `wait_seconds`.
+        seconds: Timeout; None for the result of `wait_seconds`.
         notify: Called once with the names of the missing workers, after a few seconds.
 
     Raises:

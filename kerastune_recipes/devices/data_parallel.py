@@ -35,7 +35,7 @@ _FLAGS_WHEN_BUILT: weakref.WeakKeyDictionary[keras.Model, tuple[bool, ...]] = we
 
 
 def refresh_predict_function(network: keras.Model) -> None:
-    """Rebuild the function behind `predict_on_batch` if trainable flags changed: on several devices it depends on them.
+    """Rebuild the function of `predict_on_batch` if trainable flags changed: on several devices it depends on them.
 
     Args:
         network: Any model, created under the active distribution.

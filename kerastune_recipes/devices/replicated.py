@@ -7,7 +7,7 @@ Keras's own `fit` differs from a single device in four ways, each observed with 
 - Each replica averages over its own images, and all averages get equal weight, even when the last batch does not divide
   evenly.
 - Each replica clips its own gradients, before they are summed.
-- Each replica trains BatchNormalization on its own images, and only the statistics of the first are kept.
+- Each replica trains BatchNormalization on its own images, and Keras keeps only the statistics of the first.
 
 The model built here exists only during its phase. It shares its layers with the plain model that the run returns.
 """

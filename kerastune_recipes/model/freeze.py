@@ -23,7 +23,7 @@ def freeze(
         network: The network.
         groups: Layers and their learning-rate multipliers, from `layer_patterns.group_layers`.
         batch_norm: "frozen" or "trained", see `FitSpec`.
-        momentum: Momentum of trained BatchNormalization, 0..1; None leaves that of each layer.
+        momentum: Momentum of trained BatchNormalization, 0..1; None keeps the momentum of each layer.
         fresh: Names of reinitialized layers. Their BatchNormalization has no pretrained statistics, so it is trained
             with the layer.
 
@@ -32,7 +32,7 @@ def freeze(
     """
     multipliers = {layer.name: group.multiplier for group in groups for layer in group.layers}
     head = next(group.multiplier for group in groups if group.head)
-    # Models before their layers: setting the flag of a model sets those of all layers inside it.
+    # Models before their layers: setting the flag of a model sets the flags of all layers inside it.
     network.model.trainable = True
     by_variable: dict[str, float] = {}
     for layer in network.backbone.layers:
@@ -54,8 +54,8 @@ def freeze(
 def frozen_dropout_off(backbone: keras.Model, groups: Sequence[LayerGroup]) -> Iterator[None]:
     """Switch off dropout and stochastic depth inside frozen layers while the context lasts.
 
-    A frozen layer must always compute the same features, but `fit` runs Dropout in training mode whatever its
-    `trainable` flag. A dropout layer is frozen with the last layer with weights before it.
+    A frozen layer must always compute the same features, but `fit` runs Dropout in training mode regardless
+    of its `trainable` flag. A dropout layer is frozen with the last layer with weights before it.
 
     Args:
         backbone: The backbone.

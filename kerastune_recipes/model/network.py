@@ -69,7 +69,7 @@ class Network:
         self._version += 1
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Set all weights of the model, those of the backbones included.
+        """Set all weights of the model, backbones included.
 
         Args:
             weights: Arrays as `model.get_weights()` returns them.

@@ -1,4 +1,4 @@
-"""A `fit` phase: freeze layers, compile with a fresh optimizer, fit, all the Keras way."""
+"""A fit phase: freeze layers, compile with a fresh optimizer and call Keras's `fit`."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class FitOptions:
         jit_compile: Whether steps are compiled with XLA; None leaves it to Keras.
         callbacks: Further Keras callbacks.
         backup: Folder for a checkpoint of each epoch, from which an interrupted phase resumes; None writes none.
-        progress: Called with the number of batches done, out of `passes`, before the training starts.
+        progress: Called before the training with the number of batches that went through the frozen part.
         workers: The workers that share the work; all get the same arguments.
     """
 
@@ -117,15 +117,15 @@ def fit(
     batches: Batches = LabelledBatches(
         *train, classes, plan.batch_size, seed=options.seed, augment=_augment(plan, train[0].shape[1], options)
     )
-    held: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
+    held_out: Batches | None = LabelledBatches(*validation, classes, plan.batch_size) if validation else None
     norms = replicated.synchronized(batch_norms(network.backbone))
     with frozen_dropout_off(network.backbone, groups), losses.l2_sp(network, plan.l2_sp, fresh), norms:
         model = network.core
         if plan.views is not None:
-            model, batches, held = _with_cached_views(network, plan.views, batches, held, options)
+            model, batches, held_out = _with_cached_views(network, plan.views, batches, held_out, options)
         # Only now: a balanced epoch may leave out images, and the frozen part must see all of them.
         batches.balance(plan.class_balance, train[1])
-        model, training_data, validation_data = replicated.distribute(model, batches, held)
+        model, training_data, validation_data = replicated.distribute(model, batches, held_out)
 
         def train_with(
             schedule: ScheduleBuilder, steps: int, callbacks: Sequence[keras.callbacks.Callback], validation: Any = None
@@ -201,7 +201,7 @@ def _with_cached_views(
     network: Network,
     views: int,
     train: LabelledBatches,
-    held: LabelledBatches | None,
+    held_out: LabelledBatches | None,
     options: FitOptions,
 ) -> tuple[keras.Model, LabelledViews, LabelledViews | None]:
     """Cache the outputs of the frozen part; return the rest of the network and the batches that it trains on."""
@@ -214,7 +214,7 @@ def _with_cached_views(
     return (
         parts.rest,
         frozen_views.compute(parts.frozen, train, views, advance, workers=options.workers),
-        frozen_views.compute(parts.frozen, held, 1, advance, workers=options.workers) if held else None,
+        frozen_views.compute(parts.frozen, held_out, 1, advance, workers=options.workers) if held_out else None,
     )
 
 

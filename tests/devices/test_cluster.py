@@ -59,9 +59,7 @@ def test_all_problems_of_tf_config_are_reported_at_once():
 
 @pytest.mark.parametrize("kind", [None, "evaluator", "chief"])
 def test_tf_config_with_a_task_that_is_not_in_the_cluster(kind):
-    with pytest.raises(
-        RequestError, match='TF_CONFIG: task.type: must be "worker" or "chief" and listed'
-    ):
+    with pytest.raises(RequestError, match='TF_CONFIG: task.type: must be "worker" or "chief" and listed'):
         find_cluster(config({"worker": ["a:1"]}, type=kind, index=0))
 
 

@@ -50,6 +50,7 @@ TRAINED |= {"reinitialize": ["backbone/last_stage"]}
 TRAINED |= {"optimizer": {"name": "sgd", "momentum": 0.9, "ema_momentum": 0.9}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicas", "options"), [(2, {"views": 2}), (3, TRAINED)], ids=["cached_views", "everything"])
 def test_the_losses_are_those_of_one_device(replicas, options, tmp_path):
     script = SAME.replace("OPTIONS", repr(options)).replace("COUNT", str(replicas))

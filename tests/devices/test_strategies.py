@@ -38,6 +38,7 @@ print("steps", report.history[-1]["step"], "loss", report.history[-1]["loss"])
 """
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_two_devices_can_be_used_afterwards(tmp_path):
     """In its own process, because logical devices must be configured before TensorFlow starts."""
     done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, cwd=tmp_path)

@@ -260,6 +260,7 @@ def test_layers_of_keras_cv_need_the_tensorflow_backend(monkeypatch):
         augmentation.check([layer("keras_cv.RandAugment")], "augmentation")
 
 
+@pytest.mark.slow
 def test_under_another_backend_the_layers_of_keras_run():
     backend = next((name for name in ("jax", "torch") if importlib.util.find_spec(name)), None)
     if backend is None:

@@ -12,6 +12,8 @@ from kerastune_recipes.model import frozen_part
 from kerastune_recipes.training import fit
 from kerastune_recipes.training.fit import FitOptions
 
+pytestmark = pytest.mark.slow
+
 LAST_STAGE = [["head", 1.0], ["backbone/last_stage", 1.0], ["backbone", "frozen"]]
 
 
