@@ -1,4 +1,4 @@
-"""What users get wrong: each mistake is told in a sentence that names it, and nothing is trained."""
+"""What users get wrong: one sentence for each mistake, and nothing is trained."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ OVERRIDES = {"backbone.name": "DemoNet", "backbone.weights": "none"}
 
 
 @pytest.fixture
-def told(shell):
+def problems_of(shell):
     """Return a function that makes a wrong request, sees that nothing came of it, and returns what was said."""
 
     def run(*words, recipe="small_similar", network=DEMO):
@@ -33,47 +33,49 @@ def told(shell):
 # Files
 
 
-def test_folder_that_does_not_exist(told, photos):
+def test_folder_that_does_not_exist(problems_of, photos):
     photos("photos", ants=6, bees=6)
-    assert told("--data", "photo") == ['photo: there is no such folder. Did you mean "photos"?']
-    assert told("--data", "photos/ants/0.png") == [
+    assert problems_of("--data", "photo") == ['photo: there is no such folder. Did you mean "photos"?']
+    assert problems_of("--data", "photos/ants/0.png") == [
         "photos/ants/0.png: this is a file; give a folder of class folders or a .csv file with columns path and label."
     ]
-    assert told("--data", "labels.csv") == ["labels.csv: there is no such file."]
+    assert problems_of("--data", "labels.csv") == ["labels.csv: there is no such file."]
     assert not Path("out").exists()
 
 
-def test_empty_folder(told):
+def test_empty_folder(problems_of):
     Path("photos").mkdir()
-    assert told("--data", "photos") == ["photos: this folder is empty; make a folder for each class, as in ants/1.jpg."]
+    assert problems_of("--data", "photos") == [
+        "photos: this folder is empty; make a folder for each class, as in ants/1.jpg."
+    ]
 
 
-def test_one_class(told, photos):
-    assert told("--data", photos("photos", ants=6)) == [
+def test_one_class(problems_of, photos):
+    assert problems_of("--data", photos("photos", ants=6)) == [
         'photos: there is only one class, "ants"; a classifier needs at least two.'
     ]
 
 
-def test_class_with_one_image(told, photos):
-    assert told("--data", photos("photos", ants=6, bees=1, wasps=1)) == [
+def test_class_with_one_image(problems_of, photos):
+    assert problems_of("--data", photos("photos", ants=6, bees=1, wasps=1)) == [
         "photos: classes with one image: bees, wasps; each class needs one to train on and one to hold out for "
         "validation, so add images, leave the class out, or give validation images."
     ]
 
 
-def test_class_without_images(told, photos):
-    assert told("--data", photos("photos", ants=6, bees=6, wasps=0)) == [
+def test_class_without_images(problems_of, photos):
+    assert problems_of("--data", photos("photos", ants=6, bees=6, wasps=0)) == [
         "photos: classes without a training image: wasps; add images, or leave the class out and number the labels "
         "from 0 without gaps."
     ]
 
 
-def test_stray_files(told, photos):
+def test_stray_files(problems_of, photos):
     folder = photos("photos", ants=6, bees=6)
     (folder / "notes.txt").touch()
     (folder / "ants" / "0.png").rename(folder / "lost.png")
     (folder / "bees" / "old").mkdir()
-    assert told("--data", folder) == [
+    assert problems_of("--data", folder) == [
         "photos: images outside a class folder: lost.png; move each into the folder of its class.",
         "photos: folders inside the class folders: bees/old; move their images up and remove them, or give "
         "group_by=1 (--group-by 1) if each holds one group of images.",
@@ -81,34 +83,34 @@ def test_stray_files(told, photos):
     ]
 
 
-def test_corrupt_and_empty_images(told, photos):
+def test_corrupt_and_empty_images(problems_of, photos):
     folder = photos("photos", ants=6, bees=6)
     (folder / "ants" / "3.png").write_bytes(b"")
     (folder / "bees" / "4.png").write_bytes(b"no image")
-    assert told("--data", folder) == [
+    assert problems_of("--data", folder) == [
         "photos/ants/3.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
         "photos/bees/4.png: this image cannot be read: it is not an image; replace or remove it.",
     ]
     assert not Path("out").exists()
 
 
-def test_images_cut_off_behind_their_header(told, photos):
+def test_images_cut_off_behind_their_header(problems_of, photos):
     folder = photos("photos", ants=6, bees=6)
     for name in ("ants/0.png", "bees/5.png"):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: len(content) // 2])
-    problems = told("--data", folder)
+    problems = problems_of("--data", folder)
     assert sorted(problems) == [
         "photos/ants/0.png: this image cannot be read: image file is truncated; replace or remove it.",
         "photos/bees/5.png: this image cannot be read: image file is truncated; replace or remove it.",
     ]
 
 
-def test_all_that_is_wrong_with_the_data_is_told_at_once(told, photos):
+def test_all_that_is_wrong_with_the_data_is_named_at_once(problems_of, photos):
     folder = photos("photos", ants=1)
     (folder / "ants" / "notes.txt").touch()
     (folder / "ants" / "1.png").touch()
-    assert told("--data", folder) == [
+    assert problems_of("--data", folder) == [
         "photos: files without an image extension: ants/notes.txt; move them out.",
         "photos/ants/1.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
         'photos: there is only one class, "ants"; a classifier needs at least two.',
@@ -166,15 +168,15 @@ def data(shell, photos):
     return "--data", photos("photos", ants=6, bees=6)
 
 
-def test_unknown_recipe(told, data):
-    (problem,) = told(*data, recipe="smal_similar")
+def test_unknown_recipe(problems_of, data):
+    (problem,) = problems_of(*data, recipe="smal_similar")
     assert problem.startswith('There is no recipe "smal_similar". Did you mean "small_similar"? Shipped: ')
 
 
-def test_unknown_key_in_a_recipe_file(told, data):
+def test_unknown_key_in_a_recipe_file(problems_of, data):
     phase = "{nmae: only, solve: {head: logistic_regression}}"
     Path("mine.yaml").write_text(f"summary: Mine.\nbackbone: {{name: DemoNet}}\nphases:\n  - {phase}\n")
-    assert told(*data, recipe="mine.yaml") == [
+    assert problems_of(*data, recipe="mine.yaml") == [
         "mine.yaml: phases.0.name: this key is missing.",
         'mine.yaml: phases.0.nmae: there is no key "nmae" here. Did you mean "name"? Known: name, solve, fit.',
     ]
@@ -230,21 +232,21 @@ def test_renamed_keys_and_values_of_older_versions(shell):
         ),
     ],
 )
-def test_overrides(told, data, override, problem):
-    (sentence,) = told(*data, "--set", override)
+def test_overrides(problems_of, data, override, problem):
+    (sentence,) = problems_of(*data, "--set", override)
     assert problem in sentence
     assert sentence.endswith((".", "?"))
     assert not Path("out").exists()
 
 
-def test_alexnet_with_the_weights_that_recipes_ask_for(told, data):
-    (problem,) = told(*data, network=("--set", "backbone=AlexNet"))
+def test_alexnet_with_the_weights_that_recipes_ask_for(problems_of, data):
+    (problem,) = problems_of(*data, network=("--set", "backbone=AlexNet"))
     assert problem.startswith('AlexNet has no weights "imagenet"; write "none" or the path of a weights file: torchv')
 
 
-def test_a_preset_without_keras_hub(told, data, monkeypatch):
+def test_a_preset_without_keras_hub(problems_of, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
-    (problem,) = told(*data, network=("--set", "backbone=hub:resnet_18_imagenet"))
+    (problem,) = problems_of(*data, network=("--set", "backbone=hub:resnet_18_imagenet"))
     assert problem.startswith("hub:resnet_18_imagenet needs KerasHub, which cannot be imported (")
 
 
@@ -252,8 +254,8 @@ PRETRAINED_CLASSES = "phases.feature_extraction.solve.pretrained_classes"
 LETTERS = ("--set", "backbone=DemoNet", "--set", "backbone.weights=demo")
 
 
-def test_class_names_that_match_nothing(told, data):
-    assert told(*data, recipe="reuse_head", network=LETTERS) == [
+def test_class_names_that_match_nothing(problems_of, data):
+    assert problems_of(*data, recipe="reuse_head", network=LETTERS) == [
         f"{PRETRAINED_CLASSES}: no class of the data (ants, bees) has the name of a class that the backbone was "
         "pretrained on; map them by hand, such as pretrained_classes: {bees: bee, ants: 310}, or use another head than "
         "pretrained_classifier."
@@ -261,9 +263,9 @@ def test_class_names_that_match_nothing(told, data):
     assert not Path("out").exists()
 
 
-def test_a_mapping_to_unknown_pretrained_classes(told, data):
+def test_a_mapping_to_unknown_pretrained_classes(problems_of, data):
     mapping = ("--set", f"{PRETRAINED_CLASSES}={{ants: AA, bees: [B, 804], wasps: C}}")
-    assert told(*data, *mapping, recipe="reuse_head", network=LETTERS) == [
+    assert problems_of(*data, *mapping, recipe="reuse_head", network=LETTERS) == [
         f'{PRETRAINED_CLASSES}.wasps: the data has no class "wasps". Classes: ants, bees.',
         f'{PRETRAINED_CLASSES}.ants: there is no pretrained class "AA". Did you mean "A"? '
         "Give a name or an index from 0 to 803.",
@@ -271,16 +273,16 @@ def test_a_mapping_to_unknown_pretrained_classes(told, data):
     ]
 
 
-def test_a_network_without_a_pretrained_classifier(told, data):
-    assert told(*data, recipe="reuse_head") == [
+def test_a_network_without_a_pretrained_classifier(problems_of, data):
+    assert problems_of(*data, recipe="reuse_head") == [
         'phases.feature_extraction.solve.head: DemoNet with weights "none" has no pretrained classifier; write '
         "weights: demo, or use another head."
     ]
 
 
-def test_features_that_the_pretrained_classifier_does_not_see(told, data):
+def test_features_that_the_pretrained_classifier_does_not_see(problems_of, data):
     mapping = ("--set", f"{PRETRAINED_CLASSES}.ants=A", "--set", "features.taps=all", "--set", "head.pooling=max")
-    taps, pooling = told(*data, *mapping, recipe="reuse_head", network=LETTERS)
+    taps, pooling = problems_of(*data, *mapping, recipe="reuse_head", network=LETTERS)
     assert taps == (
         "features.taps: the pretrained classifier sees only the last stage; received stem, stage1, stage2, stage3; "
         "write taps: last, or use another head than pretrained_classifier."
@@ -291,16 +293,16 @@ def test_features_that_the_pretrained_classifier_does_not_see(told, data):
     )
 
 
-def test_a_mapping_for_another_head(told, data):
-    assert told(*data, "--set", f"{PRETRAINED_CLASSES}.ants=310") == [
+def test_a_mapping_for_another_head(problems_of, data):
+    assert problems_of(*data, "--set", f"{PRETRAINED_CLASSES}.ants=310") == [
         "small_similar: phases.feature_extraction.solve: pretrained_classes: they need head: pretrained_classifier; "
         "received head: logistic_regression."
     ]
 
 
-def test_memory_that_is_no_size(told, data, monkeypatch):
+def test_memory_that_is_no_size(problems_of, data, monkeypatch):
     monkeypatch.setenv("KERASTUNE_MEMORY", "plenty")
-    assert told(*data) == ['KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "plenty".']
+    assert problems_of(*data) == ['KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "plenty".']
     assert not Path("out").exists()
 
 
@@ -311,48 +313,50 @@ def test_memory_that_is_no_size(told, data, monkeypatch):
         (("--unlabeled", "pool"), "self_train", "phases.feature_extraction.solve.pseudo_labels"),
     ],
 )
-def test_what_needs_all_features_in_memory(words, recipe, key, told, data, photos, monkeypatch):
+def test_what_needs_all_features_in_memory(words, recipe, key, problems_of, data, photos, monkeypatch):
     photos("pool", size=16, any=3)
     monkeypatch.setenv("KERASTUNE_MEMORY", "2KiB")
-    (problem,) = told(*data, *words, recipe=recipe)
+    (problem,) = problems_of(*data, *words, recipe=recipe)
     assert problem.startswith("the features of 12 images take ")
     assert f" where 2.0 KiB may be taken, and {key} must have them in memory at once; leave that out, " in problem
 
 
-def test_malformed_overrides_are_told_together(told, data):
-    assert told(*data, "--set", "keep", "--set", "seed") == [
+def test_malformed_overrides_are_named_together(problems_of, data):
+    assert problems_of(*data, "--set", "keep", "--set", "seed") == [
         '--set keep: write KEY=VALUE, such as "backbone=VGG16".',
         '--set seed: write KEY=VALUE, such as "backbone=VGG16".',
     ]
 
 
-def test_augmentations_of_all_phases_are_told_together(told, data):
+def test_augmentations_of_all_phases_are_named_together(problems_of, data):
     fit = "fit: {trainable: [[head, 1.0], [backbone, 1.0]], augmentation: [{layer: RandomFlip}, {layer: Dense}]}"
     phases = "".join(f"  - name: {name}\n    {fit}\n" for name in ("first", "second"))
     Path("mine.yaml").write_text(f"summary: Mine.\nbackbone: {{name: DemoNet}}\nphases:\n{phases}")
-    assert told(*data, recipe="mine.yaml") == [
+    assert problems_of(*data, recipe="mine.yaml") == [
         'phases.first.fit.augmentation[1]: "Dense" is a layer of keras.layers, but not an image augmentation.',
         'phases.second.fit.augmentation[1]: "Dense" is a layer of keras.layers, but not an image augmentation.',
     ]
 
 
-def test_unknown_strategy(told, data):
-    assert told(*data, "--strategy", "miror") == [
+def test_unknown_strategy(problems_of, data):
+    assert problems_of(*data, "--strategy", "miror") == [
         'strategy: there is no "miror". Did you mean "mirrored"? Give one of auto, none, mirrored, multi_worker, tpu '
         "or a tf.distribute.Strategy."
     ]
 
 
-def test_workers_that_nobody_names(told, data):
-    assert told(*data, "--strategy", "multi_worker") == [
+def test_workers_that_nobody_names(problems_of, data):
+    assert problems_of(*data, "--strategy", "multi_worker") == [
         'strategy: "multi_worker" needs a list of workers: set TF_CONFIG on each, start them with srun, or try it on '
         "this machine with kerastune launch --workers 2 -- run ..."
     ]
 
 
-def test_a_malformed_tf_config(told, data, monkeypatch):
+def test_a_malformed_tf_config(problems_of, data, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}')
-    assert told(*data) == ["TF_CONFIG: task.index: must be this worker's index in cluster.worker, 0..1; received 2."]
+    assert problems_of(*data) == [
+        "TF_CONFIG: task.index: must be this worker's index in cluster.worker, 0..1; received 2."
+    ]
 
 
 def test_several_workers_do_runs_only(shell, data, monkeypatch):
@@ -369,14 +373,14 @@ def test_what_cannot_be_launched(shell):
     assert "launch: write a run command after --, such as -- run small_similar --data DIR; received plan." in done.err
 
 
-def test_a_plan_for_other_classes(told, data, photos, shell):
+def test_a_plan_for_other_classes(problems_of, data, photos, shell):
     shell("plan", "small_similar", *DEMO, *data, "--save", "plan.yaml")
-    assert told("--data", photos("other", cats=6, dogs=6), recipe="plan.yaml", network=()) == [
+    assert problems_of("--data", photos("other", cats=6, dogs=6), recipe="plan.yaml", network=()) == [
         "The plan was made for the classes ants, bees; the data has cats, dogs. Make a new plan for this data."
     ]
 
 
-def test_imagenet_weights_that_cannot_be_had(told, data, monkeypatch, tmp_path):
+def test_imagenet_weights_that_cannot_be_had(problems_of, data, monkeypatch, tmp_path):
     def unreachable(*_):
         raise OSError("Network is unreachable")
 
@@ -386,7 +390,7 @@ def test_imagenet_weights_that_cannot_be_had(told, data, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(home))
     monkeypatch.setattr(keras.src.utils.file_utils, "urlretrieve", unreachable)
     network = ("--set", "backbone=MobileNet_0.25", "--set", "backbone.image_size=32")
-    (problem,) = told(*data, network=network)
+    (problem,) = problems_of(*data, network=network)
     assert problem.startswith(
         f'The ImageNet weights of MobileNet_0.25 are not at "{home}/models/mobilenet_2_5_224_tf_no_top.h5", '
         "where Keras looks for them, and could not be downloaded ("

@@ -14,7 +14,6 @@ from kerastune_recipes.features import extraction
 from kerastune_recipes.features.cache import NetworkCache, open_cache
 from kerastune_recipes.features.extraction import ExtractionRequest, Extractor
 from kerastune_recipes.features.fingerprint import fingerprint
-from kerastune_recipes.model import forward as forward_module
 
 
 def samples_of(pixels):
@@ -149,19 +148,6 @@ def test_another_network_finds_nothing(assembled, pictures, tmp_path, monkeypatc
         with open_cache() as opened:
             own = opened.network(fingerprint(network.members[0], "avg"), "A network")
             assert extract(network.extractor, samples, own).computed == 5
-
-
-def test_a_pass_costs_in_proportion_to_the_images(network, pictures):
-    pixels, _ = pictures(40)
-    assert forward_module.seconds_one_forward_pass(network.extractor, pixels, 40) > 0
-
-
-def test_predicting_keeps_nothing(network, pictures):
-    pixels, _ = pictures(40)
-    told = []
-    probabilities = forward_module.predict(network.core, pixels, told.append)
-    np.testing.assert_allclose(probabilities[:2], network.core.predict_on_batch(pixels[:2]), atol=1e-5)
-    assert told == [32, 40]
 
 
 def test_features_larger_than_memory_are_in_a_file(network, pictures, cache, monkeypatch):
