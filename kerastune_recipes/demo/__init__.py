@@ -1,0 +1,1 @@
+"""The demonstration: handwritten digits, DemoNet, and how DemoNet was pretrained."""
