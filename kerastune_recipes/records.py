@@ -68,6 +68,11 @@ def _sentences(record: type[BaseModel], problems: Sequence[Any], data: Any, wher
         by_place.setdefault(_place(problem, data), []).append(problem)
     # In a union of words and a record, a record with a wrong key is also reported as "none of the words".
     by_place = {place: found for place, found in by_place.items() if not _has_inner(place, by_place)}
+    # A key under its old name is also reported as missing under its new one.
+    renamed = {(*place[:-1], RENAMED_KEYS[str(place[-1])]) for place in by_place if place and place[-1] in RENAMED_KEYS}
+    by_place = {
+        place: found for place, found in by_place.items() if place not in renamed or found[0]["type"] != "missing"
+    }
     return [
         f"{where}: {_dotted(place, data) or 'the file'}: {_complaint(record, place, found)}"
         for place, found in by_place.items()

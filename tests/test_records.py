@@ -77,6 +77,17 @@ def test_a_renamed_key_is_refused_with_its_new_name():
     assert problem.endswith('crop.convention: there is no key "convention" here; it is now called "preprocessing".')
 
 
+def test_a_key_under_its_old_name_is_not_missing_as_well():
+    class Backbone(Record):
+        preprocessing: str
+
+    with pytest.raises(RecipeError) as caught:
+        Backbone.from_data({"convention": "torch"}, "plan.yaml")
+    assert caught.value.problems == (
+        'plan.yaml: convention: there is no key "convention" here; it is now called "preprocessing".',
+    )
+
+
 def test_an_old_key_where_its_new_name_is_unknown_is_like_any_other():
     (problem,) = problems({"steps": [{"name": "a"}], "convention": "none"})
     assert problem == 'p.yaml: convention: there is no key "convention" here. Known: steps, note.'
