@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format pages clean
 
 demo: $(VENV)/.installed
-	$(RUN)/python benchmarks/demo.py
+	$(RUN)/python -m benchmarks.product.demo
 
 test: $(VENV)/.installed-dev
 	$(RUN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -19,6 +19,9 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+
+pages: $(VENV)/.installed
+	$(RUN)/python -m benchmarks.lib.pages
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

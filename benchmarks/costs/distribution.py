@@ -1,9 +1,9 @@
 """What several replicas change and cost: losses, weights and time against one device, and the cost on paper.
 
-    python benchmarks/distribution.py
+    python -m benchmarks.costs.distribution
 
 Everything runs on the processors of this machine: replicas as two logical devices, workers as processes. Each
-measurement has a process of its own. The tables are printed and written to benchmarks/distribution.md.
+measurement has a process of its own. Writes results/distribution.jsonl and pages/distribution.md.
 """
 
 import json
@@ -17,24 +17,15 @@ from typing import Any
 
 import numpy as np
 
-TABLE = Path(__file__).with_suffix(".md")
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
+
 CLASSES = 3
 EVERYTHING = [["head", 1.0], ["backbone", 1.0]]
-# Seconds of a step at 32 images on each replica, for the cost on paper: a range of what GPUs take. What one core takes
-# is measured.
-GPU_STEPS = (0.05, 0.1, 0.2)
-# Bytes a second between replicas, assumed: what rings of eight over NVLink reach of their 900 GB/s, and Ethernet of 10,
-# 25 and 100 Gbit/s between machines.
-LINKS = {"NVLink, 8 GPUs": (8, 400e9), "10 Gbit/s, 16 workers": (16, 1.25e9)}
-LINKS |= {"25 Gbit/s, 16 workers": (16, 3.125e9), "100 Gbit/s, 16 workers": (16, 12.5e9)}
-# Until a message has reached the next worker, seconds.
-LATENCY = 50e-6
-# Gradients are sent in packs of about so many bytes, each with its own round of messages.
-PACK = 32 * 2**20
 
 
 def work(folder: Path, request: dict[str, Any]) -> None:
-    """Do one run in this process, as one worker where TF_CONFIG says so, and write what came of it."""
+    """Do one run in this process, as one worker if TF_CONFIG is set, and write its figures and weights."""
     import tensorflow as tf
 
     if request.get("devices", 1) > 1:
@@ -93,11 +84,11 @@ def work(folder: Path, request: dict[str, Any]) -> None:
 
 
 def measured(request: dict[str, Any], workers: int = 1) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
-    """Run in as many processes; return the figures and the weights of each."""
+    """Run in one process for each worker; return figures and weights of each."""
     from kerastune_recipes.devices.launch import launch
 
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--work", folder, json.dumps(request)]
+        command = [sys.executable, "-m", "benchmarks.costs.distribution", "--work", folder, json.dumps(request)]
         environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
         status = subprocess.call(command, env=environment) if workers == 1 else launch(command, workers)
         if status:
@@ -115,128 +106,69 @@ def apart(one: list, other: list) -> float:
     return max(float(np.max(np.abs(np.asarray(a) - np.asarray(b)))) for a, b in zip(one, other, strict=True))
 
 
-def same_losses() -> list[str]:
+def same_losses() -> list[Row]:
     """Compare two logical devices with one."""
-    rows = ["| network | solved head, log loss | steps | losses | validation losses |", "|---|---|---|---|---|"]
+    rows: list[Row] = []
     for network in ("VGG16", "ResNet50"):
         request = {"network": network, "size": 64, "images": 29, "validation": 9, "batch": 8, "epochs": 2}
         (alone,), _ = measured(request)
         (both,), _ = measured({**request, "devices": 2})
-        rows.append(
-            f"| {network} | {abs(alone['solved'] - both['solved']):.1e} | {len(alone['losses'])} | "
-            f"{apart(alone['losses'], both['losses']):.1e} | {apart(alone['validation'], both['validation']):.1e} |"
-        )
+        row: Row = {"network": network, "solved_log_loss": abs(alone["solved"] - both["solved"])}
+        row |= {"steps": len(alone["losses"]), "losses": apart(alone["losses"], both["losses"])}
+        rows.append({**row, "validation_losses": apart(alone["validation"], both["validation"])})
     return rows
 
 
-def same_weights() -> list[str]:
+def same_weights() -> list[Row]:
     """Compare two and three processes with one."""
-    request: dict[str, Any] = {
-        "network": "DemoNet",
-        "weights": "demo",
-        "size": 32,
-        "images": 43,
-        "validation": 9,
-        "batch": 10,
-    }
-    request |= {"epochs": 3}
+    request: dict[str, Any] = {"network": "DemoNet", "weights": "demo", "size": 32, "images": 43, "validation": 9}
+    request |= {"batch": 10, "epochs": 3}
     _, (alone,) = measured(request)
-    rows = ["| workers | weights, between workers | weights, against one process |", "|---|---|---|"]
+    rows: list[Row] = []
     for count in (2, 3):
         _, weights = measured(request, workers=count)
         between = max(apart(weights[0], others) for others in weights[1:])
-        rows.append(f"| {count} | {between:.1e} | {apart(weights[0], alone):.1e} |")
+        rows.append({"workers": count, "between_workers": between, "against_one_process": apart(weights[0], alone)})
     return rows
 
 
-def times(rounds: int = 1) -> tuple[list[str], dict[str, tuple[float, int]]]:
-    """Take the time of a step of 32 images by one device, and by two replicas on the same cores."""
-    ways = ("one device", "two devices", "two workers")
-    rows = [f"| network | {' | '.join(f'{way}: s a step, processor s a step' for way in ways)} |", "|---|---|---|---|"]
-    steps = {}
+def times(rounds: int = 1) -> tuple[list[Row], list[Row]]:
+    """Time a step of 32 images by one device, and by two replicas on the same cores.
+
+    Returns:
+        The times of each network and number of replicas, and the bytes of each network's gradients.
+    """
+    replicas = ("one device", "two devices", "two workers")
+    rows: list[Row] = []
+    gradients: list[Row] = []
     for network in ("ResNet50", "MobileNetV2"):
         request = {"network": network, "size": 96, "images": 192, "validation": 32, "batch": 32, "epochs": 1}
-        found: dict[str, list[list[dict[str, Any]]]] = {way: [] for way in ways}
-        for _ in range(rounds):  # in turn, so that what else the machine does falls on all alike
+        found: dict[str, list[list[dict[str, Any]]]] = {each: [] for each in replicas}
+        for _ in range(rounds):  # in turn, so that other work on the machine slows all equally
             found["one device"].append(measured(request)[0])
             found["two devices"].append(measured({**request, "devices": 2})[0])
             found["two workers"].append(measured(request, workers=2)[0])
-        wall = {way: min(each[0]["step"] for each in found[way]) for way in ways}
-        busy = {way: min(sum(one["busy"] for one in each) for each in found[way]) for way in ways}
-        cells = [
-            f"{wall[way]:.2f} ({wall[way] / wall[ways[0]]:.2f}), {busy[way]:.2f} ({busy[way] / busy[ways[0]]:.2f})"
-            for way in ways
-        ]
-        rows.append(f"| {network} | {' | '.join(cells)} |")
-        steps[network] = busy[ways[0]], found[ways[0]][0][0]["gradient"]
-    return rows, steps
-
-
-def seconds_of_sum(replicas: int, gradient: int, bandwidth: float) -> float:
-    """Return what summing the gradients takes by a ring: each replica sends nearly twice all bytes."""
-    packs = -(-gradient // PACK)
-    return 2 * (replicas - 1) * (gradient / replicas / bandwidth + packs * LATENCY)
-
-
-def on_paper(steps: dict[str, tuple[float, int]]) -> list[str]:
-    """Work out how much of many replicas' speed is left when each has 32 images a step."""
-    rows = [
-        f"| network, gradients | s a step | {' | '.join(LINKS)} |",
-        f"|---|---|{'---|' * len(LINKS)}",
-    ]
-    for network, (seconds, gradient) in steps.items():
-        for step in (*GPU_STEPS, seconds):
-            shares = (step / (step + seconds_of_sum(count, gradient, link)) for count, link in LINKS.values())
-            here = " (one core here)" if step is seconds else ""
-            label = f"{network}, {gradient / 1e6:.0f} MB"
-            rows.append(f"| {label} | {step:.3g}{here} | {' | '.join(f'{share:.0%}' for share in shares)} |")
-    return rows
+        wall = {each: min(run[0]["step"] for run in found[each]) for each in replicas}
+        busy = {each: min(sum(one["busy"] for one in run) for run in found[each]) for each in replicas}
+        for each in replicas:
+            row: Row = {"network": network, "replicas": each, "seconds": wall[each]}
+            row |= {"ratio": wall[each] / wall["one device"], "processor_seconds": busy[each]}
+            rows.append({**row, "processor_ratio": busy[each] / busy["one device"]})
+        one_device = found["one device"][0][0]
+        gradients.append({"network": network, "bytes": one_device["gradient"], "step": busy["one device"]})
+    return rows, gradients
 
 
 def main() -> None:
-    text = page(same_losses(), same_weights(), *times())
-    TABLE.write_text(text, encoding="utf-8")
-    print(text)
-
-
-def page(same: list[str], equal: list[str], ratios: list[str], steps: dict[str, tuple[float, int]]) -> str:
-    """Return all tables as a page."""
-    import reporting
-
-    return f"""# Several replicas
-
-{time.strftime("%Y-%m-%d")}. {reporting.machine()}. {reporting.versions()}. Made by:
-
-    python benchmarks/distribution.py
-
-## The same as one device
-
-Largest differences, two logical devices against one, both phases, at 64 px, without augmentation. 29 images in batches
-of 8: the last batch of an epoch has 5 images, 3 for one device and 2 for the other.
-
-{chr(10).join(same)}
-
-Weights at the end, worker processes against one process: DemoNet, 43 images in batches of 10, all layers trained.
-
-{chr(10).join(equal)}
-
-## What dividing costs
-
-Two replicas on the same cores as one, at 96 px and a global batch of 32, all layers trained: nothing can be gained, so
-what is above 1.00 is the cost of dividing: in time, and in the time of all processors together, which minds less what
-else the machine does.
-
-{chr(10).join(ratios)}
-
-## On paper
-
-Each replica has 32 images a step, in float32, and sums its gradients by a ring: 2 (n - 1) / n times their bytes through
-each link, {LATENCY * 1e6:.0f} µs of latency for each message, and nothing overlapped with the computation. What is left
-of n times the speed of one replica (`seconds_of_sum` in benchmarks/distribution.py). The steps' times are assumed for
-GPUs, of which none was at hand; for processors they are the processor time above.
-
-{chr(10).join(on_paper(steps))}
-"""
+    """Measure all tables, and write the page."""
+    results.replace("distribution", "losses", same_losses())
+    results.replace("distribution", "weights", same_weights())
+    steps, gradients = times()
+    results.replace("distribution", "times", steps)
+    results.replace("distribution", "gradients", gradients)
+    made = measure.made("python -m benchmarks.costs.distribution")
+    results.replace("distribution", results.MADE, [{"date": time.strftime("%Y-%m-%d"), **made}])
+    print(pages.write_page("distribution"))
 
 
 if __name__ == "__main__":

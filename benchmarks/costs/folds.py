@@ -1,9 +1,9 @@
-"""What cross-validation costs where a head is solved: one run with a hold-out against one with five folds.
+"""What cross-validation of a solved head costs: one run with a hold-out against one with five folds.
 
-    KERAS_HOME=... python benchmarks/folds.py DATA_FOLDER... [--folds 5] [--repeats 3]
+    KERAS_HOME=... python -m benchmarks.costs.folds DATA_FOLDER... [--folds 5] [--repeats 3]
 
-A data folder holds train/ with a folder for each class. Every run begins with an empty store, so that the pass through
-the network is in it; the two take turns. The table is printed and written to benchmarks/folds.md.
+A data folder holds train/ with a folder for each class. Every run begins with an empty cache, so that it includes the
+forward pass; the two take turns. Writes results/folds.jsonl and pages/folds.md.
 """
 
 import argparse
@@ -14,25 +14,25 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from reporting import machine, spread, versions
-
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 
 SOLVE = [{"name": "feature_extraction", "solve": {}}]
 
 
 def seconds(data: Path, folds: int | None, size: int) -> tuple[float, float]:
-    """Return the seconds of one run with an empty store, and the accuracy by which it was judged."""
+    """Return the seconds of one run with an empty cache, and its accuracy on held-out images."""
     changes = {"backbone": "MobileNetV2", "backbone.image_size": size, "phases": SOLVE}
-    with tempfile.TemporaryDirectory() as store:
-        os.environ["KERASTUNE_CACHE"] = store
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["KERASTUNE_CACHE"] = cache
         began = time.perf_counter()
         report = Recipe.from_name("small_similar", **changes).run(data / "train", folds=folds, verbose=False)
         return time.perf_counter() - began, report.metrics["validation"]["accuracy"]
 
 
 def main() -> None:
-    """Measure in turn, and write the page."""
+    """Measure both in turn, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--folds", type=int, default=5)
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=160)
     options = parser.parse_args()
     seconds(options.data[0], None, options.image_size)
-    rows = []
+    rows: list[Row] = []
     for data in options.data:
         once, folded, accuracy = [], [], []
         for _ in range(options.repeats):
@@ -49,30 +49,15 @@ def main() -> None:
             folded.append(took)
             accuracy.append(judged)
         ratios = [many / one for many, one in zip(folded, once, strict=True)]
-        rows.append(
-            f"| {data.name} | {spread(once, '{:.1f}'.format)} | {spread(folded, '{:.1f}'.format)} "
-            f"| {spread(ratios, '{:.2f}'.format)} | {accuracy[0]:.1%} |"
-        )
+        lists = {"seconds_hold_out": once, "seconds_folds": folded, "ratio": ratios}
+        spreads = {key: measure.spread(values) for key, values in lists.items()}
+        rows.append({"data": data.name, **spreads, "accuracy": accuracy[0]})
         print(rows[-1], flush=True)
     names = " ".join(data.name for data in options.data)
-    text = "\n".join(
-        [
-            "# What cross-validation of a solved head costs",
-            "",
-            f"`small_similar` without its fine-tuning, MobileNetV2 at {options.image_size} px: whole runs with an",
-            f"empty store, a hold-out against {options.folds} folds and a head on all images in the end. Features are",
-            "extracted once for all folds. Medians, lowest and highest in",
-            f"brackets. {machine()}; {versions()}. Made by:",
-            "",
-            f"    python benchmarks/folds.py {names} --folds {options.folds} --repeats {options.repeats}",
-            "",
-            "| data | s, hold-out | s, folds | ratio | accuracy by folds |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    command = f"python -m benchmarks.costs.folds {names} --folds {options.folds} --repeats {options.repeats}"
+    results.replace("folds", "seconds", rows)
+    results.replace("folds", results.MADE, [measure.made(command)])
+    print(pages.write_page("folds"))
 
 
 if __name__ == "__main__":

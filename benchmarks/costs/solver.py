@@ -1,9 +1,9 @@
-"""What the solved heads cost, in forward passes: on real features, and on many made ones.
+"""What the solved heads cost, in seconds and forward passes: on real features, and on many artificial ones.
 
-    KERAS_HOME=... python benchmarks/solver.py DATA_FOLDER... [--large 40000x1448x10 ...]
+    KERAS_HOME=... python -m benchmarks.costs.solver DATA_FOLDER... [--large 40000x1448x10 ...]
 
-The test splits are not touched. Seconds are the least of several repetitions; CPU seconds tell more than they do where
-the cores are shared. How good the heads are stands in benchmarks/heads.md.
+The test splits are not touched. Seconds are the lowest of several repetitions; where the cores are shared CPU seconds
+are steadier. Writes results/solver.jsonl and pages/solver.md; decisions/heads.py measures how good the heads are.
 """
 
 import argparse
@@ -18,14 +18,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.metrics import log_loss
 
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 from kerastune_recipes.data import decoding
 from kerastune_recipes.heads import solve
 from kerastune_recipes.heads.rows import LabelledFeatures
-from kerastune_recipes.model import forward as forward_module
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import SolvePlan
+from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.prepare import prepare
 from kerastune_recipes.spec import heads
 from kerastune_recipes.spec.recipe_spec import SolvedHead
@@ -34,7 +37,7 @@ HEADS: tuple[SolvedHead, ...] = ("logistic_regression", "linear_svm", "lda", "na
 
 
 def plan(head: SolvedHead, images: int) -> SolvePlan:
-    """Return what a plan for so many images says of a head."""
+    """Return the plan of a head for this many images."""
     folds = rules.FOLDS if images <= rules.FEW_IMAGES else rules.FOLDS_OF_MORE
     return SolvePlan(head=head, strengths=heads.HEADS[head].strengths, folds=folds)
 
@@ -42,11 +45,11 @@ def plan(head: SolvedHead, images: int) -> SolvePlan:
 def extract(data: Path) -> tuple[np.ndarray, np.ndarray, float]:
     """Return features of all stages of MobileNetV2 (1, n, d), labels, and the seconds they took."""
     recipe = Recipe.from_name("small_similar", backbone="MobileNetV2")
-    prepared = prepare(recipe.name, recipe.content, str(data), seed=0)
+    prepared = prepare(recipe.name, recipe.content, str(data), RunOptions())
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
     images = decoding.load(prepared.dataset.train, prepared.plan.backbone.image_size)
-    seconds = forward_module.seconds_one_forward_pass(network.extractor, images[: forward_module.SAMPLE], len(images))
-    return forward_module.predict(network.extractor, images)[None], prepared.dataset.train.labels, seconds
+    seconds = forward.seconds_one_forward_pass(network.extractor, images[: forward.SAMPLE], len(images))
+    return forward.predict(network.extractor, images)[None], prepared.dataset.train.labels, seconds
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
@@ -56,18 +59,21 @@ def seconds(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def real(data: Path, repeats: int) -> None:
-    """Print what each head costs on one data set."""
-    views, labels, forward = extract(data)
+def real(data: Path, repeats: int) -> list[Row]:
+    """Return the cost of each head on one data set."""
+    views, labels, seconds_of_pass = extract(data)
     features = LabelledFeatures(views, labels)
     times: dict[SolvedHead, list[tuple[float, float]]] = {head: [] for head in HEADS}
     for _ in range(repeats):
         for head, found in times.items():
             stated = plan(head, len(labels))
             found.append(seconds(lambda stated=stated: solve.solve(stated, features, 0)))  # type: ignore[misc]
+    rows: list[Row] = []
     for head, found in times.items():
-        wall, cpu = np.min(found, axis=0)
-        print(f"| {data.name} | {len(labels)} | {head} | {wall:.2f} | {cpu:.2f} | {wall / forward:.3f} |", flush=True)
+        wall, cpu = np.min(found, axis=0).tolist()
+        cell = {"data": data.name, "images": len(labels), "head": head, "seconds": wall, "cpu_seconds": cpu}
+        rows.append({**cell, "forward_passes": wall / seconds_of_pass})
+    return rows
 
 
 def made(like: np.ndarray, images: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -93,27 +99,27 @@ def made(like: np.ndarray, images: int, width: int, classes: int) -> tuple[np.nd
     return rows, labels
 
 
-def large(like: np.ndarray, shape: str) -> None:
-    """Print cost and quality of each head on many made images; a fifth as many again, at most 4,000, judge."""
+def large(like: np.ndarray, shape: str) -> list[Row]:
+    """Return cost and quality of each head on many artificial images; a fifth as many more, at most 4,000, judge."""
     images, width, classes = map(int, shape.split("x"))
     fresh = min(images // 5, 4000)
     rows, labels = made(like, images + fresh, width, classes)
     (views, judged), (labels, answers) = np.split(rows, [images], axis=1), np.split(labels, [images])
-    data = LabelledFeatures(views, labels)
+    data, rows_found = LabelledFeatures(views, labels), []
     for name in HEADS:
         stated = plan(name, images)
-        heads: list[solve.Solved] = []
-        wall, cpu = seconds(lambda stated=stated, heads=heads: heads.append(solve.solve(stated, data, 0)))  # type: ignore[misc]
+        solved: list[solve.Solved] = []
+        wall, cpu = seconds(lambda stated=stated, solved=solved: solved.append(solve.solve(stated, data, 0)))  # type: ignore[misc]
         tracemalloc.start()
         solve.solve(stated, data, 0)
         copies = tracemalloc.get_traced_memory()[1] / (4 * images * width)
         tracemalloc.stop()
-        loss = log_loss(answers, heads[0].probabilities(judged[0].astype(np.float32)))
-        print(
-            f"| {shape} | {name} | {wall:.1f} | {cpu:.1f} | {1e3 * wall / images:.2f} | {copies:.2f} "
-            f"| {heads[0].strength:g} | {loss:.4f} |",
-            flush=True,
-        )
+        loss = log_loss(answers, solved[0].probabilities(judged[0].astype(np.float32)))
+        cell = {"images": images, "features": width, "classes": classes, "head": name, "seconds": wall}
+        cell |= {"cpu_seconds": cpu, "ms_an_image": 1e3 * wall / images, "float32_copies": copies}
+        rows_found.append({**cell, "strength": solved[0].strength, "log_loss": float(loss)})
+        print(rows_found[-1], flush=True)
+    return rows_found
 
 
 def main() -> None:
@@ -123,15 +129,16 @@ def main() -> None:
     parser.add_argument("--large", nargs="*", default=[], metavar="IMAGESxFEATURESxCLASSES")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    print("| data | images | head | s | CPU s | forward passes |\n|---|---|---|---|---|---|")
-    for data in options.data:
-        real(data, options.repeats)
+    heads = [row for data in options.data for row in real(data, options.repeats)]
+    results.replace("solver", "heads", heads)
     if options.large:
-        columns = ("images x features x classes", "head", "s", "CPU s", "ms an image", "float32 copies", "strength")
-        print(f"\n| {' | '.join(columns)} | log loss |\n|{'---|' * 8}")
         views, _, _ = extract(options.data[-1])
-        for shape in options.large:
-            large(views[0], shape)
+        many = [row for shape in options.large for row in large(views[0], shape)]
+        results.replace("solver", "many_images", many)
+    names = " ".join(data.name for data in options.data)
+    command = f"python -m benchmarks.costs.solver {names} --repeats {options.repeats}"
+    results.replace("solver", results.MADE, [measure.made(command)])
+    print(pages.write_page("solver"))
 
 
 if __name__ == "__main__":

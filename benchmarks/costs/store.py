@@ -1,9 +1,9 @@
-"""What the store of frozen work saves: a run, the same run again, and a run on one image more in a hundred.
+"""What the cache of features saves: a run, the same run again, and a run with one percent more images.
 
-    KERAS_HOME=... python benchmarks/store.py DATA_FOLDER... [--repeats 3]
+    KERAS_HOME=... python -m benchmarks.costs.store DATA_FOLDER... [--repeats 3]
 
-A data folder holds train/ with a folder for each class; its images are all that is read. Every repeat begins with an
-empty store. The table is printed and written to benchmarks/store.md.
+A data folder holds train/ with a folder for each class; nothing else is read. Every repeat begins with an empty
+cache. Writes results/store.jsonl and pages/store.md.
 """
 
 import argparse
@@ -15,15 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
-from reporting import machine, spread, versions
 
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe, Report
 
 SOLVE = [{"name": "feature_extraction", "solve": {}}]
-NOTES = """\
-The solve phase alone (features of all stages, one view, and the cross-validated head), MobileNetV2; its seconds count
-neither reading images nor tracing the graph. "Again" is the same run a second time: everything is found in the store.
-"One in a hundred new": a run on 99% of the images, then one on all of them. Medians of {repeats} with the range."""
 
 
 def solved(images: pd.DataFrame, backbone: str) -> Report:
@@ -32,29 +29,29 @@ def solved(images: pd.DataFrame, backbone: str) -> Report:
 
 
 def listed(folder: Path) -> pd.DataFrame:
-    """Return path and label of every image, in an order that mixes the classes."""
+    """Return path and label of every image, with the classes shuffled."""
     files = sorted((folder / "train").glob("*/*"))
     table = pd.DataFrame({"path": [str(file) for file in files], "label": [file.parent.name for file in files]})
     return table.sample(frac=1, random_state=0).reset_index(drop=True)
 
 
 def seconds(report: Report) -> float:
-    """Return what the phase took."""
+    """Return the seconds of the phase."""
     return report.record["phases"][0]["seconds"]
 
 
-def measure(folder: Path, backbone: str, repeats: int) -> str:
-    """Return the row of one data set."""
+def measured(folder: Path, backbone: str, repeats: int) -> Row:
+    """Return the figures of one data set."""
     images = listed(folder)
     new = max(1, round(len(images) / 100))
     found: dict[str, list[float]] = {"first": [], "again": [], "more": [], "pass": []}
     for _ in range(repeats):
-        with tempfile.TemporaryDirectory() as store:
-            os.environ["KERASTUNE_CACHE"] = store
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["KERASTUNE_CACHE"] = cache
             solved(images[:-new], backbone)
             more = solved(images, backbone)
-        with tempfile.TemporaryDirectory() as store:
-            os.environ["KERASTUNE_CACHE"] = store
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["KERASTUNE_CACHE"] = cache
             first, again = solved(images, backbone), solved(images, backbone)
         assert again.record["phases"][0]["features_computed"] == 0
         assert more.record["phases"][0]["features_computed"] == new
@@ -64,18 +61,16 @@ def measure(folder: Path, backbone: str, repeats: int) -> str:
         found["again"].append(seconds(again))
         found["more"].append(seconds(more))
     first_seconds = np.array(found["first"])
-    return " | ".join(
-        [
-            f"| {folder.name}",
-            str(len(images)),
-            spread(found["first"], "{:.1f}".format),
-            spread((first_seconds / found["pass"]).tolist(), "{:.2f}".format),
-            spread(found["again"], "{:.2f}".format),
-            spread((np.array(found["again"]) / first_seconds).tolist(), "{:.1%}".format),
-            str(new),
-            spread((np.array(found["more"]) / first_seconds).tolist(), "{:.1%}".format) + " |",
-        ]
-    )
+    return {
+        "data": folder.name,
+        "images": len(images),
+        "first_seconds": measure.spread(found["first"]),
+        "forward_passes": measure.spread((first_seconds / found["pass"]).tolist()),
+        "again_seconds": measure.spread(found["again"]),
+        "again_share": measure.spread((np.array(found["again"]) / first_seconds).tolist()),
+        "new_images": new,
+        "more_share": measure.spread((np.array(found["more"]) / first_seconds).tolist()),
+    }
 
 
 def main() -> None:
@@ -85,21 +80,15 @@ def main() -> None:
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    rows = [
-        "| data | images | first, s | forward passes | again, s | of the first | new images | of the first |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for folder in options.data:
-        rows.append(measure(folder, options.backbone, options.repeats))
+        rows.append(measured(folder, options.backbone, options.repeats))
         print(rows[-1], flush=True)
     names = " ".join(folder.name for folder in options.data)
-    page = [
-        "# What the store of frozen work saves",
-        f"Made by `python benchmarks/store.py {names}` on {machine()}; {versions()}.",
-        NOTES.format(repeats=options.repeats),
-        "\n".join(rows),
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    made = {**measure.made(f"python -m benchmarks.costs.store {names}"), "repeats": options.repeats}
+    results.replace("store", "seconds", rows)
+    results.replace("store", results.MADE, [made])
+    print(pages.write_page("store"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a solved head costs in time and memory as images become more: seconds, milliseconds an image, peak memory.
+"""What a solved head costs as the number of images grows: seconds, milliseconds an image, peak memory.
 
-    KERAS_HOME=... python benchmarks/streaming.py --images FOLDER --backbone MobileNet_0.25 [--counts 5000 50000]
+    KERAS_HOME=... python -m benchmarks.costs.streaming --images FOLDER --backbone MobileNet_0.25 [--counts 5000 50000]
 
 Draws JPEGs of ten classes into FOLDER, where they are kept and drawn only once, and runs the solve phase of
-`small_similar` on them, each number of images in a process of its own, for what a process has ever used cannot be
-reset. The table is printed and written to benchmarks/streaming.md.
+`small_similar` on them, each number of images in a process of its own, because the peak memory of a process cannot
+be reset. Writes results/streaming.jsonl and pages/streaming.md.
 """
 
 import argparse
@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-TABLE = Path(__file__).with_suffix(".md")
+from benchmarks.lib import pages, results
+from benchmarks.lib.results import Row
+
 CLASSES = 10
 HEIGHT, WIDTH = 192, 256
 QUALITY = 92
@@ -32,8 +34,8 @@ MIB = 2**20
 def texture(number: int) -> np.ndarray:
     """Draw a smooth random texture, uint8 (192, 256, 3), tinted by its class, `number` modulo ten.
 
-    Noise of four grains, each half as strong as the one twice as coarse, as in photographs; the finest is what makes
-    the JPEG 10 to 20 KB.
+    Noise of four grains, each half as strong as the one twice as coarse, as in photographs; the finest makes the JPEG
+    10 to 20 KB.
     """
     random = np.random.default_rng(number)
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.float32)
@@ -41,7 +43,7 @@ def texture(number: int) -> np.ndarray:
         noise = random.normal(128, strength, (HEIGHT // grain + 1, WIDTH // grain + 1, 3)).clip(0, 255)
         coarse = Image.fromarray(noise.astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
         pixels += np.asarray(coarse, np.float32) - 128
-    pixels += random.normal(0, 3, (HEIGHT, WIDTH, 1))  # as of a sensor
+    pixels += random.normal(0, 3, (HEIGHT, WIDTH, 1))  # like the noise of a sensor
     angle = 2 * np.pi * (number % CLASSES) / CLASSES
     tint = 128 + 24 * np.cos(angle + np.array([0, 2, 4]) * np.pi / 3)
     return (pixels + tint).clip(0, 255).astype(np.uint8)
@@ -99,28 +101,29 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def measure(folder: Path, backbone: str, size: int, seed: int) -> dict:
+def measured(folder: Path, backbone: str, size: int, seed: int) -> dict:
     """Run the solve phase in a fresh process and return its figures."""
     words = ["--solve", str(folder), "--backbone", backbone, "--size", str(size), "--seed", str(seed)]
-    with tempfile.TemporaryDirectory() as empty:  # What an earlier run left in a cache would pass for speed.
+    with tempfile.TemporaryDirectory() as empty:  # A cache filled by an earlier run would look like speed.
         surroundings = {**os.environ, "KERASTUNE_CACHE": empty}
-        command = [sys.executable, __file__, *words]
+        command = [sys.executable, "-m", "benchmarks.costs.streaming", *words]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=surroundings)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def row(count: int, kilobytes: float, figures: dict) -> str:
-    """Return one line of the table."""
-    return (
-        f"| {count:,} | {kilobytes:.0f} KB | {figures['seconds']:.1f} | {1000 * figures['seconds'] / count:.2f} "
-        f"| {figures['seconds'] / figures['forward_pass']:.2f} | {1000 * figures['seconds_total'] / count:.2f} "
-        f"| {figures['peak_before'] / MIB:,.0f} | {figures['peak'] / MIB:,.0f} | {figures['accuracy']:.1%} |"
-    )
-
-
-HEADER = """| images | a JPEG | seconds in the phase | ms an image | forward passes | ms an image, whole run \
-| MiB before | MiB at the peak | validation accuracy |
-|---|---|---|---|---|---|---|---|---|"""
+def row(count: int, kilobytes: float, figures: Row) -> Row:
+    """Return the figures of one number of images."""
+    return {
+        "images": count,
+        "jpeg_kilobytes": kilobytes,
+        "seconds": figures["seconds"],
+        "ms_an_image": 1000 * figures["seconds"] / count,
+        "forward_passes": figures["seconds"] / figures["forward_pass"],
+        "ms_an_image_whole_run": 1000 * figures["seconds_total"] / count,
+        "mib_before": figures["peak_before"] / MIB,
+        "mib_peak": figures["peak"] / MIB,
+        "accuracy": figures["accuracy"],
+    }
 
 
 def main() -> None:
@@ -131,8 +134,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="MobileNet_0.25")
     parser.add_argument("--size", type=int, default=128, help="height and width the network sees, pixels")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=TABLE, help="file for the table")
-    parser.add_argument("--solve", type=Path, help=argparse.SUPPRESS)  # what the fresh process is told
+    parser.add_argument("--solve", type=Path, help=argparse.SUPPRESS)  # for the fresh process
     options = parser.parse_args()
     if options.solve:
         solve(options.solve, options.backbone, options.size, options.seed)
@@ -143,30 +145,20 @@ def main() -> None:
     for count in options.counts:
         folder = options.images / str(count)
         kilobytes = draw_all(folder, count) / 1000
-        figures = measure(folder, options.backbone, options.size, options.seed)
+        figures = measured(folder, options.backbone, options.size, options.seed)
         rows.append(row(count, kilobytes, figures))
         print(rows[-1], flush=True)
-    memory = os.environ.get("KERASTUNE_MEMORY", "as it is by default")
-    text = "\n".join(
-        [
-            "# What a solved head costs as images become more",
-            "",
-            f"The solve phase of `small_similar`, {options.backbone} at {options.size} px, on JPEGs of "
-            f"{WIDTH}x{HEIGHT} pixels drawn for it; KERASTUNE_MEMORY {memory}. {os.cpu_count()} CPU cores "
-            f"({platform.machine()}), Keras {figures['versions']['keras']}, TensorFlow "
-            f"{figures['versions']['tensorflow']}. Peak memory is the most that the process had resident; before it "
-            "stands what importing Keras alone had taken. Made by:",
-            "",
-            f"    python benchmarks/streaming.py --images FOLDER --backbone {options.backbone} --size {options.size} "
-            f"--counts {' '.join(map(str, options.counts))} --seed {options.seed}",
-            "",
-            HEADER,
-            *rows,
-            "",
-        ]
-    )
-    options.out.write_text(text, encoding="utf-8")
-    print(text)
+    versions = figures["versions"]
+    command = f"python -m benchmarks.costs.streaming --images FOLDER --backbone {options.backbone}"
+    command += f" --size {options.size} --counts {' '.join(map(str, options.counts))} --seed {options.seed}"
+    made = {
+        "machine": f"{os.cpu_count()} CPU cores ({platform.machine()})",
+        "versions": f"Keras {versions['keras']}, TensorFlow {versions['tensorflow']}",
+        "command": command,
+    }
+    results.replace("streaming", "images", rows)
+    results.replace("streaming", results.MADE, [made])
+    print(pages.write_page("streaming"))
 
 
 if __name__ == "__main__":

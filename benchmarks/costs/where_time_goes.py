@@ -1,10 +1,10 @@
 """Where the time of a run goes: the solve phase of small_similar, step by step.
 
-    KERAS_HOME=... python benchmarks/where_time_goes.py DATA_FOLDER... [--backbone MobileNetV2]
+    KERAS_HOME=... python -m benchmarks.costs.where_time_goes DATA_FOLDER... [--backbone MobileNetV2]
 
 A data folder holds train/ with a folder for each class. Every step is timed where the main thread waits for it, and
-counts nothing that another step counts; the shares add up to the whole. Imports are not counted. The table is printed
-and written to benchmarks/where_time_goes.md.
+no time counts twice; the shares add up to the whole. Imports are not counted. Writes results/where_time_goes.jsonl and
+pages/where_time_goes.md.
 """
 
 import argparse
@@ -20,31 +20,30 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from reporting import machine, versions
-
-from kerastune_recipes import Recipe, solvers
-from kerastune_recipes.backbones import build as networks
+from benchmarks.lib import measure, pages, results
+from kerastune_recipes import Recipe
 from kerastune_recipes.features import cache, extraction
-from kerastune_recipes.run import prepare, run
+from kerastune_recipes.heads import solve
+from kerastune_recipes.run import networks, prepare, run
 
 SOLVE = [{"name": "feature_extraction", "solve": {}}]
-# The first step that is found on the way from the outside in is charged.
+# Functions whose time is charged to a step. The innermost of nested steps is charged.
 STEPS: list[tuple[Any, str, str]] = [
     (prepare, "open_dataset", "listing files, reading headers"),
     (networks, "build", "building the network, reading its weights"),
     (run, "assemble", "assembling the model"),
     (extraction, "digests", "digests of the images"),
     (extraction.TimedIterator, "__next__", "decoding and resizing"),
-    (cache.NetworkCache, "find", "finding features in the store"),
-    (cache.NetworkCache, "add", "keeping features in the store"),
-    (solvers, "solve", "solving the head"),
+    (cache.NetworkCache, "find", "finding features in the cache"),
+    (cache.NetworkCache, "add", "saving features in the cache"),
+    (solve, "solve", "solving the head"),
     (extraction, "extract", "forward pass, tracing included"),
 ]
 REST = "the rest"
 
 
 class Clock:
-    """Charges time to one step at a time: to the one entered last."""
+    """Charges time to one step at a time: the one entered last."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -53,7 +52,7 @@ class Clock:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Charge what is done within to a step."""
+        """Charge the time within to a step."""
         self._charge()
         self._steps.append(title)
         try:
@@ -79,7 +78,7 @@ class Clock:
 
 
 def profile(data: Path, backbone: str) -> dict[str, float]:
-    """Return the seconds of each step of one run with an empty store."""
+    """Return the seconds of each step of one run with an empty cache."""
     recipe = Recipe.from_name("small_similar", backbone=backbone, phases=SOLVE)
     whole = [(owner, name, getattr(owner, name)) for owner, name, _ in STEPS]
     with tempfile.TemporaryDirectory() as folder:
@@ -97,38 +96,25 @@ def profile(data: Path, backbone: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Profile each data set once to warm up and once to keep, and write the page."""
+    """Profile the first data set once to warm up, then each, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--backbone", default="MobileNetV2")
     options = parser.parse_args()
     profile(options.data[0], options.backbone)
     found = {data.name: profile(data, options.backbone) for data in options.data}
-    titles = [*(title for _, _, title in STEPS), REST]
-    rows = []
-    for title in titles:
-        cells = [f"{each[title]:.2f} ({each[title] / sum(each.values()):.0%})" for each in found.values()]
-        rows.append(f"| {title} | {' | '.join(cells)} |")
-    names = " ".join(found)
-    text = "\n".join(
-        [
-            "# Where the time of a run goes",
-            "",
-            f"The solve phase of `small_similar`, {options.backbone}, its default image size, an empty store; seconds,",
-            "and shares of the whole. Images are decoded by all cores, chunk by chunk, while the network waits; on a",
-            f"GPU they are decoded ahead. {machine()}; {versions()}. Made by:",
-            "",
-            f"    python benchmarks/where_time_goes.py {names} --backbone {options.backbone}",
-            "",
-            f"| | {' | '.join(found)} |",
-            f"|---|{'---|' * len(found)}",
-            *rows,
-            f"| all | {' | '.join(f'{sum(each.values()):.2f}' for each in found.values())} |",
-            "",
-        ]
-    )
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    steps, whole = [], []
+    for title in [*(title for _, _, title in STEPS), REST]:
+        for name, seconds in found.items():
+            share = seconds[title] / sum(seconds.values())
+            steps.append({"step": title, "data": name, "seconds": seconds[title], "share": share})
+    for name, seconds in found.items():
+        whole.append({"data": name, "seconds": sum(seconds.values())})
+    command = f"python -m benchmarks.costs.where_time_goes {' '.join(found)} --backbone {options.backbone}"
+    results.replace("where_time_goes", "steps", steps)
+    results.replace("where_time_goes", "whole", whole)
+    results.replace("where_time_goes", results.MADE, [measure.made(command)])
+    print(pages.write_page("where_time_goes"))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Ways to fine-tune that the package has not, in a loop of plain Keras beside the same loop without them.
+"""Methods of fine-tuning that the package does not have, in a loop of plain Keras, and the same loop without them.
 
-    KERAS_HOME=... python benchmarks/alternatives.py DATA_FOLDER... [--ways plain cotuning ...] [--seeds 2]
+    KERAS_HOME=... python -m benchmarks.decisions.alternatives DATA_FOLDER... [--ways plain cotuning ...] [--seeds 2]
 
 As in fine_tuning.py some training images of each class are trained on and others judge; no test image is read. The loop
-is that of a fit phase: from the head solved on all stages, BatchNorm frozen, SGD with Nesterov momentum, clipped
-gradients, warmup and cosine, light augmentation. Behind it the network is judged as it was trained and with its head
-solved again, both with the temperature that fits the judges best. Each trial is one line of
-benchmarks/alternatives.jsonl, and is not run again; the table at the end is that of docs/experiments.md.
+equals a fit phase: from the head solved on all stages, BatchNorm frozen, SGD with Nesterov momentum, clipped gradients,
+warmup and cosine, light augmentation. After it the network is judged as it was trained and with its head solved again,
+both with the best temperature for the judging images. Each trial is one line of results/alternatives.jsonl, and is not
+run again; at the end docs/experiments.md is written.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -23,14 +22,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pandas as pd
-from fine_tuning import LIKE_IMAGENET, divided
 from scipy.special import softmax
 
+from benchmarks.lib import pages, results
+from benchmarks.lib.images import LIKE_IMAGENET, divided
+from benchmarks.tables.alternatives import by_network
 from kerastune_recipes import Recipe
 from kerastune_recipes.backbones.pretrained_classifier import load_classifier
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.heads import solve as solve_module
+from kerastune_recipes.heads import solve
 from kerastune_recipes.heads.calibration import Calibrator
 from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.planning.augmentation_presets import preset
@@ -47,7 +48,7 @@ class Candidate:
 
     Args:
         cotuning: Weight of the loss of the pretrained classifier (You et al. 2020; 2.3 in their code); 0 for none.
-        mixing: A layer that mixes images, behind light augmentation.
+        mixing: A layer that mixes images, after light augmentation.
         mixed: Share of the epochs in which it does.
         small: Share of the image size in the first half of the epochs (Howard's progressive resizing).
     """
@@ -68,20 +69,20 @@ WAYS = {
     "mixup_70%": Candidate(mixing="MixUp", mixed=0.7),
     "growing_images": Candidate(small=0.75),
 }
-# They need the classifier that the network was pretrained with.
-NEED_SOURCE = ("cotuning", "weak_cotuning", "faint_cotuning")
+# These need the classifier that the network was pretrained with.
+NEED_CLASSIFIER = ("cotuning", "weak_cotuning", "faint_cotuning")
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 (n, s, s, 3) at each size that is trained on, and labels int (n,)."""
+    """Images uint8 (n, s, s, 3) by size, for each size in the training, and labels int (n,)."""
 
     at: dict[int, np.ndarray]
     labels: np.ndarray
 
 
-class WithSource(keras.utils.PyDataset):
-    """Batches with what the pretrained classifier makes of an image of its class as second labels (b, c)."""
+class WithPretrainedClasses(keras.utils.PyDataset):
+    """Batches whose second labels (b, c) are the mean output of the pretrained classifier for an image's class."""
 
     def __init__(self, batches: LabelledBatches, by_class: np.ndarray):
         super().__init__()
@@ -108,7 +109,7 @@ def solved(data: Path, images: pd.DataFrame, backbone: str, size: int, seed: int
 
 
 def augment(data: Path, size: int, seed: int, *more: str) -> augmentation.Augment:
-    """Return light augmentation for a set, and layers behind it."""
+    """Return light augmentation for a set, followed by more layers."""
     layers = [
         *preset("light", "horizontal" if data.name in LIKE_IMAGENET else "none"),
         *({"layer": one} for one in more),
@@ -117,7 +118,7 @@ def augment(data: Path, size: int, seed: int, *more: str) -> augmentation.Augmen
 
 
 def courses(data: Path, images: Images, way: Candidate, size: int, seed: int) -> list[tuple[int, int, LabelledBatches]]:
-    """Return the parts of a training one after the other: image size, epochs, batches."""
+    """Return the parts of a training in their order: image size, epochs, batches."""
     classes = int(images.labels.max()) + 1
     small = round(size * way.small)
     mixed = round(EPOCHS * way.mixed) if way.mixing else 0
@@ -161,7 +162,7 @@ def train(
         loss: Any = "categorical_crossentropy"
         if cotuning:
             trained, by_class = _two_headed(model, backbone, images)
-            given, loss, weights = WithSource(batches, by_class), [loss, loss], [1.0, cotuning]
+            given, loss, weights = WithPretrainedClasses(batches, by_class), [loss, loss], [1.0, cotuning]
         trained.compile(optimizer=optimizer, loss=loss, loss_weights=weights, jit_compile=False)
         optimizer.build(trained.trainable_variables)
         optimizer.iterations.assign(done)
@@ -175,20 +176,20 @@ def _flat(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _features(model: keras.Model) -> tuple[Any, Any]:
-    """Return the features of all stages, and those of the last."""
+    """Return the features of all stages, and the features of the last stage."""
     whole = model.get_layer("features")
     return whole.output, whole.input[-1]
 
 
 def _two_headed(model: keras.Model, backbone: str, images: Images) -> tuple[keras.Model, np.ndarray]:
-    """Return the model with the pretrained classifier beside its head, and what that makes of each class (k, c)."""
-    source = load_classifier(backbone)
-    head = keras.layers.Dense(len(source.bias), activation="softmax", name="source")
+    """Return the model with the pretrained classifier beside its head, and its mean output for each class (k, c)."""
+    classifier = load_classifier(backbone)
+    head = keras.layers.Dense(len(classifier.bias), activation="softmax", name="pretrained")
     output = head(_features(model)[1])
-    head.set_weights([source.kernel, source.bias])
+    head.set_weights([classifier.kernel, classifier.bias])
     (pixels,) = images.at.values()
-    told = keras.Model(model.input, output).predict(pixels, batch_size=BATCH, verbose=0)
-    means = np.stack([told[images.labels == label].mean(axis=0) for label in range(int(images.labels.max()) + 1)])
+    predicted = keras.Model(model.input, output).predict(pixels, batch_size=BATCH, verbose=0)
+    means = np.stack([predicted[images.labels == label].mean(axis=0) for label in range(int(images.labels.max()) + 1)])
     return keras.Model(model.input, [model.output, output]), means.astype(np.float32)
 
 
@@ -196,19 +197,19 @@ def judged(model: keras.Model, plan: SolvePlan, size: int, images: Images, held:
     """Return accuracy and log loss with the best temperature, as trained and with the head solved again."""
     looks = keras.Model(model.input, [model.output, _features(model)[0]])
     probabilities, features = looks.predict(held.at[size], batch_size=BATCH, verbose=0)
-    _, learnt = looks.predict(images.at[size], batch_size=BATCH, verbose=0)
-    again = solve_module.solve(plan, LabelledFeatures(learnt[None], images.labels), seed=0).probabilities(features)
+    _, seen = looks.predict(images.at[size], batch_size=BATCH, verbose=0)
+    again = solve.solve(plan, LabelledFeatures(seen[None], images.labels), seed=0).probabilities(features)
     calibrator, found = Calibrator(held.labels, np.ones(len(held.labels)), offsets=False), {}
     for name, each in (("as_trained", probabilities), ("solved_again", again)):
         logits = np.log(np.maximum(each, 1e-30))
-        cooled = softmax(logits / calibrator.fit(logits)[0].temperature, axis=1)
-        found[f"{name}_log_loss"] = float(calibrator.losses(np.log(np.maximum(cooled, 1e-30))).mean())
+        calibrated = softmax(logits / calibrator.fit(logits)[0].temperature, axis=1)
+        found[f"{name}_log_loss"] = float(calibrator.losses(np.log(np.maximum(calibrated, 1e-30))).mean())
         found[f"{name}_accuracy"] = float((each.argmax(axis=1) == held.labels).mean())
     return found
 
 
 def trial(data: Path, each: str, seed: int, name: str, backbone: str, size: int) -> dict[str, Any]:
-    """Train one way, and return what the judges say of it."""
+    """Train with one method, and return its figures on the judging images."""
     way, frame = WAYS[name], divided(data, each, seed)
     dataset = open_dataset(frame, seed=seed)
     sizes = sorted({size, round(size * way.small)})
@@ -220,8 +221,8 @@ def trial(data: Path, each: str, seed: int, name: str, backbone: str, size: int)
     for at in sizes:
         models[at], plan = solved(data, frame, backbone, at, seed)
     assert plan is not None  # there is one size at least
-    solve, fit = plan.phases[0].solve, plan.phases[1].fit
-    assert solve is not None  # so are both recipes
+    plan_of_head, fit = plan.phases[0].solve, plan.phases[1].fit
+    assert plan_of_head is not None  # so are both recipes
     assert fit is not None
     keras.utils.set_random_seed(seed)
     begin = time.perf_counter()
@@ -229,49 +230,21 @@ def trial(data: Path, each: str, seed: int, name: str, backbone: str, size: int)
     model = train(models, parts, fit, backbone, way.cotuning, read[0])
     seconds = time.perf_counter() - begin
     cell = {"data": data.name, "backbone": backbone, "size": size, "each": each, "seed": seed, "way": name}
-    return {**cell, **judged(model, solve, size, *read), "seconds": seconds}
-
-
-def table(trials: Sequence[dict[str, Any]]) -> str:
-    """Return for each way log loss and accuracy with the head solved again, and as trained: means over the seeds."""
-    found, lines = pd.DataFrame(trials), []
-    for (backbone, size, each), part in found.groupby(["backbone", "size", "each"]):
-        names = sorted(part["data"].unique())
-        lines += [
-            f"| {backbone} at {size} px, {each} a class | seeds | {' | '.join(names)} | mean | as trained | seconds |",
-            f"|---|---|{'---|' * len(names)}---|---|---|",
-        ]
-        for way, of_way in part.groupby("way", sort=False):
-            means = of_way.groupby("data").mean(numeric_only=True)
-            whole = means.mean() if len(means) == len(names) else None
-            cells = [_figures(means.loc[name], "solved_again") if name in means.index else "" for name in names]
-            cells += (
-                ["", "", ""]
-                if whole is None
-                else [_figures(whole, "solved_again"), _figures(whole, "as_trained"), f"{whole['seconds']:.0f}"]
-            )
-            lines.append(f"| {way} | {of_way['seed'].nunique()} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _figures(means: pd.Series, how: str) -> str:
-    return f"{means[f'{how}_log_loss']:.3f}, {means[f'{how}_accuracy']:.1%}"
+    return {**cell, **judged(model, plan_of_head, size, *read), "seconds": seconds}
 
 
 def main() -> None:
-    """Run what is missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Run the missing trials, and print the tables."""
+    parser, log = argparse.ArgumentParser(description=__doc__.splitlines()[0]), results.FOLDER / "alternatives.jsonl"
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--each", nargs="+", default=["30"], help="training images of a class, or all")
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"), help="where trials are kept")
+    parser.add_argument("--log", type=Path, default=log, help="file where trials are stored")
     options = parser.parse_args()
-    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
-    trials = [json.loads(line) for line in lines]
+    trials = results.read_log(options.log)
     key = ("data", "backbone", "size", "each", "seed", "way")
     done = {tuple(one[name] for name in key) for one in trials}
     for seed in range(options.seeds):
@@ -279,13 +252,14 @@ def main() -> None:
             for data in options.data:
                 for way in options.ways:
                     cell = (data.name, options.backbone, options.image_size, each, seed, way)
-                    if cell in done or (way in NEED_SOURCE and options.backbone != "MobileNetV2"):
+                    if cell in done or (way in NEED_CLASSIFIER and options.backbone != "MobileNetV2"):
                         continue
                     trials.append(trial(data, each, seed, way, options.backbone, options.image_size))
-                    with options.log.open("a", encoding="utf-8") as log:
-                        log.write(json.dumps(trials[-1]) + "\n")
+                    results.append(options.log, trials[-1])
                     print(trials[-1], flush=True)
-    print(table(trials))
+    print("\n\n".join(by_network(trials).values()))
+    if options.log == log:
+        pages.write_page("experiments")
 
 
 if __name__ == "__main__":

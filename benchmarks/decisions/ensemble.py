@@ -1,10 +1,10 @@
 """The features of two networks side by side under one solved head, against those of each alone.
 
-    KERAS_HOME=... python benchmarks/ensemble.py DATA_FOLDER... [--seeds 3]
+    KERAS_HOME=... python -m benchmarks.decisions.ensemble DATA_FOLDER... [--seeds 3]
 
-A data folder holds train/ and test/ with a folder for each class. A seed decides on the images that are held out; the
-head learns from them too in the end, so what differs is the strength that cross-validation chose. The table is printed
-and written to benchmarks/ensemble.md.
+A data folder holds train/ and test/ with a folder for each class. The seed determines the images that are held
+out; the final head learns from them too, so only the strength chosen by cross-validation differs. Writes
+results/ensemble.jsonl and pages/ensemble.md.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from reporting import machine, versions
-
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 from kerastune_recipes.evaluation.metrics import wilson_interval
 
@@ -34,21 +34,22 @@ WAYS = {FIRST: changes(FIRST), SECOND: changes(SECOND), "both": changes(FIRST, S
 
 
 def tested(data: Path, overrides: dict[str, Any], seed: int) -> tuple[float, float, int]:
-    """Return accuracy and log loss on the test images, and how many there are."""
+    """Return accuracy and log loss on the test images, and their number."""
     report = Recipe.from_name("features_ensemble", **overrides).run(data, seed=seed, verbose=False)
     test = report.metrics["test"]
     return test["accuracy"], test["log_loss"], report.record["data"]["test"]
 
 
-def row(data: Path, seeds: int) -> str:
-    """Return the line of a data set."""
+def rows(data: Path, seeds: int) -> list[Row]:
+    """Return the figures of each choice of features on a data set, means over the seeds."""
     cells = []
-    for overrides in WAYS.values():
+    for features, overrides in WAYS.items():
         found = [tested(data, overrides, seed) for seed in range(seeds)]
         accuracy, loss, images = fmean(one[0] for one in found), fmean(one[1] for one in found), found[0][2]
-        low, high = wilson_interval(accuracy * images, images)
-        cells.append(f"{accuracy:.1%} ({low:.1%} to {high:.1%}), {loss:.3f}")
-    return f"| {data.name} | {' | '.join(cells)} |"
+        interval = wilson_interval(accuracy * images, images)
+        cell = {"data": data.name, "features": features, "accuracy": accuracy, "interval": list(interval)}
+        cells.append({**cell, "log_loss": loss})
+    return cells
 
 
 def main() -> None:
@@ -57,20 +58,15 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    lines = [f"| data | {' | '.join(WAYS)} |", f"|---|{'---|' * len(WAYS)}"]
+    found: list[Row] = []
     for data in options.data:
-        lines.append(row(data, options.seeds))
-        print(lines[-1], flush=True)
+        found += rows(data, options.seeds)
+        print(found[-len(WAYS) :], flush=True)
     names = " ".join(data.name for data in options.data)
-    text = [
-        "# The features of two networks, against those of each",
-        f"Recipe `features_ensemble`, all stages at {SIZE} pixels, logistic regression. Test accuracy with its 95% "
-        f"interval and log loss in nats, means over {options.seeds} seeds; the interval is that of one. {machine()}; "
-        f"{versions()}. Made by:",
-        f"    python benchmarks/ensemble.py {names} --seeds {options.seeds}",
-        "\n".join(lines),
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    command = f"python -m benchmarks.decisions.ensemble {names} --seeds {options.seeds}"
+    results.replace("ensemble", "accuracy", found)
+    results.replace("ensemble", results.MADE, [{**measure.made(command), "recipes": ["features_ensemble"]}])
+    print(pages.write_page("ensemble"))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What taking the mean over several views of an image gains, on test images, by a head solved on all stages.
+"""What test-time augmentation gains: the mean over several views of a test image, by a head solved on all stages.
 
-    KERAS_HOME=... python benchmarks/evaluation_views.py DATA_FOLDER... [--backbone MobileNetV2]
+    KERAS_HOME=... python -m benchmarks.decisions.evaluation_views DATA_FOLDER... [--backbone MobileNetV2]
 
-A data folder holds train/ and test/ with a folder for each class. The table is printed and written to
-benchmarks/evaluation_views.md. Nothing is chosen by it: one view stays the default.
+A data folder holds train/ and test/ with a folder for each class. Writes
+results/evaluation_views.jsonl and pages/evaluation_views.md. One view stays the default.
 """
 
 import argparse
@@ -12,15 +12,15 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from reporting import machine, versions
-
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 from kerastune_recipes.data.views import Flip
 from kerastune_recipes.evaluation import predict
 from kerastune_recipes.evaluation.saved_model import Saved
 
 SOLVE_ONLY = {"phases": [{"name": "feature_extraction", "solve": {}}]}
-WAYS: tuple[tuple[int, Flip], ...] = (
+VIEWS: tuple[tuple[int, Flip], ...] = (
     (1, "none"),
     (2, "horizontal"),
     (4, "none"),
@@ -30,15 +30,16 @@ WAYS: tuple[tuple[int, Flip], ...] = (
 )
 
 
-def row(data: Path, backbone: str) -> str:
-    """Train a head and return the table's row of its accuracy and log loss by each way of looking."""
+def rows(data: Path, backbone: str) -> list[Row]:
+    """Train a head and return its accuracy and log loss with each number and kind of views."""
     report = Recipe.from_name("small_similar", backbone=backbone, **SOLVE_ONLY).run(data / "train", verbose=False)
     saved = Saved(report.model, report.class_names)
-    cells = []
-    for count, flip in WAYS:
+    found = []
+    for count, flip in VIEWS:
         scores = predict.evaluate(saved, data / "test", tta=count, flip=flip)
-        cells.append(f"{scores['accuracy']:.1%}, {scores['log_loss']:.3f}")
-    return f"| {data.name} | {' | '.join(cells)} |"
+        cell = {"data": data.name, "views": count, "flip": flip}
+        found.append({**cell, "accuracy": scores["accuracy"], "log_loss": scores["log_loss"]})
+    return found
 
 
 def main() -> None:
@@ -47,26 +48,13 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--backbone", default="MobileNetV2")
     options = parser.parse_args()
-    header = [f"{count} view{'s' if count > 1 else ''}, flip {flip}" for count, flip in WAYS]
     names = " ".join(data.name for data in options.data)
-    text = "\n".join(
-        [
-            "# Several views of an image when it is predicted",
-            "",
-            f"Accuracy and log loss on test images, {options.backbone} at the size of the rules, a head solved on all "
-            "stages from one view of each training image, seed 0. Two views take two forward passes. "
-            f"{machine()}; {versions()}. Made by:",
-            "",
-            f"    python benchmarks/evaluation_views.py {names} --backbone {options.backbone}",
-            "",
-            f"| | {' | '.join(header)} |",
-            f"|{'---|' * (len(header) + 1)}",
-            *(row(data, options.backbone) for data in options.data),
-            "",
-        ]
+    command = f"python -m benchmarks.decisions.evaluation_views {names} --backbone {options.backbone}"
+    results.replace(
+        "evaluation_views", "accuracy", [row for data in options.data for row in rows(data, options.backbone)]
     )
-    (Path(__file__).parent / "evaluation_views.md").write_text(text, encoding="utf-8")
-    print(text)
+    results.replace("evaluation_views", results.MADE, [measure.made(command)])
+    print(pages.write_page("evaluation_views"))
 
 
 if __name__ == "__main__":

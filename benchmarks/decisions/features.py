@@ -1,8 +1,8 @@
 """Which taps, views and image sizes a head should be solved on, judged by cross-validation on training images.
 
-    KERAS_HOME=... python benchmarks/features.py DATA_FOLDER... [--backbones MobileNetV2 MobileNet_0.25]
+    KERAS_HOME=... python -m benchmarks.decisions.features DATA_FOLDER... [--backbones MobileNetV2 MobileNet_0.25]
 
-The test splits are not touched. Prints one row for each data set, backbone, image size, seed and choice.
+The test splits are not touched. Writes results/features.jsonl and pages/features.md.
 """
 
 import argparse
@@ -14,6 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.views import WHOLE, View
@@ -27,6 +29,7 @@ from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.forecast import feature_counts
 from kerastune_recipes.planning.plan import SolvePlan
+from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.prepare import prepare
 from kerastune_recipes.spec.heads import HEADS
 
@@ -40,7 +43,7 @@ VIEWS = (WHOLE, View(mirrored=True), View(1), View(2), View(3), View(2, mirrored
 
 
 def held_out(rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
-    """Return accuracy and log loss on images that neither the head nor its strength was chosen by."""
+    """Return accuracy and log loss on images that chose neither the head nor its strength."""
     scores = []
     for train, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels):
         solved = solve.solve(PLAN, LabelledFeatures(rows[:, train], labels[train]), seed)
@@ -50,18 +53,18 @@ def held_out(rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, fl
     return float(accuracy), float(log_loss)
 
 
-def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
-    """Extract all taps of all views once, and compare the choices on them."""
+def compared(data: Path, backbone: str, size: int | str, seed: int) -> list[Row]:
+    """Extract all taps of all views once, and return accuracy and log loss of each choice of them."""
     overrides = {"backbone.name": backbone, "backbone.image_size": size, "features.taps": "all"}
     recipe = Recipe.from_name("small_similar", **overrides)
-    prepared = prepare(recipe.name, recipe.content, str(data), seed=seed)
+    prepared = prepare(recipe.name, recipe.content, str(data), RunOptions(seed=seed))
     network = assemble(prepared.plan, prepared.facts, *prepared.networks)
-    images, size = prepared.dataset.train, prepared.plan.backbone.image_size
-    with cache.open_cache() as kept:
+    images, pixels = prepared.dataset.train, prepared.plan.backbone.image_size
+    with cache.open_cache() as opened:
         digest = fingerprint(network.members[0], prepared.plan.head.pooling)
-        extractor = extraction.Extractor(network.extractor, kept.network(digest, f"{backbone}, {size} px"))
-        rows = extraction.extract(extractor, extraction.ExtractionRequest(images, size, VIEWS)).rows
-    single = forward.predict(network.extractor, decoding.load(images, size))[None]
+        extractor = extraction.Extractor(network.extractor, opened.network(digest, f"{backbone}, {pixels} px"))
+        rows = extraction.extract(extractor, extraction.ExtractionRequest(images, pixels, VIEWS)).rows
+    single = forward.predict(network.extractor, decoding.load(images, pixels))[None]
     widths = feature_counts(prepared.plan, prepared.facts)
     last, early = slice(sum(widths[:-1]), None), slice(0, sum(widths[:-1]))
     choices = {
@@ -74,10 +77,13 @@ def measure(data: Path, backbone: str, size: int | str, seed: int) -> None:
         "all, 3 crops": rows[[0, 2, 3, 4]],
         "all, mirror, 2 crops": rows[[0, 1, 2, 5]],
     }
+    found: list[Row] = []
     for name, chosen in choices.items():
         accuracy, log_loss = held_out(chosen, images.labels, seed)
-        row = (data.name, backbone, size, seed, name, len(chosen), f"{accuracy:.1%}", f"{log_loss:.3f}")
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
+        cell = {"data": data.name, "backbone": backbone, "image_size": size, "seed": seed, "features": name}
+        found.append({**cell, "views": len(chosen), "accuracy": accuracy, "log_loss": log_loss})
+        print(found[-1], flush=True)
+    return found
 
 
 def main() -> None:
@@ -88,13 +94,20 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["auto"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
-    print("| data | backbone | image size | seed | features | views | accuracy | log loss |")
-    print("|---|---|---|---|---|---|---|---|")
-    for data in options.data:
-        for backbone in options.backbones:
-            for size in options.sizes:
-                for seed in options.seeds:
-                    measure(data, backbone, size if size == "auto" else int(size), seed)
+    sizes = [size if size == "auto" else int(size) for size in options.sizes]
+    found = [
+        row
+        for data in options.data
+        for backbone in options.backbones
+        for size in sizes
+        for seed in options.seeds
+        for row in compared(data, backbone, size, seed)
+    ]
+    names = " ".join(data.name for data in options.data)
+    command = f"python -m benchmarks.decisions.features {names} --backbones {' '.join(options.backbones)}"
+    results.replace("features", "views", found)
+    results.replace("features", results.MADE, [measure.made(command)])
+    print(pages.write_page("features"))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,30 @@
-"""Ways to fine-tune from a solved head, on parts of the training images, judged by the rest of them.
+"""Ways to fine-tune from a solved head, on part of the training images, judged on the rest.
 
-    KERAS_HOME=... python benchmarks/fine_tuning.py DATA_FOLDER... [--variants rate=3e-3 ...]
+    KERAS_HOME=... python -m benchmarks.decisions.fine_tuning DATA_FOLDER... [--variants rate=3e-3 ...]
 
 A data folder holds train/ with a folder for each class; nothing else is read. Of each class some images are trained on,
 at most three quarters; the others judge, a sample of them where they are many. A variant is written as `key=value`
-pairs joined by commas, see KEYS. With `refit` the package holds out images of its own to choose by, and the judges
-judge what it returns, as a user's test images would; otherwise they choose. Each trial is one line of the log; those
-that are there already are not run again. At the end the trials are printed, and for each variant what it gained over
-the solved head, or with `refit` what came of it.
+pairs joined by commas, see KEYS. With `refit` the package holds out images of its own to choose by, and the judging
+images test the returned model, as a user's test images would; otherwise they choose. Each trial is one line of
+results/fine_tuning.jsonl; stored trials are not run again. At the end the trials are printed with the gain of each
+variant over the solved head, and docs/experiments.md is written.
 """
 
 import argparse
-import json
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import pandas as pd
-
+from benchmarks.lib import pages, results
+from benchmarks.lib.images import LIKE_IMAGENET, divided
+from benchmarks.tables.fine_tuning import returned, summary, trials
 from kerastune_recipes import Recipe, RequestError
 from kerastune_recipes.planning.augmentation_presets import preset
 
 FIT = "phases.fine_tuning.fit."
-# What a variant may say, and which key of the recipe it stands for.
+# Keys of a variant, and the keys of the recipe that they set.
 KEYS = {
     "rate": f"{FIT}learning_rate",
     "epochs": f"{FIT}duration",
@@ -47,13 +46,10 @@ KEYS = {
     "frozen": f"{FIT}trainable",
     "phase_views": f"{FIT}views",
 }
-# Sets whose images keep their class when mirrored; the others are fine-tuned by the recipe for dissimilar images.
-LIKE_IMAGENET = ("hymenoptera", "cifar10")
-SHARE, MOST_JUDGES = 0.75, 600
 
 
 def overrides(variant: str) -> dict[str, Any]:
-    """Return what a variant changes in a recipe."""
+    """Return the overrides of a recipe that a variant stands for."""
     changes: dict[str, Any] = {}
     for pair in variant.split(","):
         key, _, value = pair.partition("=")
@@ -76,20 +72,8 @@ def overrides(variant: str) -> dict[str, Any]:
     return changes
 
 
-def divided(data: Path, each: str, seed: int) -> pd.DataFrame:
-    """Return paths and labels of images to train on, so many of each class or "all", and to judge by."""
-    files = sorted((data / "train").glob("*/*"))
-    images = pd.DataFrame({"path": map(str, files), "label": [file.parent.name for file in files]})
-    images = images.sample(frac=1, random_state=seed)
-    most = (SHARE * images.groupby("label")["label"].transform("size")).round()
-    trained = images.groupby("label").cumcount() < (most if each == "all" else most.clip(upper=int(each)))
-    judges = images[~trained]
-    judges = judges.sample(min(MOST_JUDGES, len(judges)), random_state=seed)
-    return pd.concat([images[trained].assign(split="train"), judges.assign(split="validation")])
-
-
 def trial(data: Path, each: str, seed: int, variant: str, backbone: str, size: int) -> dict[str, Any]:
-    """Run one variant, and return what the judges say of it."""
+    """Run one variant, and return its figures on the judging images."""
     name = "large_similar" if data.name in LIKE_IMAGENET else "large_dissimilar"
     recipe = Recipe.from_name(
         name, **{"backbone.name": backbone, "backbone.image_size": size, "refit": "none", **overrides(variant)}
@@ -120,106 +104,21 @@ def trial(data: Path, each: str, seed: int, variant: str, backbone: str, size: i
     }
 
 
-def table(trials: Iterable[dict[str, Any]]) -> str:
-    """Return the trials as a table: accuracy and log loss of the solved head, after the phase, and of what is kept."""
-    rows = [
-        f"| {one['data']} | {one['backbone']} {one['size']} px | {one['each']} | {one['seed']} | {one['variant']} "
-        f"| {one['solved']['accuracy']:.1%}, {one['solved']['log_loss']:.3f} "
-        f"| {one['accuracy_by_epoch'][0]:.1%} | {one['accuracy_by_epoch'][-1]:.1%} "
-        f"| {one['judged']['accuracy']:.1%}, {one['judged']['log_loss']:.3f} | {one['interpolation']:g} "
-        f"| {one['ece_before_temperature']:.3f} to {one['judged']['ece']:.3f} |"
-        for one in trials
-    ]
-    header = (
-        "data",
-        "backbone",
-        "images a class",
-        "seed",
-        "variant",
-        "solved head",
-        "after the first epoch",
-        "after the last",
-        "kept",
-        "share",
-        "calibration error",
-    )
-    return "\n".join([f"| {' | '.join(header)} |", f"|{'---|' * len(header)}", *rows])
-
-
-def summary(trials: Iterable[dict[str, Any]]) -> str:
-    """Return for each variant what it gained over the solved head, means over the seeds: points, nats, and seconds.
-
-    The mean at the end is over the data sets, of variants that were tried on all of them.
-    """
-    found = pd.DataFrame(
-        {
-            **_cell(one),
-            "points": 100 * (one["judged"]["accuracy"] - one["solved"]["accuracy"]),
-            "nats": one["solved"]["log_loss"] - one["judged"]["log_loss"],
-            "seconds": one["seconds"],
-        }
-        for one in trials
-        if "refit" not in one["variant"]
-    )
-    return _by_variant(found, lambda means: f"{means['points']:+.1f}, {means['nats']:.3f}, {means['seconds']:.0f} s")
-
-
-def returned(trials: Iterable[dict[str, Any]]) -> str:
-    """Return for each variant with a refit accuracy and log loss of what a run returned, means over the seeds.
-
-    Of each cell only seeds count that all variants there were tried with, so that they are judged by the same images.
-    """
-    found = pd.DataFrame(
-        {**_cell(one), "accuracy": one["judged"]["accuracy"], "log_loss": one["judged"]["log_loss"]}
-        for one in trials
-        if "refit" in one["variant"]
-    )
-    if found.empty:
-        return ""
-    cell = ["setting", "data"]
-    variants = found.groupby(cell)["variant"].transform("nunique")
-    shared = found.groupby([*cell, "seed"])["variant"].transform("nunique") == variants
-    return _by_variant(found[shared], lambda means: f"{means['accuracy']:.1%}, {means['log_loss']:.3f}")
-
-
-def _cell(one: dict[str, Any]) -> dict[str, Any]:
-    setting = f"{one['backbone']} at {one['size']} px, {one['each']} a class"
-    return {"setting": setting, **{key: one[key] for key in ("variant", "data", "seed")}}
-
-
-def _by_variant(found: pd.DataFrame, told: Callable[[pd.Series], str]) -> str:
-    """Return a table for each setting: a line for each variant, a column for each set, and the mean over the sets."""
-    if found.empty:
-        return ""
-    parts = []
-    for setting, of_setting in found.groupby("setting"):
-        names = sorted(of_setting["data"].unique())
-        lines = [f"| {setting} | seeds | {' | '.join(names)} | mean |", f"|---|---|{'---|' * len(names)}---|"]
-        for variant, of_variant in of_setting.groupby("variant", sort=False):
-            means = of_variant.drop(columns=["setting", "variant", "seed"]).groupby("data").mean()
-            cells = [told(means.loc[name]) if name in means.index else "" for name in names]
-            whole = told(means.mean()) if len(means) == len(names) else ""
-            lines.append(f"| {variant} | {of_variant['seed'].nunique()} | {' | '.join(cells)} | {whole} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
 def main() -> None:
-    """Run what is missing, and print the tables."""
+    """Run the missing trials, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
-    log = Path(__file__).with_suffix(".jsonl")
-    parser.add_argument("--log", type=Path, default=log, help="where trials are kept, and taken from")
+    log = results.FOLDER / "fine_tuning.jsonl"
+    parser.add_argument("--log", type=Path, default=log, help="file where trials are stored, and read from")
     parser.add_argument("--variants", nargs="*", default=[])
     parser.add_argument("--each", nargs="+", default=["30", "all"], help="training images of a class, or all")
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
-    trials = [json.loads(line) for line in lines]
+    stored = results.read_log(options.log)
     key = ("data", "backbone", "size", "each", "seed", "variant")
-    done = {tuple(one[name] for name in key) for one in trials}
+    done = {tuple(one[name] for name in key) for one in stored}
     for seed in range(options.seeds):
         for each in options.each:
             for data in options.data:
@@ -230,15 +129,14 @@ def main() -> None:
                         found = trial(data, each, seed, variant, options.backbone, options.image_size)
                     except RequestError as error:
                         parser.error(f"{variant}: {error}")
-                    trials.append(found)
-                    with options.log.open("a", encoding="utf-8") as log:
-                        log.write(json.dumps(found) + "\n")
-                    print(table([found]).splitlines()[-1], flush=True)
-    print(table(trials))
-    print()
-    print(summary(trials))
-    print()
-    print(returned(trials))
+                    stored.append(found)
+                    results.append(options.log, found)
+                    print(trials([found]).splitlines()[-1], flush=True)
+    for table in (trials(stored), *summary(stored).values(), *returned(stored).values()):
+        print(f"{table}\n")
+    if options.log == log:
+        pages.write_page("fine_tuning")
+        pages.write_page("experiments")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""By which rule held-out images should keep a phase that trained, and what is to be made of it then.
+"""The rule by which held-out images keep a trained phase, and what such a phase ends with.
 
-    KERAS_HOME=... python benchmarks/gate.py DATA_FOLDER... --kept FOLDER [--backbones MobileNet_0.25 MobileNetV2]
+    KERAS_HOME=... python -m benchmarks.decisions.gate DATA_FOLDER... --kept FOLDER [--backbones MobileNet_0.25]
 
 A data folder holds train/ with a folder for each class; nothing else is read. As in fine_tuning.py some images of each
-class are given to a run of `small_similar` or `small_dissimilar`, which holds out a fifth of them as ever, and at most
-600 others judge what would come of it: the solved head alone, or what is made of the phase, both refitted on all images
-of the run. What the network makes of all these images before and behind the phase is kept in a folder, so that rules
-can be tried without training. The page is benchmarks/gate.md.
+class are given to a run of `small_similar` or `small_dissimilar`, which holds out a fifth of them, and up to 600 others
+judge the result: the solved head alone, or the trained phase, both refitted on all images of the run. The
+features of all these images before and after the phase are saved in a folder, so that rules can be tried without
+training. Writes results/gate.jsonl and pages/gate.md.
 """
 
 import argparse
@@ -18,10 +18,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
-from fine_tuning import LIKE_IMAGENET, divided
-from reporting import versions
 from scipy.special import softmax
 
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.images import LIKE_IMAGENET, divided
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 from kerastune_recipes.evaluation import metrics
@@ -32,12 +33,13 @@ from kerastune_recipes.heads.rows import LabelledFeatures
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning.plan import Plan, SolvePlan
 from kerastune_recipes.progress import Display
-from kerastune_recipes.run import context, solve_phase
+from kerastune_recipes.run import solve_phase
 from kerastune_recipes.run.context import RunContext
-from kerastune_recipes.run.prepare import decoded, prepare
+from kerastune_recipes.run.options import RunOptions
+from kerastune_recipes.run.prepare import decode, prepare
 from kerastune_recipes.training import fit as training
 
-# From a loss of this on, nats, a choice counts as harm.
+# Loss in nats from which a choice counts as harm.
 HARM = 0.02
 RULES = {
     "always": lambda gains: True,
@@ -48,11 +50,12 @@ RULES = {
     "less than 1 nat lost": lambda gains: gains.sum() > -1,
     "one standard error and 2 nats": lambda gains: gains.mean() > standard_error(gains) and gains.sum() > 2,
 }
-Decision = dict[str, np.ndarray]
+# Labels, features and probabilities of all images, by stage and split.
+Arrays = dict[str, np.ndarray]
 
 
 def standard_error(gains: np.ndarray) -> float:
-    """Return that of the mean of gains (n,)."""
+    """Return the standard error of the mean of gains (n,)."""
     return float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
@@ -62,56 +65,56 @@ def stated(data: Path, backbone: str, size: int) -> Recipe:
     return Recipe.from_name(name, **{"backbone.name": backbone, "backbone.image_size": size})
 
 
-def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Decision:
-    """Train a phase, and return labels and features of all images before and behind it, by split."""
+def trained(data: Path, each: str, backbone: str, size: int, seed: int) -> Arrays:
+    """Train a phase, and return labels and features of all images before and after it, by split."""
     recipe = stated(data, backbone, size)
     images = divided(data, each, seed).replace({"split": {"validation": "test"}})
-    prepared = prepare(recipe.name, recipe.content, images, seed=seed)
+    prepared = prepare(recipe.name, recipe.content, images, RunOptions(seed=seed))
     plan, display = prepared.plan, Display(visible=False)
-    with cache.open_cache(False) as store:
+    with cache.open_cache(False) as opened:
         network = assemble(plan, prepared.facts, *prepared.networks)
-        bench = RunContext(
+        context = RunContext(
             plan=plan,
             facts=prepared.facts.up_to(plan.features.taps),
             network=network,
-            images=decoded(prepared.dataset, plan, display),
-            store=store,
+            images=decode(prepared.dataset, plan, display),
+            cache=opened,
             seed=seed,
             display=display,
             callbacks=(),
         )
-        found: Decision = {f"labels {split}": images.labels for split, images in bench.images.items()}
-        _, found["probabilities before"] = solve_phase.solve(bench, plan.phases[0].name, solving(plan))
+        found: Arrays = {f"labels {split}": images.labels for split, images in context.images.items()}
+        _, found["probabilities before"] = solve_phase.solve(context, plan.phases[0].name, solving(plan))
 
         def look(stage: str) -> None:
-            for split in bench.images:
-                found[f"{stage} {split}"] = bench.frozen().features(split).rows[0]
+            for split in context.images:
+                found[f"{stage} {split}"] = context.bank().features(split).rows[0]
 
         look("before")
-        seen = bench.images[TRAIN]
+        seen = context.images[TRAIN]
         fit = plan.phases[1].fit
         assert fit is not None  # so are both recipes
         options = training.FitOptions(seed)
-        training.fit(network, bench.facts, "fine_tuning", fit, (seen.pixels, seen.labels), None, options)
+        training.fit(network, context.facts, "fine_tuning", fit, (seen.pixels, seen.labels), None, options)
         look("after")
         for split in (VALIDATION, TEST):
-            found[f"probabilities after {split}"] = context.by_features(bench, split)
+            found[f"probabilities after {split}"] = context.predict_by_features(split)
     return found
 
 
 def losses(probabilities: np.ndarray, labels: np.ndarray, fitted: bool) -> tuple[np.ndarray, float]:
-    """Return the log loss (n,) of each image, nats, and the temperature, which is found on these where that is said."""
+    """Return the log loss (n,) of each image, nats, and the temperature: fitted on these images, or 1."""
     calibrator = Calibrator(labels, np.ones(len(labels)), offsets=False)
     logits = np.log(np.maximum(probabilities, 1e-30))
     temperature = calibrator.fit(logits)[0].temperature if fitted else 1.0
     return calibrator.losses(logits / temperature), temperature
 
 
-def outcomes(kept: Decision, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return what the gate sees gained on each held-out image, and what would come of it on the judges.
+def outcomes(kept: Arrays, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the gain on each held-out image that the gate sees, and the figures of each ending on the judging images.
 
     Args:
-        kept: From `trained`.
+        kept: Result of `trained`.
         plan: How heads are solved.
     """
     truth, held, seen = (kept[f"labels {split}"] for split in (TEST, VALIDATION, TRAIN))
@@ -120,7 +123,7 @@ def outcomes(kept: Decision, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]
     def every(stage: str) -> np.ndarray:
         return np.concatenate([kept[f"{stage} {split}"] for split in (TRAIN, VALIDATION)])[None]
 
-    def told(probabilities: np.ndarray) -> dict[str, float]:
+    def figures(probabilities: np.ndarray) -> dict[str, float]:
         found = metrics.summary(probabilities, truth)
         oracle, temperature = losses(probabilities, truth, fitted=True)
         return {
@@ -133,23 +136,23 @@ def outcomes(kept: Decision, plan: SolvePlan) -> tuple[np.ndarray, pd.DataFrame]
 
     def on_all(stage: str) -> dict[str, float]:
         solved = solve.solve(plan, LabelledFeatures(every(stage), labels), seed=0)
-        return told(solved.probabilities(kept[f"{stage} {TEST}"]))
+        return figures(solved.probabilities(kept[f"{stage} {TEST}"]))
 
     again = solve.solve(plan, LabelledFeatures(kept[f"after {TRAIN}"][None], seen), seed=0)
     by_held = [kept[f"probabilities after {VALIDATION}"], again.probabilities(kept[f"after {VALIDATION}"])]
-    (as_trained, apply_temperature), (solved_again, cold) = (losses(each, held, fitted=True) for each in by_held)
+    (as_trained, temperature), (solved_again, temperature_again) = (losses(each, held, fitted=True) for each in by_held)
     before, _ = losses(kept["probabilities before"], held, fitted=False)
     best = min(as_trained, solved_again, key=np.mean)
     rows = {
         "solved head, on all": on_all("before"),
-        "as trained": told(_cooled(kept[f"probabilities after {TEST}"], apply_temperature)),
-        "head solved again": told(_cooled(again.probabilities(kept[f"after {TEST}"]), cold)),
+        "as trained": figures(_with_temperature(kept[f"probabilities after {TEST}"], temperature)),
+        "head solved again": figures(_with_temperature(again.probabilities(kept[f"after {TEST}"]), temperature_again)),
         "head solved again on all": on_all("after"),
     }
     return before - best, pd.DataFrame(rows).T
 
 
-def _cooled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def _with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(np.log(np.maximum(probabilities, 1e-30)) / temperature, axis=1)
 
 
@@ -166,8 +169,8 @@ def solving(plan: Plan) -> SolvePlan:
     return plan_of_head
 
 
-def ruled(gains: np.ndarray, after: pd.DataFrame, images: int) -> list[dict[str, Any]]:
-    """Return what each rule makes of a phase: what is gained over the solved head, and whether that is harm."""
+def by_rules(gains: np.ndarray, after: pd.DataFrame, images: int) -> list[dict[str, Any]]:
+    """Return for each rule the gain over the solved head, and whether it does harm."""
     alone, kept = after.loc["solved head, on all"], after.loc["head solved again on all"]
     shares = np.array([alone["accuracy"], kept["accuracy"]])
     error = np.sqrt((shares * (1 - shares)).sum() / images)
@@ -189,10 +192,10 @@ def ruled(gains: np.ndarray, after: pd.DataFrame, images: int) -> list[dict[str,
 
 
 def main() -> None:
-    """Train what is missing, and write the page."""
+    """Train the missing phases, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--kept", type=Path, required=True, help="folder for what the network makes of the images")
+    parser.add_argument("--kept", type=Path, required=True, help="folder for the features of the images")
     parser.add_argument("--each", nargs="+", default=["4", "10", "30", "all"], help="images of a class, or all")
     parser.add_argument("--backbones", nargs="+", default=["MobileNet_0.25", "MobileNetV2"])
     parser.add_argument("--image-size", type=int, default=128)
@@ -200,7 +203,8 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="train what is missing; otherwise it is left out")
     options = parser.parse_args()
     options.kept.mkdir(parents=True, exist_ok=True)
-    by_rule, by_way = [], []
+    by_rule: list[Row] = []
+    by_ending = []
     for backbone in options.backbones:
         for each in options.each:
             for data in options.data:
@@ -216,71 +220,38 @@ def main() -> None:
                         kept = dict(found)
                     gains, after = outcomes(kept, solve_plan(*cell))
                     where = {"backbone": backbone, "each": each, "data": data.name, "seed": seed}
-                    by_way.append(after.rename_axis("way").reset_index().assign(**where))
-                    by_rule += [where | rule for rule in ruled(gains, after, len(kept[f"labels {TEST}"]))]
-    Path(__file__).with_suffix(".md").write_text(page(by_rule, pd.concat(by_way), options), encoding="utf-8")
-
-
-def page(by_rule: list[dict[str, Any]], by_way: pd.DataFrame, options: argparse.Namespace) -> str:
-    """Return the whole text."""
-    by = ["backbone", "each"]
-    table = pd.DataFrame(by_rule)
-    runs = table.groupby("rule").size().max()
-    means = table.groupby([*by, "rule"], sort=False)[["kept", "nats", "points", "harm", "worse"]].mean()
-    over_all = table.groupby("rule", sort=False)[["kept", "nats", "points", "harm", "worse"]].mean()
-    groups = [(f"{name} | {images}", group) for (name, images), group in means.groupby(level=by, sort=False)]
-    rules = [
-        f"| {which} | {one.rule} | {one.kept:.0%} | {one.nats:+.3f} | {one.points:+.2f} | {one.harm:.0%} "
-        f"| {one.worse:.0%} |"
-        for which, group in [*groups, ("both | all of them", over_all)]
-        for one in group.reset_index().itertuples()
-    ]
-    ways = by_way.groupby("way", sort=False)[["accuracy", "log_loss", "oracle", "temperature", "ece"]].mean()
-    small = by_way[by_way["each"] != "all"].groupby("way", sort=False)["log_loss"].mean()
-    large = by_way[by_way["each"] == "all"].groupby("way", sort=False)["log_loss"].mean()
-    made = [
-        f"| {one.Index} | {one.accuracy:.1%} | {one.log_loss:.3f} | {small.get(one.Index, np.nan):.3f} "
-        f"| {large.get(one.Index, np.nan):.3f} | {one.oracle:.3f} | {one.temperature:.2f} | {one.ece:.3f} |"
-        for one in ways.itertuples()
-    ]
+                    by_ending.append(after.rename_axis("ending").reset_index().assign(**where))
+                    by_rule += [where | rule for rule in by_rules(gains, after, len(kept[f"labels {TEST}"]))]
     names = " ".join(data.name for data in options.data)
-    return (
-        "\n\n".join(
-            [
-                "# What is made of a phase that trained, and whether",
-                f"Phases of `small_similar` and `small_dissimilar` at {options.image_size} px, {runs} runs: "
-                "networks, images a class where there are so many, data sets and seeds. A fifth of the images of a run "
-                "is held out, and is what the gate sees; up to 600 other training images judge what comes of it. "
-                f"What was not trained, by `--backbones` and `--each`, is left out. {versions()}. Made by:",
-                f"    python benchmarks/gate.py {names} --train --kept FOLDER --seeds {options.seeds}",
-                "## By which rule a phase is kept",
-                "What held-out images gain over the solved head by what training made of the phase, or by the head "
-                "solved again behind it, decides. A phase that is kept ends with its head solved again on all images, "
-                "one that is not with the solved head on all images. Gained over the latter, means over the runs: nats "
-                f"of log loss, points of accuracy; how often there are {HARM} nats less, and how often the accuracy is "
-                "worse by more than a standard error of the difference.",
-                "\n".join(
-                    [
-                        "| network | images a class | kept, if it gains | kept | nats | points | harm | worse |",
-                        "|---|---|---|---|---|---|---|---|",
-                        *rules,
-                    ]
-                ),
-                "## What a phase ends with",
-                "Means over the runs, on the judges: accuracy; log loss with the temperature found in the run, for "
-                "all runs, for those with few images and those with all; log loss with the temperature that would have "
-                "been best, and by which factor that is another; calibration error.",
-                "\n".join(
-                    [
-                        "| what | accuracy | log loss | few images | all images | best temperature | factor | ECE |",
-                        "|---|---|---|---|---|---|---|---|",
-                        *made,
-                    ]
-                ),
-            ]
-        )
-        + "\n"
-    )
+    command = f"python -m benchmarks.decisions.gate {names} --train --kept FOLDER --seeds {options.seeds}"
+    runs = int(pd.DataFrame(by_rule).groupby("rule").size().max())
+    results.replace("gate", "rules", rule_rows(by_rule))
+    results.replace("gate", "endings", ending_rows(pd.concat(by_ending)))
+    results.replace("gate", results.MADE, [{**measure.made(command), "runs": runs}])
+    print(pages.write_page("gate"))
+
+
+def rule_rows(by_rule: list[Row]) -> list[Row]:
+    """Return the means of each rule by network and images a class, and over all runs."""
+    table, figures = pd.DataFrame(by_rule), ["kept", "nats", "points", "harm", "worse"]
+    means = table.groupby(["backbone", "each", "rule"], sort=False)[figures].mean().reset_index()
+    whole = table.groupby("rule", sort=False)[figures].mean().reset_index()
+    return [*_rows(means), *_rows(whole.assign(backbone="both", each="all of them"))]
+
+
+def ending_rows(by_ending: pd.DataFrame) -> list[Row]:
+    """Return the means of each ending over all runs, and its log loss with few images and with all."""
+    grouped = by_ending.groupby("ending", sort=False)
+    means = grouped[["accuracy", "log_loss", "oracle", "temperature", "ece"]].mean()
+    means = means.rename(columns={"oracle": "log_loss_best_temperature", "temperature": "factor"})
+    of_all = by_ending["each"] == "all"
+    for name, part in (("log_loss_few", by_ending[~of_all]), ("log_loss_all", by_ending[of_all])):
+        means[name] = part.groupby("ending", sort=False)["log_loss"].mean()
+    return _rows(means.reset_index())
+
+
+def _rows(table: pd.DataFrame) -> list[Row]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 if __name__ == "__main__":

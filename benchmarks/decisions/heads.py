@@ -1,9 +1,9 @@
 """The solved heads against one another, by cross-validation of the training images.
 
-    KERAS_HOME=... python benchmarks/heads.py DATA_FOLDER... [--backbone MobileNetV2] [--image-size 160]
+    KERAS_HOME=... python -m benchmarks.decisions.heads DATA_FOLDER... [--backbone MobileNetV2] [--image-size 160]
 
 A data folder holds train/ with a folder for each class; nothing else is read. Every head is judged by five folds, with
-its strength and its calibration chosen on the other folds. The table is printed and written to benchmarks/heads.md.
+its strength and its calibration chosen on the other folds. Writes results/heads.jsonl and pages/heads.md.
 """
 
 import argparse
@@ -14,25 +14,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from unittest.mock import patch
 
-from reporting import machine, versions
-
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 from kerastune_recipes.heads import rows, solve
 
 HEADS = ("logistic_regression", "linear_svm", "lda", "naive_bayes")
-NOTES = """\
-Each cell: accuracy by 5-fold cross-validation of the training images, log loss, and in brackets the strength that all
-images together chose. Strength and calibration of a fold's heads were chosen on the other folds."""
 BOUNDS = (float("inf"), 5.0, 3.0, 2.0)
-NOTES_ON_BOUNDS = """\
-## How far an image may be from the mean
-
-Features are standardised so that the furthest image is at most so many deviations from the mean
-(`kerastune_recipes/solvers/rows.py`); all stages, as above."""
+RECIPES = ["features_bayes", "features_lda", "features_svm", "tiny_svm"]
 
 
-def cell(data: Path, head: str, taps: str, backbone: str, size: int) -> str:
-    """Run one head on the features of one set, and return what stands in the table."""
+def cell(data: Path, head: str, taps: str, backbone: str, size: int) -> Row:
+    """Run one head on the features of one set, and return its figures."""
     recipe = Recipe.from_name(
         "small_similar",
         **{
@@ -44,7 +37,8 @@ def cell(data: Path, head: str, taps: str, backbone: str, size: int) -> str:
     )
     report = recipe.run(data / "train", folds=5, verbose=False)
     scores, (phase,) = report.metrics["validation"], report.record["phases"]
-    return f"{scores['accuracy']:.1%}, {scores['log_loss']:.3f} ({phase['strength']:g})"
+    figures = {"accuracy": scores["accuracy"], "log_loss": scores["log_loss"], "strength": phase["strength"]}
+    return {"head": head, "data": data.name, **figures}
 
 
 def main() -> None:
@@ -54,34 +48,27 @@ def main() -> None:
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--image-size", type=int, default=160)
     options = parser.parse_args()
-    names = [data.name for data in options.data]
-    lines = [
-        "# The solved heads",
-        "",
-        f"{options.backbone} at {options.image_size} px. {machine()}; {versions()}. Made by:",
-        "",
-        f"    python benchmarks/heads.py {' '.join(names)} --backbone {options.backbone} "
-        f"--image-size {options.image_size}",
-        "",
-        NOTES,
-        "",
-        f"| taps | head | {' | '.join(names)} |",
-        f"|---|---|{'---|' * len(names)}",
-    ]
+    heads: list[Row] = []
     for taps in ("last", "all"):
         for head in HEADS:
-            cells = [cell(data, head, taps, options.backbone, options.image_size) for data in options.data]
-            lines.append(f"| {taps} | {head} | {' | '.join(cells)} |")
-            print(lines[-1], flush=True)
-    lines += ["", NOTES_ON_BOUNDS, "", f"| bound | head | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+            for data in options.data:
+                heads.append({"taps": taps, **cell(data, head, taps, options.backbone, options.image_size)})
+                print(heads[-1], flush=True)
+    bounds: list[Row] = []
     for head in ("logistic_regression", "lda"):
         for bound in BOUNDS:
-            # Heads that were solved by another bound are not to be found.
-            with patch.object(rows, "FURTHEST", bound), patch.object(solve, "PROTOCOL", f"bound {bound}"):
-                cells = [cell(data, head, "all", options.backbone, options.image_size) for data in options.data]
-            lines.append(f"| {bound:g} | {head} | {' | '.join(cells)} |")
-            print(lines[-1], flush=True)
-    Path(__file__).with_suffix(".md").write_text("\n".join([*lines, ""]), encoding="utf-8")
+            # The cache must not find heads that were solved with another bound.
+            with patch.object(rows, "MAX_DEVIATIONS", bound), patch.object(solve, "PROTOCOL", f"bound {bound}"):
+                for data in options.data:
+                    bounds.append({"bound": bound, **cell(data, head, "all", options.backbone, options.image_size)})
+                    print(bounds[-1], flush=True)
+    names = " ".join(data.name for data in options.data)
+    command = f"python -m benchmarks.decisions.heads {names} --backbone {options.backbone}"
+    command += f" --image-size {options.image_size}"
+    results.replace("heads", "heads", heads)
+    results.replace("heads", "bounds", bounds)
+    results.replace("heads", results.MADE, [{**measure.made(command), "recipes": RECIPES}])
+    print(pages.write_page("heads"))
 
 
 if __name__ == "__main__":

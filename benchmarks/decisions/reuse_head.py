@@ -1,9 +1,9 @@
-"""Starting the head from the classifier of the pretraining, against solving it from nothing: many labels and few.
+"""Starting the head from the pretrained classifier, against solving it from nothing: many labels and few.
 
-    KERAS_HOME=... python benchmarks/reuse_head.py DATA_FOLDER --out RUNS [--seeds 3] [--ways a b ..] [--labels all 4]
+    KERAS_HOME=... python -m benchmarks.decisions.reuse_head DATA_FOLDER --out RUNS [--seeds 3] [--labels all 4]
 
-DATA_FOLDER holds hymenoptera/ and cifar10/, each with train/ and test/. What has been measured before is not measured
-again. The table is printed and written to benchmarks/reuse_head.md, above what is written there by hand.
+DATA_FOLDER holds hymenoptera/ and cifar10/, each with train/ and test/. Runs that are in RUNS are not run
+again. Writes results/reuse_head.jsonl and pages/reuse_head.md.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from reporting import machine, spread, versions
 
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
+from benchmarks.tables.reuse_head import TITLES
 from kerastune_recipes import Recipe
 from kerastune_recipes.spec import catalog
 
-TABLE = Path(__file__).with_suffix(".md")
-BY_HAND = "## What the choices rest on"
 BACKBONE = "MobileNetV2"
 
 # Indices of ImageNet's classes. There is no deer among them; a sorrel is a horse.
@@ -46,18 +46,10 @@ CASES: dict[str, tuple[str, int, dict[str, list[int]]]] = {
     "cifar10, 9 of 10": ("cifar10", 128, ANIMALS | VEHICLES),
     "cifar10, vehicles only": ("cifar10", 128, VEHICLES),
 }
-WAYS = {
-    "last": "last stage, logistic regression",
-    "all": "all stages, logistic regression (`small_similar`, solved)",
-    "start": "the pretrained classifier as it is, calibrated",
-    "reuse": "`reuse_head`, solved",
-    "all_fit": "`small_similar`, fine-tuned",
-    "reuse_fit": "`reuse_head`, fine-tuned",
-}
 
 
 def recipe(way: str, size: int, pretrained_classes: dict[str, list[int]]) -> Recipe:
-    """Return the recipe of a way; without its fine-tuning where it is solved only."""
+    """Return the recipe of a way, without its fine-tuning unless the way is fine-tuned."""
     name = "reuse_head" if way.startswith(("start", "reuse")) else "small_similar"
     changes: dict[str, Any] = {"backbone.name": BACKBONE, "backbone.image_size": size}
     if not way.endswith("_fit"):
@@ -72,7 +64,7 @@ def recipe(way: str, size: int, pretrained_classes: dict[str, list[int]]) -> Rec
 
 
 def images(folder: Path, labels: str, seed: int) -> pd.DataFrame:
-    """Return paths and labels: all test images, and all training images or so many of each class."""
+    """Return paths and labels: all test images, and training images, all or the stated number of each class."""
     rows = [
         {"path": str(path), "label": path.parent.name, "split": split}
         for split in ("train", "test")
@@ -85,8 +77,8 @@ def images(folder: Path, labels: str, seed: int) -> pd.DataFrame:
     return pd.concat([drawn, table[table.split == "test"]])
 
 
-def measure(data: Path, case: str, labels: str, way: str, seed: int, out: Path) -> dict[str, Any]:
-    """Return the figures of one run; those that were measured before are read."""
+def measured(data: Path, case: str, labels: str, way: str, seed: int, out: Path) -> dict[str, Any]:
+    """Return the record of one run, read from `out` where it has run before."""
     kept = out / f"{'_'.join([*case.replace(',', '').split(), labels, way, str(seed)])}.json"
     if not kept.is_file():
         name, size, pretrained_classes = CASES[case]
@@ -96,29 +88,23 @@ def measure(data: Path, case: str, labels: str, way: str, seed: int, out: Path) 
     return json.loads(kept.read_text())
 
 
-def row(name: str, records: list[dict[str, Any]]) -> str:
-    """Return one line of a table."""
-    accuracy = spread([record["test"]["accuracy"] for record in records], "{:.1%}".format)
-    loss = spread([record["test"]["log_loss"] for record in records], "{:.3f}".format)
-    solved = [record["phases"][0]["strength"] for record in records]
-    kept = sum(record["chosen_phase"] != "feature_extraction" for record in records)
-    seconds = np.median([record["cost"]["seconds_in_phases"] for record in records])
-    fitted = f"{kept} of {len(records)}" if len(records[0]["phases"]) > 1 else ""
-    strengths = "" if name == WAYS["start"] else ", ".join(f"{strength:g}" for strength in solved)
-    return f"| {name} | {accuracy} | {loss} | {strengths} | {fitted} | {seconds:.0f} |"
-
-
-HEADER = """| | test accuracy | log loss | strength chosen | fine-tuned model kept | seconds in phases |
-|---|---|---|---|---|---|"""
-
-
-def section(case: str, labels: str, found: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the table of one case, with as many labels."""
-    data = next(iter(found.values()))[0]["data"]
-    many = "all labels" if labels == "all" else f"{labels} labels a class"
-    counts = f"{data['train']} images to train on, {data['validation']} to validate, {data['test']} to test"
-    rows = [row(WAYS[way], records) for way, records in found.items()]
-    return "\n".join([f"## {case}, {many}", "", f"{counts}.", "", HEADER, *rows])
+def row(case: str, labels: str, way: str, records: list[dict[str, Any]]) -> Row:
+    """Return the figures of a way over all seeds."""
+    first = records[0]
+    found: Row = {
+        "case": case,
+        "labels": labels,
+        **{key: first["data"][key] for key in ("train", "validation", "test")},
+    }
+    found["way"] = way
+    for figure in ("accuracy", "log_loss"):
+        found[figure] = measure.spread([record["test"][figure] for record in records])
+    strengths = [record["phases"][0]["strength"] for record in records]
+    found["strengths"] = [] if way == "start" else strengths
+    if len(first["phases"]) > 1:
+        found["kept"] = sum(record["chosen_phase"] != "feature_extraction" for record in records)
+        found["seeds"] = len(records)
+    return {**found, "seconds": float(np.median([record["cost"]["seconds_in_phases"] for record in records]))}
 
 
 def main() -> None:
@@ -129,38 +115,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--labels", nargs="+", default=["4", "all"])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=TITLES, default=list(TITLES))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     os.environ["KERASTUNE_CACHE"] = str(options.out / "features")
-    sections = []
+    rows: list[Row] = []
     for case, labels in itertools.product(options.cases, options.labels):
-        found = {
-            way: [measure(options.data, case, labels, way, seed, options.out) for seed in range(options.seeds)]
-            for way in options.ways
-        }
-        sections.append(section(case, labels, found))
-        write(sections, options.seeds)
-        print(sections[-1], flush=True)
-
-
-def write(sections: list[str], seeds: int) -> None:
-    """Write the tables, and keep what stands below them."""
-    before = TABLE.read_text(encoding="utf-8") if TABLE.is_file() else ""
-    by_hand = before[before.index(BY_HAND) :] if BY_HAND in before else ""
-    head = [
-        "# The head from the classifier of the pretraining",
-        "",
-        f"{BACKBONE}, {seeds} seeds: which images are drawn and held out. Medians, lowest and highest in brackets. "
-        f"{machine()}; {versions()}. Made by:",
-        "",
-        "    python benchmarks/reuse_head.py DATA --out RUNS",
-        "",
-        "Of the labels a fifth is held out for validation, of 4 in a class 1. Strength and temperature are chosen by "
-        "cross-validation of the training images, the model by the validation images.",
-        "",
-    ]
-    TABLE.write_text("\n".join([*head, "\n\n".join(sections), "", by_hand]).rstrip() + "\n", encoding="utf-8")
+        for way in options.ways:
+            seeds = range(options.seeds)
+            records = [measured(options.data, case, labels, way, seed, options.out) for seed in seeds]
+            rows.append(row(case, labels, way, records))
+            print(rows[-1], flush=True)
+        results.replace("reuse_head", "ways", rows)
+        made = measure.made("python -m benchmarks.decisions.reuse_head DATA --out RUNS")
+        results.replace("reuse_head", results.MADE, [{**made, "recipes": ["reuse_head"]}])
+        pages.write_page("reuse_head")
 
 
 if __name__ == "__main__":

@@ -1,40 +1,23 @@
 """Few labels and many unlabelled images: self-training and co-training against the supervised head.
 
-    KERAS_HOME=... python benchmarks/unlabeled.py DATA_FOLDER... [--seeds 3] [--labels 4]
+    KERAS_HOME=... python -m benchmarks.decisions.unlabeled DATA_FOLDER... [--seeds 3] [--labels 4]
 
 A data folder holds train/ and test/ with a folder for each class. Of the training images some of each class keep their
 label, by seed; the others are unlabelled. Everything is judged by cross-validation of the labelled images, and measured
-on the test images. The tables are printed and written to benchmarks/unlabeled.md.
+on the test images. Writes results/unlabeled.jsonl and pages/unlabeled.md.
 """
 
 import argparse
 from pathlib import Path
 
 import pandas as pd
-from reporting import machine, spread, versions
 
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Recipe
 
 BACKBONES = ("MobileNetV2", "MobileNet_0.25")
 SIZE = 160
-NOTES = """\
-{labels} labelled images of each class, the other training images without labels; {size} px, ImageNet weights, all
-stages. Seeds decide which images keep their labels. The supervised head is that of the same features, solved on the
-labelled images alone. *Gain* is against it, seed by seed, in points of test accuracy; *kept* says in how many seeds
-cross-validation of the labelled images kept what was learnt from unlabelled ones. One test image is {one}."""
-RULE = """\
-## One standard error
-
-What was learnt from unlabelled images is kept where it gains more than one standard error of log loss in
-cross-validation. Seen on training images alone: 4 labelled ones of a class, 60% of the others unlabelled, the rest to
-judge by; four sets, five seeds, the four ways above, so 80 cells, in an experiment that is no part of this script.
-
-| kept where it gains | points of accuracy | nats of log loss | changed | below the supervised head, the worst |
-|---|---|---|---|---|
-| anything | +3.7 | -0.141 | 62 | 9, -5.2 points |
-| one standard error | +2.7 | -0.096 | 46 | 5, -2.0 points |
-| two | +1.2 | -0.034 | 24 | 2, -1.9 points |
-"""
 
 
 def listed(folder: Path) -> pd.DataFrame:
@@ -65,8 +48,8 @@ def recipes() -> dict[str, tuple[Recipe, str | None]]:
     return found
 
 
-def measure(data: Path, labels: int, seed: int) -> dict[str, tuple[float, bool]]:
-    """Return by title the test accuracy, and whether unlabelled images had a part in it."""
+def measured(data: Path, labels: int, seed: int) -> dict[str, tuple[float, bool]]:
+    """Return by title the test accuracy, and whether the pseudo-labels were kept."""
     images, test = listed(data / "train"), listed(data / "test")
     kept, others = few(images, labels, seed)
     found = {}
@@ -79,38 +62,36 @@ def measure(data: Path, labels: int, seed: int) -> dict[str, tuple[float, bool]]
     return found
 
 
-def section(name: str, rounds: list[dict[str, tuple[float, bool]]]) -> str:
-    """Return the table of one data set."""
-    rows = []
+def rows(name: str, rounds: list[dict[str, tuple[float, bool]]]) -> list[Row]:
+    """Return the figures of one data set over all seeds: accuracies and gains in percent and points."""
+    lines = []
     for title, (_, against) in recipes().items():
-        accuracy = spread([100 * found[title][0] for found in rounds], "{:.1f}".format)
-        if against is None:
-            rows.append(f"| {title} | {accuracy} | | |")
-            continue
-        gains = spread([100 * (found[title][0] - found[against][0]) for found in rounds], "{:+.1f}".format)
-        kept = sum(found[title][1] for found in rounds)
-        rows.append(f"| {title} | {accuracy} | {gains} | {kept} of {len(rounds)} |")
-    return "\n".join([f"## {name}", "", "| | test accuracy | gain | kept |", "|---|---|---|---|", *rows])
+        accuracy = measure.spread([100 * found[title][0] for found in rounds])
+        line: Row = {"data": name, "title": title, "accuracy": accuracy}
+        if against is not None:
+            line["gain"] = measure.spread([100 * (found[title][0] - found[against][0]) for found in rounds])
+            line |= {"kept": sum(found[title][1] for found in rounds), "seeds": len(rounds)}
+        lines.append(line)
+    return lines
 
 
 def main() -> None:
-    """Measure, and write the page anew after each data set."""
+    """Measure, and write the page after each data set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--labels", type=int, default=4, help="of each class")
+    parser.add_argument("--labels", type=int, default=4, help="labelled images of each class")
     options = parser.parse_args()
     names = " ".join(data.name for data in options.data)
-    command = f"python benchmarks/unlabeled.py {names} --seeds {options.seeds} --labels {options.labels}"
-    tests = [f"{100 / len(listed(data / 'test')):.1f} points on {data.name}" for data in options.data]
-    sections = []
+    command = f"python -m benchmarks.decisions.unlabeled {names} --seeds {options.seeds} --labels {options.labels}"
+    tests = {data.name: len(listed(data / "test")) for data in options.data}
+    setting = {"recipes": ["cotrain", "self_train"], "labels": options.labels, "test_images": tests}
+    found: list[Row] = []
     for data in options.data:
-        sections.append(section(data.name, [measure(data, options.labels, seed) for seed in range(options.seeds)]))
-        notes = NOTES.format(labels=options.labels, size=SIZE, one=", ".join(tests))
-        head = ["# Few labels, many unlabelled images", "", notes, "", "Medians over the seeds, lowest and highest in"]
-        head += [f"brackets. {machine()}; {versions()}. Made by:", "", f"    {command}", ""]
-        text = "\n".join([*head, "\n\n".join([*sections, RULE])])
-        (Path(__file__).parent / "unlabeled.md").write_text(text, encoding="utf-8")
+        found += rows(data.name, [measured(data, options.labels, seed) for seed in range(options.seeds)])
+        results.replace("unlabeled", "accuracy", found)
+        results.replace("unlabeled", results.MADE, [{**measure.made(command), **setting}])
+        text = pages.write_page("unlabeled")
     print(text)
 
 

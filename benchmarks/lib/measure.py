@@ -1,4 +1,4 @@
-"""What the scripts share: the machine, the versions, a figure with its range, and the images that most of them divide."""
+"""What the scripts share: the machine, the versions, a median with its range."""
 
 import os
 import platform

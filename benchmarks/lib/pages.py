@@ -2,8 +2,8 @@
 
     python -m benchmarks.lib.pages
 
-A page is `notes/NAME.md` with each line `<!-- table: PAGE.TABLE -->` replaced by the table that `tables/PAGE.py` makes of
-`results/PAGE.jsonl`. In README.md and docs/ a table stands between `<!-- table: PAGE.TABLE -->` and `<!-- end -->`.
+A page is `notes/NAME.md` with each line `<!-- table: PAGE.TABLE -->` replaced by the table that `tables/PAGE.py` makes
+of `results/PAGE.jsonl`. In README.md and docs/ a table goes between `<!-- table: PAGE.TABLE -->` and `<!-- end -->`.
 No Keras is imported.
 """
 
@@ -56,7 +56,7 @@ def drawings(name: str) -> dict[str, str]:
 
 def written() -> dict[str, str]:
     """Return the contents of every file that is written from results, by its path relative to the root."""
-    found = {}
+    found: dict[str, str] = {}
     for name in names():
         found |= {place(name): page(name), **drawings(name)}
     for path in _with_marks():

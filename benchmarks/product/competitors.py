@@ -1,6 +1,6 @@
-"""What benchmarks/compare.py compares: each method is one function from a task to the accuracies it reached, and when.
+"""The methods that compare.py compares: functions from a task to the accuracies reached, with their times.
 
-The tutorials are written as in their sources but for five things: the network, any number of classes, one image size
+The tutorials are written as in their sources except for five things: the network, any number of classes, one image size
 for all, the file of the weights, and the clock.
 """
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Imported before any clock starts, also what only one of the methods needs.
+# Everything is imported before any clock starts, even if only one method needs it.
 import keras
-import kerastune_recipes.runner  # noqa: F401
 import numpy as np
 import tensorflow as tf
 from keras import layers
 from sklearn.linear_model import LogisticRegression
 
+import kerastune_recipes.run.run  # noqa: F401
 from kerastune_recipes import Recipe, Report
 from kerastune_recipes.evaluation import metrics
 
@@ -34,11 +34,11 @@ class Network:
     """A network as a tutorial builds it, with ImageNet weights trained at 224 pixels.
 
     Args:
-        module: Of keras.applications.
-        build: Its function, which takes the place of the weights among others.
-        file: Of the weights without classifier, under `module`'s folder in Keras's storage.
-        fine_tune_at: First layer that the tensorflow.org tutorial trains: the 100th of MobileNetV2's 154, the same
-            share of another's.
+        module: Module of keras.applications.
+        build: Its function; one of its arguments is the path of the weights.
+        file: File of the weights without classifier, in the folder of `module` in Keras's storage.
+        fine_tune_at: First layer that the tensorflow.org tutorial trains: the 100th of MobileNetV2's 154, and the
+            same share of another network's.
     """
 
     module: ModuleType
@@ -47,7 +47,7 @@ class Network:
     fine_tune_at: int
 
     def weights(self) -> str:
-        """Return the path of the weights, downloaded where they are not kept yet."""
+        """Return the path of the weights, downloaded if needed."""
         folder = self.module.__name__.rpartition(".")[2]
         origin = f"https://storage.googleapis.com/tensorflow/keras-applications/{folder}/{self.file}"
         return str(keras.utils.get_file(self.file, origin, cache_subdir="models"))
@@ -70,14 +70,14 @@ NETWORKS = {
 
 
 class Stopwatch:
-    """Seconds since it was made, less those while it was held."""
+    """Seconds since it was made, without those while it was held."""
 
     def __init__(self) -> None:
         self._counted = 0.0
         self._since: float | None = time.perf_counter()
 
     def seconds(self) -> float:
-        """Return what has been counted so far."""
+        """Return the seconds counted so far."""
         return self._counted + (0.0 if self._since is None else time.perf_counter() - self._since)
 
     def hold(self) -> None:
@@ -90,7 +90,7 @@ class Stopwatch:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Do not count what is done within."""
+        """Do not count the time within."""
         self.hold()
         yield
         self.go_on()
@@ -98,22 +98,22 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is given.
+    """The input of a method.
 
     Args:
         train: Folder of class folders, to train on.
-        test: The same, to be judged by.
-        seed: Of everything random.
-        most_epochs: A bound on the epochs of each phase, for smoke tests, or None.
+        test: Folder of class folders, to test on.
+        seed: Random seed.
+        epoch_limit: Largest number of epochs of a phase, for smoke tests, or None.
         backbone: A key of `NETWORKS`.
         weights: File of its weights.
-        watch: Running.
+        watch: A running stopwatch.
     """
 
     train: Path
     test: Path
     seed: int
-    most_epochs: int | None
+    epoch_limit: int | None
     backbone: str
     weights: str
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -123,9 +123,9 @@ class Task:
         """The backbone, as the tutorials build it."""
         return NETWORKS[self.backbone]
 
-    def epochs(self, wanted: int) -> int:
-        """Return how many epochs to train where a tutorial says `wanted`."""
-        return wanted if self.most_epochs is None else min(wanted, self.most_epochs)
+    def epochs(self, stated: int) -> int:
+        """Return the number of epochs to train, where a tutorial states a number."""
+        return stated if self.epoch_limit is None else min(stated, self.epoch_limit)
 
     def base(self, **arguments: Any) -> keras.Model:
         """Return the network without its classifier, pretrained."""
@@ -135,12 +135,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method reached.
+    """The result of a method.
 
     Args:
-        curve: (seconds, test accuracy) pairs; the last is of the finished model.
-        one_forward_pass: Of ours: seconds of one forward pass of its images, which it measures itself.
-        forward_passes: Of ours: seconds in its phases over those of one forward pass.
+        curve: (seconds, test accuracy) pairs; the last belongs to the finished model.
+        one_forward_pass: Seconds of one forward pass of the images, as our report states it; None for the others.
+        forward_passes: Seconds in our phases over those of one forward pass; None for the others.
     """
 
     curve: Sequence[tuple[float, float]]
@@ -148,31 +148,31 @@ class Outcome:
     forward_passes: float | None = None
 
 
-def start(data: Path, seed: int, backbone: str, most_epochs: int | None = None) -> Task:
-    """Return a task whose clock has just begun.
+def start(data: Path, seed: int, backbone: str, epoch_limit: int | None = None) -> Task:
+    """Return a task whose clock has just started.
 
     Args:
         data: Folder with train/ and test/.
-        seed: Of everything random.
+        seed: Random seed.
         backbone: A key of `NETWORKS`.
-        most_epochs: A bound on the epochs of each phase, or None.
+        epoch_limit: Largest number of epochs of a phase, or None.
     """
     keras.utils.set_random_seed(seed)
     weights = NETWORKS[backbone].weights()
-    return Task(data / "train", data / "test", seed, most_epochs, backbone, weights)
+    return Task(data / "train", data / "test", seed, epoch_limit, backbone, weights)
 
 
-def measure(method: str, data: Path, seed: int, most_epochs: int | None) -> dict[str, Any]:
+def measured(method: str, data: Path, seed: int, epoch_limit: int | None) -> dict[str, Any]:
     """Run one method and return its figures.
 
     Args:
         method: A key of `METHODS`.
         data: Folder with train/ and test/.
-        seed: Of everything random.
-        most_epochs: A bound on the epochs of each phase, or None.
+        seed: Random seed.
+        epoch_limit: Largest number of epochs of a phase, or None.
     """
-    _, train = METHODS[method]
-    task = start(data, seed, "MobileNetV2", most_epochs)
+    train = METHODS[method]
+    task = start(data, seed, "MobileNetV2", epoch_limit)
     outcome = train(task)
     seconds, accuracy = outcome.curve[-1]
     return {
@@ -245,7 +245,7 @@ def tensorflow_tutorial(task: Task) -> Outcome:
 def keras_guide(task: Task) -> Outcome:
     """Train as https://keras.io/guides/transfer_learning/ does since 2023.
 
-    Its cache stands behind the augmentation, so that every epoch sees the same pixels.
+    Its cache comes after the augmentation, so that every epoch sees the same pixels.
     """
     train_ds, validation_ds = _split(task, batch_size=None)
     number_of_classes = len(train_ds.class_names)
@@ -276,7 +276,7 @@ def keras_guide(task: Task) -> Outcome:
 
 
 def keras_guide_until_2023(task: Task) -> Outcome:
-    """Train as the same guide did from 2020 to 2023, in more epochs, each augmented anew."""
+    """Train as the same guide did from 2020 to 2023, in more epochs, each with fresh augmentation."""
     train_ds, validation_ds = _split(task, batch_size=None)
     number_of_classes = len(train_ds.class_names)
     batch_size = 32
@@ -302,7 +302,7 @@ def keras_guide_until_2023(task: Task) -> Outcome:
 def _guide_phases(
     task: Task, base_model: keras.Model, model: keras.Model, train_ds: Any, validation_ds: Any, epochs: tuple[int, int]
 ) -> Outcome:
-    """Train the head, then all layers: the part that the guide's editions have in common."""
+    """Train the head, then all layers, as both editions of the guide do."""
     curve = _Curve(task)
     model.compile(
         optimizer=keras.optimizers.Adam(),
@@ -339,7 +339,7 @@ def ours(task: Task, recipe: Recipe) -> tuple[Report, np.ndarray, np.ndarray]:
     """Run a recipe of ours on the training folder alone.
 
     Returns:
-        The report; what its model makes of the test images (n, k), the clock held; and their labels (n,).
+        The report; probabilities of the test images (n, k), computed with the clock held; and their labels (n,).
     """
     report = recipe.run(str(task.train), seed=task.seed, verbose=False)
     task.watch.hold()
@@ -357,20 +357,20 @@ def small_similar(task: Task, **overrides: Any) -> Outcome:
 
 
 def _both_phases(task: Task, **overrides: Any) -> Outcome:
-    shorter = {"phases.fine_tuning.fit.duration": f"{task.most_epochs} epochs"} if task.most_epochs else {}
+    shorter = {"phases.fine_tuning.fit.duration": f"{task.epoch_limit} epochs"} if task.epoch_limit else {}
     return small_similar(task, **overrides, **shorter)
 
 
-METHODS: dict[str, tuple[str, Callable[[Task], Outcome]]] = {
-    "a": ("TensorFlow tutorial, 10 + 10 epochs", tensorflow_tutorial),
-    "b": ("Keras guide, 2 + 1 epochs", keras_guide),
-    "b20": ("Keras guide until 2023, 20 + 10 epochs", keras_guide_until_2023),
-    "c": ("features and LogisticRegression by hand", features_by_hand),
-    "d": ("ours: feature_extraction alone", lambda task: small_similar(task, **_SOLVE_ONLY, **_AT_SIZE)),
-    "d2": ("ours: (d) again, with the features it stored", lambda task: small_similar(task, **_SOLVE_ONLY, **_AT_SIZE)),
-    "d-auto": ("ours: (d) at the size it chooses", lambda task: small_similar(task, **_SOLVE_ONLY)),
-    "e": ("ours: small_similar, both phases", lambda task: _both_phases(task, **_AT_SIZE)),
-    "e-auto": ("ours: (e) at the size it chooses", _both_phases),
+METHODS: dict[str, Callable[[Task], Outcome]] = {
+    "a": tensorflow_tutorial,
+    "b": keras_guide,
+    "b20": keras_guide_until_2023,
+    "c": features_by_hand,
+    "d": lambda task: small_similar(task, **_SOLVE_ONLY, **_AT_SIZE),
+    "d2": lambda task: small_similar(task, **_SOLVE_ONLY, **_AT_SIZE),
+    "d-auto": lambda task: small_similar(task, **_SOLVE_ONLY),
+    "e": lambda task: _both_phases(task, **_AT_SIZE),
+    "e-auto": _both_phases,
 }
 
 
@@ -394,7 +394,7 @@ def _in_order(folder: Path) -> Any:
 
 
 def _class_names(dataset: Any) -> list[str]:
-    """Return the class of each image, without decoding it again."""
+    """Return the class of each image, without decoding it."""
     return [Path(file).parent.name for file in dataset.file_paths]
 
 

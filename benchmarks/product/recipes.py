@@ -1,13 +1,13 @@
 """Every shipped recipe on data sets of your own: accuracy with its interval and seconds, as a table.
 
-    KERAS_HOME=... python benchmarks/recipes.py DATA_FOLDER... [--backbone MobileNetV2] [--size 160] [--seeds 3]
+    KERAS_HOME=... python -m benchmarks.product.recipes DATA_FOLDER... [--backbone MobileNetV2] [--size 160] [--seeds 3]
 
 A data folder holds train/ and test/ with a folder for each class. Every cell is one `kerastune run` for each seed, in a
-process of its own. Its figures are a line of benchmarks/recipes.jsonl, and are not measured again as long as its plan
-stays the same: so the table can be filled bit by bit. Seeds are run one after the other over all cells; after each run
-the page is written anew. A recipe that needs what the data do not give is named with what it says. `--only` runs some
-recipes alone; `--epochs` bounds the epochs of a phase, which the page then says of each such cell; with `--jobs` so
-many run side by side, each on its own share of the cores.
+process of its own. Its figures are a line of results/recipes.jsonl, and are not measured again while its plan stays
+the same, so the table can be filled step by step. Seeds run one after the other over all cells; after each run
+docs/recipes.md is written. A recipe that cannot run on the data is listed with its error. `--only` runs only some
+recipes; `--epochs` limits the epochs of a phase, and the page marks such cells; `--jobs` runs several side by side,
+each on its own share of the cores.
 """
 
 import argparse
@@ -17,69 +17,35 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from statistics import fmean
 from threading import Lock
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from reporting import machine, versions
-
+from benchmarks.lib import measure, pages, results
+from benchmarks.lib.results import Row
 from kerastune_recipes import Plan, Recipe, RequestError, yaml_files
 from kerastune_recipes.data.dataset import Dataset
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.costs import steps_per_epoch
 from kerastune_recipes.records import digest
 from kerastune_recipes.spec import catalog
 from kerastune_recipes.studies.comparison import standalone_cost
 
-SCRATCH = "from_scratch"
-NOTES = """\
-Accuracy on the test images, which nothing was chosen by, with its 95% interval, in percent: the mean over the seeds,
-its interval that of one seed (docs/compare.md says what that covers). A seed decides on the images held out for
-validation and everything random; a cell of fewer seeds says so. Seconds are those of the phases, the mean over the
-seeds: without reading and testing, and with the features counted as if every run had computed them. The best of each
-column is bold."""
-
-# What one run found, with all that decided on it.
-Figures = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A recipe on a data set.
-
-    Args:
-        seeds: How many were run.
-        accuracy: Mean over the seeds.
-        interval: Of the images.
-        seconds: Mean over the seeds.
-        shortened: Epochs that a phase was bounded to, or None.
-    """
-
-    seeds: int
-    accuracy: float
-    interval: tuple[float, float]
-    seconds: float
-    shortened: int | None
-
 
 @dataclass(frozen=True)
 class Setting:
-    """What all cells have in common.
+    """The setting of all cells.
 
     Args:
         backbone: Name of the network.
-        size: Height and width of its input, pixels, or None for the rule's.
-        seeds: How many are wanted.
-        epochs: Bound on the epochs of a phase, or None.
-        jobs: Runs side by side.
+        size: Height and width of its input, pixels; None for the size of the rules.
+        seeds: Number of seeds.
+        epochs: Largest number of epochs of a phase, or None for no limit.
+        jobs: Number of runs side by side.
     """
 
     backbone: str
@@ -91,22 +57,22 @@ class Setting:
     @property
     def cores(self) -> list[set[int]]:
         """The cores of each job."""
-        there = sorted(os.sched_getaffinity(0))
-        return [set(there[job :: self.jobs]) for job in range(self.jobs)]
+        usable = sorted(os.sched_getaffinity(0))
+        return [set(usable[job :: self.jobs]) for job in range(self.jobs)]
 
     @property
     def overrides(self) -> dict[str, str | int]:
-        """What is changed in every recipe."""
+        """The overrides of every recipe."""
         return {"backbone.name": self.backbone} | ({"backbone.image_size": self.size} if self.size else {})
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a recipe does with a data set.
+    """A recipe on a data set.
 
     Args:
-        changes: Overrides that bound the epochs of its phases, none where it has no more.
-        plan: By which its plan is known from another, with all rules applied.
+        changes: Overrides that limit the epochs of its phases; none if the phases are shorter.
+        plan: Digest of its plan, with all rules applied.
     """
 
     changes: dict[str, str | int]
@@ -114,10 +80,10 @@ class Job:
 
 
 def job(recipe: str, dataset: Dataset, setting: Setting) -> Job:
-    """Return what a recipe does with a data set.
+    """Plan a recipe on a data set.
 
     Raises:
-        RequestError: The recipe does not go with the data or the backbone.
+        RequestError: The recipe does not fit the data or the backbone.
     """
     whole = Recipe.from_name(recipe, **setting.overrides).plan(dataset)
     images = len(dataset.train)
@@ -131,8 +97,8 @@ def job(recipe: str, dataset: Dataset, setting: Setting) -> Job:
     return Job(changes, digest(Recipe.from_name(recipe, **setting.overrides, **changes).plan(dataset)))
 
 
-def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cores: set[int]) -> Figures | str:
-    """Return what one run on some cores found, or why it could not be."""
+def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cores: set[int]) -> Row | str:
+    """Return the figures of one run on some cores, or its error."""
     print(f"{recipe} on {data.name}, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
@@ -150,8 +116,8 @@ def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cor
         if done.returncode < 0:
             return f"the process was ended by signal {-done.returncode}"
         if done.returncode:
-            said = re.search(r"^kerastune: (?!warning)(.*)", done.stderr, re.MULTILINE | re.DOTALL)
-            return " ".join(said[1].split()) if said else done.stderr.strip().splitlines()[-1]
+            message = re.search(r"^kerastune: (?!warning)(.*)", done.stderr, re.MULTILINE | re.DOTALL)
+            return " ".join(message[1].split()) if message else done.stderr.strip().splitlines()[-1]
         record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), recipe)
     return {
@@ -163,100 +129,13 @@ def run(recipe: str, data: Path, seed: int, overrides: dict[str, str | int], cor
     }
 
 
-def cell(found: Sequence[Figures]) -> Cell:
-    """Return what the runs of one cell say together."""
-    images = found[0]["images"]
-    accuracy = fmean(one["accuracy"] for one in found)
-    return Cell(
-        seeds=len(found),
-        accuracy=accuracy,
-        interval=metrics.wilson_interval(accuracy * images, images),
-        seconds=fmean(one["seconds"] for one in found),
-        shortened=found[0]["epochs"],
-    )
-
-
-Cells = dict[str, dict[str, Cell]]
-Reasons = dict[str, dict[str, str]]
-
-
-def page(cells: Cells, reasons: Reasons, data: Sequence[Path], setting: Setting, command: str) -> str:
-    """Return the whole text."""
-    names = [folder.name for folder in data]
-    bounded = any(cell.shortened for row in cells.values() for cell in row.values())
-    best = {name: max((row[name].accuracy for row in cells.values() if name in row), default=0.0) for name in names}
-    rows = [
-        f"| [{recipe}](../recipes/{recipe}.yaml) | "
-        + " | ".join(_shown(cells[recipe].get(name), best[name], setting.seeds) for name in names)
-        + " |"
-        for recipe in cells
-        if cells[recipe]
-    ]
-    parts = [
-        "# The recipes, measured",
-        f"{setting.backbone}{f' at {setting.size} pixels' if setting.size else ''}, {setting.seeds} "
-        f"seed{'s' if setting.seeds > 1 else ''}, {len(setting.cores[0])} of the cores of {machine()}; {versions()}. "
-        "Made by:",
-        f"    {command}",
-        NOTES,
-        f"**†: no phase was given more than {setting.epochs} epochs, so this is not the whole recipe.**"
-        if bounded
-        else "",
-        "\n".join([f"| recipe | {' | '.join(names)} |", f"|---|{'---|' * len(names)}", *rows]),
-        *_against_scratch(cells, names),
-        _not_run(reasons),
-        _missing(cells, reasons),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _shown(cell: Cell | None, best: float, seeds: int) -> str:
-    if cell is None:
-        return ""
-    low, high = cell.interval
-    accuracy = f"{100 * cell.accuracy:.1f}"
-    emphasised = f"**{accuracy}**" if cell.accuracy == best else accuracy
-    marks = ("†" if cell.shortened else "") + (f", {cell.seeds} of {seeds} seeds" if cell.seeds < seeds else "")
-    return f"{emphasised} ({100 * low:.1f} to {100 * high:.1f}){marks}, {cell.seconds:.0f} s"
-
-
-def _against_scratch(cells: Cells, names: Sequence[str]) -> list[str]:
-    """Say where pretraining did not pay."""
-    if not cells.get(SCRATCH) or not any(row for recipe, row in cells.items() if recipe != SCRATCH):
-        return []
-    behind = [
-        f"{recipe} on {name} ({100 * row[name].accuracy:.1f} to {100 * cells[SCRATCH][name].accuracy:.1f})"
-        for name in names
-        if name in cells[SCRATCH]
-        for recipe, row in cells.items()
-        if recipe != SCRATCH and name in row and row[name].accuracy <= cells[SCRATCH][name].accuracy
-    ]
-    told = f"Not better than {SCRATCH}: {'; '.join(behind)}." if behind else f"All are better than {SCRATCH}."
-    return ["## With and without pretraining", told]
-
-
-def _not_run(reasons: Reasons) -> str:
-    """Name what could not be run, and why; alike on all data sets once."""
-    lines = []
-    for recipe, by_data in reasons.items():
-        for reason in dict.fromkeys(by_data.values()):
-            where = [name for name, other in by_data.items() if other == reason]
-            lines.append(f"- {recipe} ({', '.join(where)}): {reason}")
-    return "\n".join(["## Not run", "", *lines]) if lines else ""
-
-
 def _here(reason: str) -> str:
-    """Leave out of a reason where this machine keeps its weights."""
+    """Remove from an error the folder where this machine keeps its weights."""
     return reason.replace(os.environ.get("KERAS_HOME") or str(Path.home() / ".keras"), "KERAS_HOME")
 
 
-def _missing(cells: Cells, reasons: Reasons) -> str:
-    missing = [recipe for recipe in cells if not cells[recipe] and not reasons[recipe]]
-    return f"Not run yet: {', '.join(missing)}." if missing else ""
-
-
-def key(recipe: str, data: Path, seed: int, setting: Setting, job: Job) -> Figures:
-    """Return all that decides on a run but the machine and the versions."""
+def key(recipe: str, data: Path, seed: int, setting: Setting, job: Job) -> Row:
+    """Return everything that determines a run, apart from the machine and the versions."""
     return {
         "recipe": recipe,
         "plan": job.plan,
@@ -269,32 +148,29 @@ def key(recipe: str, data: Path, seed: int, setting: Setting, job: Job) -> Figur
 
 
 def main() -> None:
-    """Run what is missing, and write the page anew after each run."""
+    """Run the missing cells, and write the page after each run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--backbone", default="MobileNetV2")
-    parser.add_argument("--size", type=int, help="height and width of the network's input (default: the rule's)")
+    parser.add_argument("--size", type=int, help="height and width of the network's input (default: by the rules)")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", metavar="RECIPE", choices=catalog.names(), help="run these alone")
-    parser.add_argument("--epochs", type=int, help="at most so many in each phase; the page says of which cells")
+    parser.add_argument("--only", nargs="*", metavar="RECIPE", choices=catalog.names(), help="run only these")
+    parser.add_argument("--epochs", type=int, help="most epochs of a phase; the page marks these cells")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on its own share of the cores")
-    parser.add_argument("--log", type=Path, default=Path(__file__).with_suffix(".jsonl"), help="where figures are kept")
-    parser.add_argument("--page", type=Path, default=Path(__file__).parent.parent / "docs" / "recipes.md")
     options = parser.parse_args()
     for folder in options.data:
         if not (folder / "test").is_dir():
-            parser.error(f"{folder}: there is no folder test/ in it to judge by")
+            parser.error(f"{folder}: it needs a folder test/")
     setting = Setting(options.backbone, options.size, options.seeds, options.epochs, options.jobs)
-    # All recipes in the command that the page names: --only decides what is run now, not what is in the page.
+    # The command of the whole page, without --only, which limits what runs now.
     shown = [f"--seeds {setting.seeds}", f"--backbone {setting.backbone}"]
     shown += [f"--size {setting.size}"] if setting.size else []
     shown += [f"--epochs {setting.epochs}"] if setting.epochs else []
     shown += [f"--jobs {setting.jobs}"] if setting.jobs > 1 else []
     names = " ".join(folder.name for folder in options.data)
-    command = f"python benchmarks/recipes.py {names} {' '.join(shown)}"
-    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.is_file() else []
-    kept: list[Figures] = list(map(json.loads, lines))
-    reasons: Reasons = {name: {} for name in catalog.names()}
+    command = f"python -m benchmarks.product.recipes {names} {' '.join(shown)}"
+    stored = results.read("recipes")
+    reasons: dict[str, dict[str, str]] = {name: {} for name in catalog.names()}
     jobs: dict[tuple[str, Path], Job] = {}
     for data in options.data:
         dataset = open_dataset(data)
@@ -304,25 +180,32 @@ def main() -> None:
             except RequestError as error:
                 reasons[recipe][data.name] = _here(" ".join(str(error).split()))
 
-    def found(recipe: str, data: Path) -> list[Figures]:
-        wanted = [key(recipe, data, seed, setting, jobs[recipe, data]) for seed in range(setting.seeds)]
-        return [one for one in kept if any(each.items() <= one.items() for each in wanted)]
+    def found(recipe: str, data: Path) -> list[Row]:
+        keys = [key(recipe, data, seed, setting, jobs[recipe, data]) for seed in range(setting.seeds)]
+        return [one for one in stored if any(each.items() <= one.items() for each in keys)]
 
     def show() -> str:
-        cells: Cells = {name: {} for name in catalog.names()}
-        for recipe, data in jobs:
-            if found(recipe, data):
-                cells[recipe][data.name] = cell(found(recipe, data))
-        text = page(cells, reasons, options.data, setting, command)
-        options.page.write_text(text, encoding="utf-8")
-        return text
+        made: Row = {
+            **measure.made(command),
+            "data": [data.name for data in options.data],
+            "backbone": setting.backbone,
+        }
+        made |= {"size": setting.size, "seeds": setting.seeds, "epochs": setting.epochs, "cores": len(setting.cores[0])}
+        not_run = [
+            {"recipe": recipe, "data": name, "reason": reason}
+            for recipe, by_data in reasons.items()
+            for name, reason in by_data.items()
+        ]
+        results.replace("recipes", "not_run", not_run)
+        results.replace("recipes", results.MADE, [made])
+        return pages.write_page("recipes")
 
     free: SimpleQueue[set[int]] = SimpleQueue()
     for cores in setting.cores:
         free.put(cores)
     lock = Lock()
 
-    def measure(seed: int, recipe: str, data: Path) -> None:
+    def run_cell(seed: int, recipe: str, data: Path) -> None:
         if data.name in reasons[recipe]:
             return
         cores = free.get()
@@ -332,9 +215,8 @@ def main() -> None:
             if isinstance(figures, str):
                 reasons[recipe][data.name] = _here(figures)
             else:
-                kept.append(key(recipe, data, seed, setting, jobs[recipe, data]) | figures)
-                with options.log.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(kept[-1]) + "\n")
+                stored.append(key(recipe, data, seed, setting, jobs[recipe, data]) | figures)
+                results.append(results.FOLDER / "recipes.jsonl", stored[-1])
             show()
 
     missing = [
@@ -345,7 +227,7 @@ def main() -> None:
         and not any(one["seed"] == seed for one in found(recipe, data))
     ]
     with ThreadPoolExecutor(setting.jobs) as pool:
-        for _ in pool.map(lambda one: measure(*one), missing):
+        for _ in pool.map(lambda one: run_cell(*one), missing):
             pass
     print(show())
 

@@ -26,8 +26,12 @@ def tables() -> dict[str, str]:
         "accuracy": markdown.table(
             ["", "test accuracy", "95% interval", "seconds"],
             (
-                [TITLES[row["way"]], f"{row['accuracy']:.1%}", "{:.1%} to {:.1%}".format(*row["interval"])]
-                + [f"{row['seconds']:.1f}"]
+                [
+                    TITLES[row["way"]],
+                    f"{row['accuracy']:.1%}",
+                    "{:.1%} to {:.1%}".format(*row["interval"]),
+                    f"{row['seconds']:.1f}",
+                ]
                 for row in rows
             ),
         ),

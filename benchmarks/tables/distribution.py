@@ -21,8 +21,13 @@ PACK = 32 * 2**20
 def tables() -> dict[str, str]:
     """Return differences against one device and one process, the cost of a step, and the cost on paper."""
     losses = [
-        [row["network"], f"{row['solved_log_loss']:.1e}", row["steps"], f"{row['losses']:.1e}"]
-        + [f"{row['validation_losses']:.1e}"]
+        [
+            row["network"],
+            f"{row['solved_log_loss']:.1e}",
+            row["steps"],
+            f"{row['losses']:.1e}",
+            f"{row['validation_losses']:.1e}",
+        ]
         for row in results.read("distribution", "losses")
     ]
     weights = [

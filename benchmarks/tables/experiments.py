@@ -37,10 +37,10 @@ def _rates(names: Sequence[str], rates: Sequence[str]) -> str:
     of_cell, of_seed = (trials.groupby(by)["rate"].transform("nunique") for by in (cell, [*cell, "seed"]))
     lines = []
     for (backbone, each), part in trials[of_cell == of_seed].groupby(["backbone", "each"]):
-        means = part.groupby(["data", "rate"])[["accuracy", "log_loss"]].mean()
+        accuracy, log_loss = (part.groupby(["data", "rate"])[figure].mean() for figure in ("accuracy", "log_loss"))
         seeds = sorted(set(part.groupby("data")["seed"].nunique()))
         cells = [
-            f"{100 * means.loc[at, 'accuracy']:.1f}, {means.loc[at, 'log_loss']:.3f}" if at in means.index else ""
+            f"{100 * accuracy[at]:.1f}, {log_loss[at]:.3f}" if at in accuracy.index else ""
             for at in ((name, rate) for name in names for rate in rates)
         ]
         lines.append([backbone, each, " or ".join(map(str, seeds)), *cells])

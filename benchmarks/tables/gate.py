@@ -6,14 +6,27 @@ from benchmarks.lib import markdown, results
 def tables() -> dict[str, str]:
     """Return what each rule gains, and how good each ending is."""
     rules = [
-        [row["backbone"], row["each"], row["rule"], f"{row['kept']:.0%}", f"{row['nats']:+.3f}"]
-        + [f"{row['points']:+.2f}", f"{row['harm']:.0%}", f"{row['worse']:.0%}"]
+        [
+            row["backbone"],
+            row["each"],
+            row["rule"],
+            f"{row['kept']:.0%}",
+            f"{row['nats']:+.3f}",
+            f"{row['points']:+.2f}",
+            f"{row['harm']:.0%}",
+            f"{row['worse']:.0%}",
+        ]
         for row in results.read("gate", "rules")
     ]
     losses = ("log_loss", "log_loss_few", "log_loss_all", "log_loss_best_temperature")
     endings = [
-        [row["ending"], f"{row['accuracy']:.1%}", *(f"{row[key]:.3f}" for key in losses)]
-        + [f"{row['factor']:.2f}", f"{row['ece']:.3f}"]
+        [
+            row["ending"],
+            f"{row['accuracy']:.1%}",
+            *(f"{row[key]:.3f}" for key in losses),
+            f"{row['factor']:.2f}",
+            f"{row['ece']:.3f}",
+        ]
         for row in results.read("gate", "endings")
     ]
     return {

@@ -7,8 +7,13 @@ def tables() -> dict[str, str]:
     """Return how the speed was measured, and the speed of each backbone."""
     made = results.made("precision")
     rows = [
-        [row["backbone"], row["work"], f"{row['float32']:.3g}", f"{row['half']:.3g}"]
-        + [measure.shown(row["ratio"], "{:.2f}".format)]
+        [
+            row["backbone"],
+            row["work"],
+            f"{row['float32']:.3g}",
+            f"{row['half']:.3g}",
+            measure.shown(row["ratio"], "{:.2f}".format),
+        ]
         for row in results.read("precision", "speed")
     ]
     setting = (

@@ -44,13 +44,31 @@ def tables() -> dict[str, str]:
             heads, {"data": "data", "images": "images"}, "column", lambda row: f"{row['cpu_seconds']:.2f}"
         ),
         "before": markdown.table(
-            ["data", "images", "CPU s before", "CPU s now", "now / before", "accuracy before", "accuracy now"]
-            + ["log loss before", "log loss now", "difference"],
+            [
+                "data",
+                "images",
+                "CPU s before",
+                "CPU s now",
+                "now / before",
+                "accuracy before",
+                "accuracy now",
+                "log loss before",
+                "log loss now",
+                "difference",
+            ],
             before,
         ),
         "many_images": markdown.table(
-            ["images x features x classes", "s", "CPU s", "ms an image", "memory, float32 copies", "strength"]
-            + ["log loss on fresh images", "best of six strengths"],
+            [
+                "images x features x classes",
+                "s",
+                "CPU s",
+                "ms an image",
+                "memory, float32 copies",
+                "strength",
+                "log loss on fresh images",
+                "best of six strengths",
+            ],
             many,
         ),
     }

@@ -11,8 +11,13 @@ def tables() -> dict[str, str]:
     for row in results.read("unlabeled", "accuracy"):
         sections.setdefault(row["data"], []).append(row)
     rules = [
-        [row["rule"], f"{row['points']:+.1f}", f"{row['nats']:+.3f}", row["changed"]]
-        + [f"{row['below']}, {row['worst']:+.1f} points"]
+        [
+            row["rule"],
+            f"{row['points']:+.1f}",
+            f"{row['nats']:+.3f}",
+            row["changed"],
+            f"{row['below']}, {row['worst']:+.1f} points",
+        ]
         for row in results.read("unlabeled", "rules")
     ]
     one_image = ", ".join(f"{100 / count:.1f} points on {name}" for name, count in made["test_images"].items())
@@ -21,8 +26,13 @@ def tables() -> dict[str, str]:
         "one_image": f"One test image is {one_image}.",
         "sections": "\n\n".join(f"## {name}\n\n{_table(rows)}" for name, rows in sections.items()),
         "rules": markdown.table(
-            ["kept where it gains", "points of accuracy", "nats of log loss", "changed"]
-            + ["below the supervised head, the worst"],
+            [
+                "kept where it gains",
+                "points of accuracy",
+                "nats of log loss",
+                "changed",
+                "below the supervised head, the worst",
+            ],
             rules,
         ),
     }
