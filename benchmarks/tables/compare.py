@@ -131,7 +131,7 @@ def _section(name: str, rows: list[Row]) -> str:
 
 
 def _readme(found: dict[str, list[Row]]) -> str:
-    images = {row["data"]: row["images"] for row in results.read("store", "seconds")}
+    images = {row["data"]: row["images"] for row in results.read("feature_cache", "seconds")}
     rows = []
     for name, methods in found.items():
         (tutorial,) = (row for row in methods if row["method"] == "a")

@@ -1,9 +1,9 @@
 """What the cache of features saves: a run, the same run again, and a run with one percent more images.
 
-    KERAS_HOME=... python -m benchmarks.costs.store DATA_FOLDER... [--repeats 3]
+    KERAS_HOME=... python -m benchmarks.costs.feature_cache DATA_FOLDER... [--repeats 3]
 
 A data folder holds train/ with a folder for each class; nothing else is read. Every repeat begins with an empty
-cache. Writes results/store.jsonl and pages/store.md.
+cache. Writes results/feature_cache.jsonl and pages/feature_cache.md.
 """
 
 import argparse
@@ -85,10 +85,10 @@ def main() -> None:
         rows.append(measured(folder, options.backbone, options.repeats))
         print(rows[-1], flush=True)
     names = " ".join(folder.name for folder in options.data)
-    made = {**measure.made(f"python -m benchmarks.costs.store {names}"), "repeats": options.repeats}
-    results.replace("store", "seconds", rows)
-    results.replace("store", results.MADE, [made])
-    print(pages.write_page("store"))
+    made = {**measure.made(f"python -m benchmarks.costs.feature_cache {names}"), "repeats": options.repeats}
+    results.replace("feature_cache", "seconds", rows)
+    results.replace("feature_cache", results.MADE, [made])
+    print(pages.write_page("feature_cache"))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def tables() -> dict[str, str]:
             row["new_images"],
             measure.shown(row["more_share"], "{:.1%}".format),
         ]
-        for row in results.read("store", "seconds")
+        for row in results.read("feature_cache", "seconds")
     ]
     columns = ["first, s", "forward passes", "again, s", "of the first", "new images", "of the first"]
     return {
-        "made": markdown.made_by(results.made("store")),
+        "made": markdown.made_by(results.made("feature_cache")),
         "seconds": markdown.table(["data", "images", *columns], rows),
     }
