@@ -25,7 +25,7 @@ def head(context: RunContext, outcomes: Sequence[Outcome], chosen: int) -> list[
     """Solve the head of the chosen phase again, on all images, and return the outcomes of all phases with that.
 
     After a fit phase this is worth more than the trained head, which has seen four fifths of the images
-    (benchmarks/gate.md).
+    (benchmarks/pages/gate.md).
 
     Args:
         context: All images; the network with the weights of the chosen phase. It is left with the refitted head.

@@ -10,11 +10,11 @@ from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.heads.calibration import Calibrator
 
 # Interpolations between the weights before a phase (0) and after it (1), as in WiSE-FT (Wortsman et al. 2022). 0.25 was
-# best where training had destroyed features (benchmarks/fine_tuning.md).
+# best where training had destroyed features (benchmarks/pages/fine_tuning.md).
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Minimum gain in total held-out log-likelihood to keep a phase: 1 nat, a likelihood ratio of e. Of 56 runs, one then
 # lost more than 0.02 nats. With one standard error instead, three did, and the mean gain was smaller, as it is with
-# 2 nats; keeping every phase gains most, and loses as much in four runs (benchmarks/gate.md).
+# 2 nats; keeping every phase gains most, and loses as much in four runs (benchmarks/pages/gate.md).
 EVIDENCE = 1.0
 # Keras's smallest float32 probability is about 1e-38; below this bound losses are not told apart.
 _SMALLEST_PROBABILITY = 1e-30
@@ -77,7 +77,7 @@ def choose(candidates: Mapping[Candidate, np.ndarray], labels: np.ndarray) -> As
     The model before the phase wins unless the best candidate beats it by `EVIDENCE`, so that chance keeps no phase: a
     log Bayes factor of 1 nat or more is "positive evidence" (Kass & Raftery 1995). Among the others the head solved
     again wins unless one beats it by `EVIDENCE`: where it was tried, it ended better than the trained head and than
-    interpolated weights (benchmarks/gate.md, docs/experiments.md).
+    interpolated weights (benchmarks/pages/gate.md, docs/experiments.md).
 
     Args:
         candidates: Probabilities (n, k) of the held-out images by each candidate. Those of `BEFORE`, if present, are
