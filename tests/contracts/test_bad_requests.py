@@ -202,7 +202,7 @@ def test_renamed_keys_and_values_of_older_versions(shell):
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("backbone", '--set backbone: write KEY=VALUE, such as "backbone=VGG16".'),
+        ("backbone", "--set backbone: write KEY=VALUE, such as backbone=VGG16."),
         ("features.taps=[", "--set features.taps, line 1: this is not valid YAML: "),
         ("phases.fine_tunin.fit.duration=auto", 'there is no "fine_tunin" here. Did you mean "fine_tuning"? Known: '),
         ("features.view=2", 'small_similar: features.view: there is no key "view" here. Did you mean "views"?'),
@@ -317,14 +317,14 @@ def test_what_needs_all_features_in_memory(words, recipe, key, problems_of, data
     photos("pool", size=16, any=3)
     monkeypatch.setenv("KERASTUNE_MEMORY", "2KiB")
     (problem,) = problems_of(*data, *words, recipe=recipe)
-    assert problem.startswith("the features of 12 images take ")
-    assert f" where 2.0 KiB may be taken, and {key} must have them in memory at once; leave that out, " in problem
+    assert problem.startswith(f"{key}: the features of 12 images must be in memory at once; they take ")
+    assert f", and the limit is 2.0 KiB. Leave {key} out, use fewer features with features.taps: last, " in problem
 
 
 def test_malformed_overrides_are_named_together(problems_of, data):
     assert problems_of(*data, "--set", "keep", "--set", "seed") == [
-        '--set keep: write KEY=VALUE, such as "backbone=VGG16".',
-        '--set seed: write KEY=VALUE, such as "backbone=VGG16".',
+        "--set keep: write KEY=VALUE, such as backbone=VGG16.",
+        "--set seed: write KEY=VALUE, such as backbone=VGG16.",
     ]
 
 
