@@ -75,7 +75,7 @@ def read(path: Path) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
-        raise RecipeError(f"{path}: there is no such file.") from None
+        raise RecipeError(f"{path}: there is no such file. Check the path.") from None
     except IsADirectoryError:
         raise RecipeError(f"{path}: this is a folder; name a recipe file.") from None
     except PermissionError:

@@ -109,7 +109,7 @@ def test_validate_names_every_error_of_every_file(shell):
     assert problems[2].startswith("- values.yaml: phases.only.fit.augmentation: expected ")
     assert problems[2].endswith('received "lite". Did you mean "light"?')
     assert problems[3].startswith("- torn.yaml, line 1: this is not valid YAML: ")
-    assert problems[4] == "- nowhere.yaml: there is no such file."
+    assert problems[4] == "- nowhere.yaml: there is no such file. Check the path."
 
 
 # Plans
@@ -349,7 +349,7 @@ def test_predict_names_every_image_that_cannot_be_read(shell, finished):
         "kerastune: 3 problems:",
         "- empty.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
         "- text.png: this image cannot be read: it is not an image; replace or remove it.",
-        "- nowhere.png: there is no such file.",
+        "- nowhere.png: there is no such file. Check the path.",
     ]
 
 

@@ -174,7 +174,7 @@ def _on_white(image: np.ndarray) -> np.ndarray:
 
 def _complaint(source: ImageSource, name: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{name}: there is no such file."
+        return f"{name}: there is no such file. Check the path."
     if _is_empty(source):
         reason = "it is empty (0 bytes)"
     elif isinstance(error, UnidentifiedImageError):

@@ -39,7 +39,7 @@ def test_folder_that_does_not_exist(problems_of, photos):
     assert problems_of("--data", "photos/ants/0.png") == [
         "photos/ants/0.png: this is a file; give a folder of class folders or a .csv file with columns path and label."
     ]
-    assert problems_of("--data", "labels.csv") == ["labels.csv: there is no such file."]
+    assert problems_of("--data", "labels.csv") == ["labels.csv: there is no such file. Check the path."]
     assert not Path("out").exists()
 
 

@@ -207,4 +207,4 @@ def _no_folder(root: Path, expected: str) -> str:
     if root.is_file():
         return f"{root}: this is a file; give {expected}."
     siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
-    return f"{root}: there is no such folder.{did_you_mean(root.name, siblings)}"
+    return f"{root}: there is no such folder.{did_you_mean(root.name, siblings) or ' Check the path.'}"

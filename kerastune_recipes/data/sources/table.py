@@ -101,7 +101,7 @@ def _load(path: Path) -> tuple["pandas.DataFrame | None", list[str]]:
         text = io.BytesIO(path.read_bytes())
         frame = pandas.read_csv(text, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
     except FileNotFoundError:
-        return None, [f"{path}: there is no such file."]
+        return None, [f"{path}: there is no such file. Check the path."]
     except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
         return None, [f"{path}: this file cannot be read as a table: {checks.quoted(error)}."]
     return frame, []
