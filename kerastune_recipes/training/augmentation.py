@@ -1,7 +1,12 @@
-"""Augmentation of training batches: the listed layers are checked, seeded and combined into one function."""
+"""Augmentation of training batches: the listed layers are checked, seeded and combined into one function.
+
+The function is pure: the same batch of the same epoch is augmented alike, whatever was augmented before it. So a phase
+that resumes within an epoch, and a pipeline that prepares batches ahead, draw what an undisturbed run draws.
+"""
 
 import contextlib
 import inspect
+import unittest.mock
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -80,8 +85,7 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
     """Build one function that applies the listed layers in order, in training mode.
 
     Under the tensorflow backend it is one graph, traced on the first call; elsewhere the layers run eagerly. Missing
-    arguments are filled in: a seed from `seed` and the position of the layer, the value range 0..255, a target size.
-    Two functions built with the same arguments return the same sequence of outputs.
+    arguments are filled in: the value range 0..255, a target size, a seed.
 
     Args:
         layers: As for `check`; an empty list leaves images unchanged.
@@ -89,21 +93,24 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
         seed: Random seed, 0 or above.
 
     Returns:
-        A function from images (n, image_size, image_size, 3), uint8 or float32 in 0..255, and labels (n, classes),
-        float32, one-hot, to new float32 images of the same shape in 0..255, and labels, mixed where a layer mixes.
+        A function from images (n, image_size, image_size, 3), uint8 or float32 in 0..255, labels (n, classes), float32,
+        one-hot, and the epoch and number of the batch, to new float32 images of the same shape in 0..255, and labels,
+        mixed where a layer mixes. Equal arguments give equal outputs.
 
     Raises:
         RecipeError: As for `check`.
 
     Example:
         >>> augment = build([{"layer": "RandomFlip", "arguments": {"mode": "horizontal"}}], image_size=8, seed=0)
-        >>> images, labels = augment(np.zeros((2, 8, 8, 3), "uint8"), np.eye(2, dtype="float32"))
+        >>> images, labels = augment(np.zeros((2, 8, 8, 3), "uint8"), np.eye(2, dtype="float32"), (0, 0))
         >>> images.shape, images.dtype
         ((2, 8, 8, 3), dtype('float32'))
     """
     check(layers, "augmentation")
-    seeds = [_layer_seed(seed, position) for position in range(len(layers))]
-    chain = [_construct(_find(entry), image_size, each) for entry, each in zip(layers, seeds, strict=True)]
+    entries = [_find(entry) for entry in layers]
+    chain = [_construct(entry, image_size, seed=1) for entry in entries]
+    # A layer to which the user gave a seed draws the same in every run.
+    seeds = [entry.arguments.get("seed", seed) for entry in entries]
 
     def apply(images: Any, labels: Any) -> tuple[Any, Any]:
         for layer in chain:
@@ -120,13 +127,17 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
                 images = keras.ops.image.resize(images, (image_size, image_size), data_format="channels_last")
         return images, labels
 
+    states = [_random_states(layer) for layer in chain]
     run: Callable[[Any, Any], Any] = apply
     if keras.backend.backend() == "tensorflow":
-        run = _graph(apply, image_size, _layer_seed(seed, len(layers)))
+        run = _graph(apply, image_size, chain)
 
-    def augment(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def augment(images: np.ndarray, labels: np.ndarray, batch: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         images, labels = np.asarray(images, "float32"), np.asarray(labels, "float32")
         if chain:
+            for position, (own, of_layer) in enumerate(zip(seeds, states, strict=True)):
+                for number, state in enumerate(of_layer):
+                    state.assign(_draws(state, own, position, number, *batch))
             tensors = run(keras.ops.convert_to_tensor(images), keras.ops.convert_to_tensor(labels))
             images, labels = (keras.ops.convert_to_numpy(tensor) for tensor in tensors)
         return np.clip(images, *_VALUE_RANGE), labels
@@ -134,8 +145,32 @@ def build(layers: Sequence[Mapping[str, Any]], image_size: int, seed: int) -> Au
     return augment
 
 
-def _graph(apply: Callable[[Any, Any], tuple[Any, Any]], image_size: int, seed: int) -> Callable[[Any, Any], Any]:
+def _random_states(layer: Any) -> list[Any]:
+    """Return the variables that hold the random state of a layer and of the layers inside it."""
+    inner = list(layer._flatten_layers())
+    if _is_from_keras_cv(type(layer)):
+        import tensorflow as tf
+
+        # One generator for a layer and all that it contains, and for the operations that `_draw_from` replaces.
+        generator = tf.random.Generator.from_seed(1)
+        for one in inner:
+            one._random_generator = generator
+        return [generator.state]
+    return [variable for variable in layer.variables if variable.name == "seed_generator_state"]
+
+
+def _draws(state: Any, *words: int) -> np.ndarray:
+    """Return a value for a variable that holds a random state: a hash of the words, then zeros as the counter."""
+    value = np.zeros(state.shape, keras.backend.standardize_dtype(state.dtype))
+    # KerasCV's generator, Philox of TensorFlow, keeps its key last; Keras's own states begin with the seed.
+    value[-1 if value.size == 3 else 0] = np.random.SeedSequence(words).generate_state(1)[0] >> 1
+    return value
+
+
+def _graph(apply: Callable[[Any, Any], tuple[Any, Any]], image_size: int, chain: Sequence[Any]) -> Callable:
     import tensorflow as tf
+
+    generators = [one._random_generator for one in chain if _is_from_keras_cv(type(one))]
 
     @tf.function(
         input_signature=[
@@ -144,11 +179,39 @@ def _graph(apply: Callable[[Any, Any], tuple[Any, Any]], image_size: int, seed: 
         ]
     )
     def run(images: Any, labels: Any) -> Any:
-        # During tracing this seeds only the graph: mixing layers of KerasCV draw with unseeded operations.
-        tf.random.set_seed(seed)
-        return apply(images, labels)
+        with _draw_from(generators[0]) if generators else contextlib.nullcontext():
+            return apply(images, labels)
 
     return run
+
+
+@contextlib.contextmanager
+def _draw_from(generator: Any) -> Iterator[None]:
+    """Let TensorFlow's stateful random operations draw from a generator while a graph is traced.
+
+    KerasCV calls them in mixing layers and in samplers of factors. Their state lies in the kernel: it can be neither
+    read nor set.
+    """
+    import tensorflow as tf
+
+    def uniform(shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = tf.float32, **_: Any) -> Any:
+        return tf.random.stateless_uniform(shape, seed(), minval, maxval, dtype)
+
+    def normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = tf.float32, **_: Any) -> Any:
+        return tf.random.stateless_normal(shape, seed(), mean, stddev, dtype)
+
+    def gamma(shape: Any, alpha: Any, beta: Any = None, dtype: Any = tf.float32, **_: Any) -> Any:
+        of_one = tf.shape(tf.convert_to_tensor(alpha, dtype) * (1.0 if beta is None else beta))
+        return tf.random.stateless_gamma(tf.concat([shape, of_one], 0), seed(), alpha, beta, dtype)
+
+    def shuffle(value: Any, **_: Any) -> Any:
+        return tf.random.experimental.stateless_shuffle(value, seed())
+
+    def seed() -> Any:
+        return generator.make_seeds(1)[:, 0]
+
+    with unittest.mock.patch.multiple(tf.random, uniform=uniform, normal=normal, gamma=gamma, shuffle=shuffle):
+        yield
 
 
 def _cutmix(layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
@@ -173,11 +236,6 @@ def _one_by_one(layer: Any, images: Any) -> Any:
     import tensorflow as tf
 
     return tf.map_fn(lambda image: layer(image, training=True), images, parallel_iterations=1)
-
-
-def _layer_seed(seed: int, position: int) -> int:
-    # KerasCV treats 0 as no seed.
-    return 1 + int(np.random.SeedSequence([seed, position]).generate_state(1)[0]) % (2**31 - 2)
 
 
 def _find(entry: Mapping[str, Any]) -> _Entry:
@@ -291,7 +349,7 @@ def _default_arguments(cls: type, image_size: int, seed: int) -> dict[str, Any]:
 
 def _construct(entry: _Entry, image_size: int, seed: int) -> Any:
     arguments = {**_default_arguments(entry.cls, image_size, seed), **entry.arguments}
-    with _our_defaults(entry.cls, seed):
+    with _our_defaults():
         try:
             return entry.cls(**arguments)
         except (TypeError, ValueError, NotImplementedError) as error:
@@ -300,7 +358,7 @@ def _construct(entry: _Entry, image_size: int, seed: int) -> Any:
 
 
 @contextlib.contextmanager
-def _our_defaults(cls: type, seed: int) -> Iterator[None]:
+def _our_defaults() -> Iterator[None]:
     """Set the global state that a layer, and layers inside it, read on creation; restore it afterwards."""
     with contextlib.ExitStack() as restore:
         # Under a mixed policy it would compute in 16 bits, too few for 256 shades.
@@ -308,10 +366,4 @@ def _our_defaults(cls: type, seed: int) -> Iterator[None]:
         keras.config.set_dtype_policy("float32")
         restore.callback(keras.config.set_image_data_format, keras.config.image_data_format())
         keras.config.set_image_data_format("channels_last")
-        if _is_from_keras_cv(cls):
-            import tensorflow as tf
-
-            # Some layers of KerasCV do not pass their seed to the base class, which then uses the global generator.
-            restore.callback(tf.random.set_global_generator, tf.random.get_global_generator())
-            tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
         yield

@@ -9,7 +9,8 @@ import numpy as np
 
 from kerastune_recipes.arrays.files import AnyArray
 
-Augment = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Images, labels, and the epoch and number of the batch, to new images and labels.
+Augment = Callable[[np.ndarray, np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
 Balance = Literal["none", "weights", "sampling"]
 
 
@@ -23,6 +24,7 @@ class _ShuffledBatches(keras.utils.PyDataset):
         self.seed = seed
         self.class_weights: np.ndarray | None = None
         self.by_class: Sequence[np.ndarray] = ()
+        self.first = 0
         self.start(0)
 
     def balance(self, how: Balance, labels: np.ndarray) -> None:
@@ -43,11 +45,16 @@ class _ShuffledBatches(keras.utils.PyDataset):
         self.start(0)
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        return -(-self.count // self.batch_size) - self.first
 
-    def start(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0; the same seed and epoch give the same order."""
-        self.epoch = epoch
+    def start(self, epoch: int, first: int = 0) -> None:
+        """Shuffle for an epoch; the same seed and epoch give the same order.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            first: Number of its first batch, above 0 in an epoch that resumes.
+        """
+        self.epoch, self.first = epoch, first
         if self.seed is None:
             self.order = np.arange(self.count)
             return
@@ -66,14 +73,20 @@ class _ShuffledBatches(keras.utils.PyDataset):
 
     def shard(self, index: int, worker: int, workers: int) -> tuple[Any, ...]:
         """Return every `workers`-th image of a batch, starting with number `worker`; there may be none."""
-        return self.take(self.positions(index)[worker::workers])
+        return self.take(self.positions(index)[worker::workers], self.first + index)
 
-    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
-        """Return the images at these positions, int (b,), as a batch for Keras."""
+    def take(self, positions: np.ndarray, number: int) -> tuple[Any, ...]:
+        """Return images as a batch for Keras.
+
+        Args:
+            positions: Positions of the images, int (b,).
+            number: Number of the batch in its epoch.
+        """
         raise NotImplementedError
 
     def positions(self, index: int) -> np.ndarray:
         """Return the positions of the images in a batch, int (b,)."""
+        index += self.first
         # Sorted, so that a file is read forwards.
         return np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
 
@@ -126,9 +139,11 @@ class LabelledBatches(_ShuffledBatches):
         self.labels = np.eye(classes, dtype=np.float32)[labels]
         self.augment = augment
 
-    def take(self, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+    def take(self, positions: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
         images, labels = self.images[positions], self.labels[positions]
-        return self.weighted(*(self.augment(images, labels) if self.augment and len(positions) else (images, labels)))
+        if self.augment and len(positions):
+            images, labels = self.augment(images, labels, (self.epoch, number))
+        return self.weighted(images, labels)
 
     def example(self) -> tuple[np.ndarray, ...]:
         """Return a batch of one image that is not augmented, with the dtypes that augmented batches have."""
@@ -162,7 +177,7 @@ class LabelledViews(_ShuffledBatches):
         self.ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         self.labels = labels
 
-    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
+    def take(self, positions: np.ndarray, number: int) -> tuple[Any, ...]:
         view = self.epoch % len(self.values)
         tensors = np.split(self.values[view, positions], self.ends, axis=1)
         shaped = (tensor.reshape(-1, *shape) for tensor, shape in zip(tensors, self.shapes, strict=True))
@@ -170,7 +185,7 @@ class LabelledViews(_ShuffledBatches):
 
     def example(self) -> tuple[Any, ...]:
         """Return a batch of one image."""
-        return self.take(np.arange(1))
+        return self.take(np.arange(1), 0)
 
 
 Batches = LabelledBatches | LabelledViews

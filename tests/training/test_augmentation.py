@@ -20,12 +20,9 @@ def layer(name, **arguments):
     return {"layer": name, "arguments": arguments}
 
 
-def augmented(layers, images, labels, seed=0, calls=1):
-    """Return the last of `calls` outputs of a new function."""
-    augment = augmentation.build(layers, images.shape[1], seed)
-    for _ in range(calls):
-        result = augment(images, labels)
-    return result
+def augmented(layers, images, labels, seed=0, batch=(0, 0)):
+    """Return the output of a new function for one batch, given by epoch and number."""
+    return augmentation.build(layers, images.shape[1], seed)(images, labels, batch)
 
 
 @pytest.fixture
@@ -72,24 +69,43 @@ def test_uint8_and_float_images_are_augmented_identically(photos):
 
 def test_a_smaller_last_batch_is_accepted(photos):
     augment = augmentation.build(augmentation_presets.preset("light", "none"), SIZE, seed=0)
-    assert augment(*photos)[0].shape[0] == 8
-    assert augment(photos[0][:3], photos[1][:3])[0].shape[0] == 3
+    assert augment(*photos, (0, 0))[0].shape[0] == 8
+    assert augment(photos[0][:3], photos[1][:3], (0, 1))[0].shape[0] == 3
 
 
-def test_the_same_seed_gives_the_same_sequence(photos):
-    one, other = (
-        augmentation.build(augmentation_presets.preset("strong", "horizontal"), SIZE, seed=3) for _ in range(2)
-    )
-    for _ in range(2):
-        (images, labels), (same_images, same_labels) = one(*photos), other(*photos)
-        np.testing.assert_array_equal(images, same_images)
-        np.testing.assert_array_equal(labels, same_labels)
+RANDOM_LAYERS = [
+    layer("RandomColorJitter", contrast_factor=0.5),
+    layer("RandAugment"),
+    layer("CutMix"),
+    layer("keras_cv.RandAugment", augmentations_per_image=3, rate=1.0),
+    layer("keras_cv.RandomCutout", height_factor=0.5, width_factor=0.5, fill_mode="gaussian_noise"),
+    layer("keras_cv.RandomGaussianBlur", kernel_size=3, factor=0.5),
+    layer("keras_cv.RandomHue", factor=0.5),
+    layer("keras_cv.GridMask"),
+    layer("keras_cv.ChannelShuffle"),
+    layer("keras_cv.MixUp"),
+    layer("keras_cv.CutMix"),
+    layer("keras_cv.FourierMix"),
+    layer("keras_cv.Mosaic"),
+]
 
 
-def test_calls_and_seeds_draw_differently(photos):
+@pytest.mark.parametrize("entry", RANDOM_LAYERS, ids=lambda entry: entry["layer"])
+def test_a_batch_is_augmented_alike_whatever_was_augmented_before(photos, entry):
+    one, other = (augmentation.build([entry], SIZE, seed=3) for _ in range(2))
+    first, second = one(*photos, (2, 0)), one(*photos, (2, 1))
+    assert not np.array_equal(first[0], second[0])
+    for again in (one(*photos, (2, 0)), other(*photos, (2, 0))):
+        np.testing.assert_array_equal(first[0], again[0])
+        np.testing.assert_array_equal(first[1], again[1])
+    assert len({image.tobytes() for image in first[0]}) == len(photos[0])
+
+
+def test_epochs_batches_and_seeds_draw_differently(photos):
     layers = augmentation_presets.preset("light", "none")
     first, _ = augmented(layers, *photos)
-    assert not np.array_equal(first, augmented(layers, *photos, calls=2)[0])
+    assert not np.array_equal(first, augmented(layers, *photos, batch=(0, 1))[0])
+    assert not np.array_equal(first, augmented(layers, *photos, batch=(1, 0))[0])
     assert not np.array_equal(first, augmented(layers, *photos, seed=1)[0])
 
 
@@ -156,8 +172,8 @@ def test_cutmix_mixes_labels_by_the_share_of_the_pixels(plain):
 
 def test_cutmix_of_keras_cv_does_not_count_pixels_outside_the_image(plain):
     augment = augmentation.build([layer("keras_cv.CutMix")], SIZE, seed=0)
-    for _ in range(4):
-        images, labels = augment(*plain)
+    for number in range(4):
+        images, labels = augment(*plain, (0, number))
         share = (images[..., 0] == 200).mean(axis=(1, 2))
         np.testing.assert_allclose(labels, np.stack([1 - share, share], axis=1), atol=1e-6)
         assert ((share > 0) & (share < 1)).any()
@@ -279,8 +295,8 @@ from kerastune_recipes.planning import augmentation_presets
 from kerastune_recipes.training import augmentation
 layers = [*augmentation_presets.preset("medium", "horizontal"), {"layer": "MixUp"}]
 images, labels = np.full((4, 16, 16, 3), 99, "uint8"), np.eye(4, dtype="float32")
-mixed, shares = augmentation.build(layers, 16, seed=0)(images, labels)
-again, _ = augmentation.build(layers, 16, seed=0)(images, labels)
+mixed, shares = augmentation.build(layers, 16, seed=0)(images, labels, (0, 0))
+again, _ = augmentation.build(layers, 16, seed=0)(images, labels, (0, 0))
 print(mixed.shape, shares.shape, np.allclose(shares.sum(axis=1), 1), np.array_equal(mixed, again))
 """
     environment = {**os.environ, "KERAS_BACKEND": backend}

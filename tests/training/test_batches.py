@@ -51,7 +51,7 @@ def test_images_may_be_in_a_file():
 
 
 def test_augmentation_is_applied():
-    batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=lambda images, labels: (images + 100, labels))
+    batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=lambda images, labels, batch: (images + 100, labels))
     assert seen(batches) == [100, 101]
 
 
@@ -77,6 +77,20 @@ def test_any_epoch_can_be_started():
     assert seen(batches) == second
 
 
+def test_an_epoch_may_begin_within():
+    seeds = []
+    augment = lambda images, labels, batch: seeds.append(batch) or (images, labels)  # noqa: E731
+    batches = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0, augment=augment)
+    batches.start(2)
+    whole = seen(batches)
+    batches.start(2, first=1)
+    assert len(batches) == 3
+    assert seen(batches) == whole[3:]
+    assert seeds == [(2, 0), (2, 1), (2, 2), (2, 3), (2, 1), (2, 2), (2, 3)]
+    batches.on_epoch_end()
+    assert len(batches) == 4
+
+
 def test_shards_make_up_a_batch():
     batches = LabelledBatches(numbered(10), np.arange(10), 10, 4, seed=0)
     images = sorted(int(image[0, 0, 0]) for worker in range(3) for image in batches.shard(0, worker, 3)[0])
@@ -86,7 +100,7 @@ def test_shards_make_up_a_batch():
 
 def test_an_example_draws_no_augmentation():
     calls = []
-    augment = lambda images, labels: calls.append(1) or (images.astype(np.float32), labels)  # noqa: E731
+    augment = lambda images, labels, batch: calls.append(1) or (images.astype(np.float32), labels)  # noqa: E731
     batches = LabelledBatches(numbered(3), np.arange(3), 3, 2, augment=augment)
     images, labels = batches.example()
     assert (images.dtype, labels.shape) == (np.float32, (1, 3))
@@ -113,7 +127,7 @@ def test_weights_are_inversely_proportional_to_class_sizes():
 
 
 def test_a_mixed_label_gets_the_mean_weight_of_its_classes():
-    def mixed(images, labels):
+    def mixed(images, labels, batch):
         return images, np.tile(np.array([[0.7, 0.2, 0.1]], np.float32), (len(labels), 1))
 
     _, _, weights = balanced("weights", augment=mixed)[0]
