@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerastune_recipes import units, yaml_files
+from kerastune_recipes import printable, units, yaml_files
 from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed, writing
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.reporting import wording
@@ -75,7 +75,12 @@ def _how_to_resume(options: argparse.Namespace) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    print(f"kerastune: warning: {message}", file=sys.stderr)
+    print(f"kerastune: warning: {printable.one_line(str(message))}", file=sys.stderr)
+
+
+def _say(text: str) -> None:
+    """Print one line to standard output, for people; names in it cannot steer the terminal."""
+    print(printable.one_line(text))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -278,7 +283,7 @@ def _ls(options: argparse.Namespace) -> None:
         return
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        print(f"{row['name']:{width}}  {row['summary']}")
+        _say(f"{row['name']:{width}}  {row['summary']}")
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -294,7 +299,7 @@ def _cp(options: argparse.Namespace) -> None:
     text = catalog.text(options.recipe)
     _refuse_existing(options.file)
     _write(options.file, text)
-    print(f"{options.file}: edit it, then kerastune run {options.file} --data ...")
+    _say(f"{options.file}: edit it, then kerastune run {options.file} --data ...")
 
 
 def _refuse_existing(file: Path) -> None:
@@ -312,7 +317,7 @@ def _validate(options: argparse.Namespace) -> None:
     for name in options.recipe:
         try:
             Recipe.load(name)
-            print(f"{name}: valid")
+            _say(f"{name}: valid")
         except RequestError as error:
             problems += error.problems
     if problems:
@@ -336,7 +341,7 @@ def _plan(options: argparse.Namespace) -> None:
         if options.json:
             print(json.dumps(plan.to_data()))
             return
-        print(f"{options.save}: edit it, then kerastune run {options.save} --data {options.data}")
+        _say(f"{options.save}: edit it, then kerastune run {options.save} --data {options.data}")
         return
     print(recipe.describe(options.data, seed=options.seed, **_data(options)), end="")
 
@@ -365,7 +370,7 @@ def _run(options: argparse.Namespace) -> None:
         return
     print(report)
     if options.out:
-        print(f"  written to {options.out}: report.html, model.keras and the rest")
+        _say(f"  written to {options.out}: report.html, model.keras and the rest")
 
 
 def _launch(options: argparse.Namespace) -> int:
@@ -422,7 +427,7 @@ def _predict(options: argparse.Namespace) -> None:
         print(json.dumps(rows))
         return
     for row in rows:
-        print(f"{row['image']}  {row['class']}  {row['probability']:.1%}")
+        _say(f"{row['image']}  {row['class']}  {row['probability']:.1%}")
 
 
 def _cache(options: argparse.Namespace) -> None:
@@ -437,9 +442,9 @@ def _cache(options: argparse.Namespace) -> None:
         rows = [{"network": info.about, "rows": info.rows, "bytes": info.size} for info in networks]
         print(json.dumps({"folder": str(existing.folder), "limit": limit, "bytes": total, "networks": rows}))
         return
-    print(f"{existing.folder}: {units.format_bytes(total)} of at most {units.format_bytes(limit)}")
+    _say(f"{existing.folder}: {units.format_bytes(total)} of at most {units.format_bytes(limit)}")
     for info in networks:
-        print(f"  {info.about}: {info.rows} rows, {units.format_bytes(info.size)}")
+        _say(f"  {info.about}: {info.rows} rows, {units.format_bytes(info.size)}")
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -462,7 +467,7 @@ def _compare(options: argparse.Namespace) -> None:
     else:
         print(comparison)
         if options.out:
-            print(f"written to {options.out}: comparison.html, comparison.json, comparison.svg and every run")
+            _say(f"written to {options.out}: comparison.html, comparison.json, comparison.svg and every run")
     if comparison.failures:
         failed = [failure.recipe for failure in comparison.failures]
         raise WorkError(f"{listed(failed)}: failed; see the table above.")
@@ -489,4 +494,4 @@ def _tune(options: argparse.Namespace) -> None:
         print(json.dumps(tuned.record))
         return
     print(tuned)
-    print(f"written to {options.out}; to run the result: kerastune run {options.out / RECIPE} --data {options.data}")
+    _say(f"written to {options.out}; to run the result: kerastune run {options.out / RECIPE} --data {options.data}")

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 
 
 class KerastuneError(Exception):
-    """Base of every error this package raises on purpose.
+    """Base of every error this package raises on purpose; as text it cannot steer a terminal.
+
+from kerastune_recipes import printable
 
     Args:
         *problems: One sentence each: what is wrong, where, what was received, what to do.
@@ -28,9 +30,11 @@ class KerastuneError(Exception):
         super().__init__(*problems)
 
     def __str__(self) -> str:
-        if len(self.problems) == 1:
-            return self.problems[0]
-        return "\n".join([f"{len(self.problems)} problems:", *(f"- {problem}" for problem in self.problems)])
+        # Names of files and classes, and other words of strangers, are quoted in problems.
+        problems = [printable.one_line(problem) for problem in self.problems]
+        if len(problems) == 1:
+            return problems[0]
+        return "\n".join([f"{len(problems)} problems:", *(f"- {problem}" for problem in problems)])
 
 
 class RequestError(KerastuneError):

@@ -3,9 +3,14 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from kerastune_recipes import printable
 
 # Receives the amount of work done so far.
 Tick = Callable[[int], None]
@@ -27,8 +32,8 @@ class Display:
         self.console = Console(stderr=True, quiet=not visible)
 
     def line(self, text: str) -> None:
-        """Print one line; it stays on the screen."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Print one line, or several with line feeds between; they stay on the screen and cannot steer the terminal."""
+        self.console.print(printable.lines(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Tick]:
@@ -45,7 +50,7 @@ class Display:
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         hidden = not (self.console.is_terminal or self.console.is_jupyter)
         with Progress(*columns, *times, console=self.console, transient=True, disable=hidden) as progress:
-            task = progress.add_task(title, total=total)
+            task = progress.add_task(escape(printable.one_line(title)), total=total)
             yield lambda done: progress.update(task, completed=done)
 
 
@@ -53,18 +58,25 @@ def as_text(*parts: RenderableType, width: int) -> str:
     """Render rich tables and texts as plain text, one below the other, without colours.
 
     Args:
-        parts: Tables, or strings with rich markup; wrap a string in `rich.text.Text` to print it as it is.
+        parts: Tables and strings; their words are printed as they are, also where rich would read markup in them.
         width: Characters in a line.
 
     Returns:
-        The text; lines keep their trailing spaces.
+        The text, which cannot steer a terminal; lines keep their trailing spaces.
 
     Example:
         >>> as_text("accuracy 0.9", width=40)
         'accuracy 0.9\\n'
     """
     # In a notebook rich would show the text at once instead of writing it.
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+    console = _Verbatim(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, highlight=False)
     for part in parts:
-        console.print(part, highlight=False)
+        console.print(part)
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+class _Verbatim(Console):
+    """Shows every string as it is, in a table too: without markup, emoji codes and characters that steer a terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable.lines(text), **{**options, "markup": False, "emoji": False})

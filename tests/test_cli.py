@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -318,6 +319,22 @@ def test_predict_prints_one_line_for_each_image(shell, finished):
     for row in rows:
         assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["class"]]
+
+
+def test_names_of_files_cannot_steer_the_terminal_and_are_exact_as_json(shell, finished):
+    image = Path("ants\x1b[2J\r.png")
+    image.write_bytes((finished.parent / "data" / "test" / "ants" / "0.png").read_bytes())
+    shown = shell("predict", finished, image).out
+    assert shown.startswith(r"ants\x1b[2J\r.png  ")
+    (row,) = json.loads(shell("predict", finished, image, "--json").out)
+    assert row["image"] == str(image)
+    refused = shell("validate", "no\x1b[2J\n.yaml")
+    assert refused.err == "kerastune: no\\x1b[2J\\n.yaml: there is no such file. Check the path.\n"
+
+
+def test_warnings_cannot_steer_the_terminal(shell, monkeypatch):
+    monkeypatch.setattr(catalog, "names", lambda: warnings.warn("folder\x1b[2J\n", stacklevel=1) or ())
+    assert shell("ls", "--json").err == "kerastune: warning: folder\\x1b[2J\\n\n"
 
 
 @pytest.mark.parametrize("command", [("evaluate", "--data", "photos"), ("predict", "1.png")])

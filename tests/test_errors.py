@@ -21,6 +21,12 @@ def test_several_problems_are_a_list():
     assert str(DataError("a.", "b.")) == "2 problems:\n- a.\n- b."
 
 
+def test_each_problem_is_one_line_that_cannot_steer_a_terminal():
+    error = DataError("ants\x1b[2J.png: it is empty.", "bees\n.png: it is empty.")
+    assert str(error) == "2 problems:\n- ants\\x1b[2J.png: it is empty.\n- bees\\n.png: it is empty."
+    assert error.problems[1] == "bees\n.png: it is empty."
+
+
 @pytest.mark.parametrize(("error", "code"), [(RequestError, 2), (DataError, 2), (WorkError, 1), (KerastuneError, 1)])
 def test_exit_codes(error, code):
     assert error.exit_code == code

@@ -1,5 +1,4 @@
 from rich.table import Table
-from rich.text import Text
 
 from kerastune_recipes.progress import Display, as_text
 
@@ -24,10 +23,23 @@ def test_a_bar_is_hidden_where_there_is_no_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_lines_cannot_steer_the_terminal(capsys):
+    Display().line("photos\x1b[2J: [b]:ant:\r\n  done")
+    assert capsys.readouterr().err == "photos\\x1b[2J: [b]:ant:\\r\n  done\n"
+
+
 def test_parts_are_rendered_one_below_the_other_without_colours():
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("[bold]accuracy[/bold]", "0.9")
-    assert as_text(table, "3 of [red]4[/red]", Text("[as it is]"), width=40) == "accuracy  0.9\n3 of 4\n[as it is]\n"
+    table.add_row("accuracy", "0.9")
+    assert as_text(table, "3 of 4", width=40) == "accuracy  0.9\n3 of 4\n"
+
+
+def test_words_are_printed_as_they_are_and_cannot_steer_the_terminal():
+    table = Table(title="[title]", title_justify="left", box=None, pad_edge=False)
+    table.add_column("[/b] :ant:")
+    table.add_row("bee\x1b[2J\x07\u202e")
+    rows = [line.rstrip() for line in as_text(table, "[/x] :bee:\r", width=40).splitlines()]
+    assert rows == ["[title]", "[/b] :ant:", r"bee\x1b[2J\x07\u202e", r"[/x] :bee:\r"]
 
 
 def test_text_wraps_at_the_width():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kerastune_recipes import printable
 from kerastune_recipes.reporting import wording
 from kerastune_recipes.spec.heads import HEADS
 
@@ -14,7 +15,7 @@ def describe(record: Mapping[str, Any]) -> str:
         record: All figures of a report, as report.json holds them.
 
     Returns:
-        The text, as `kerastune run` prints it.
+        The text, as `kerastune run` prints it; no name in it can steer a terminal or break a line.
 
     Example:
         >>> print(describe(report.record))
@@ -39,7 +40,7 @@ def describe(record: Mapping[str, Any]) -> str:
         f"  cost: {cost['seconds_total']:.1f} s in total; the phases took as long as "
         f"{cost['forward_equivalents']:.1f} forward passes"
     )
-    return "\n".join(lines)
+    return "\n".join(map(printable.one_line, lines))
 
 
 def _scores(scores: Mapping[str, float]) -> str:

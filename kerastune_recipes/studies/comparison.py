@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from kerastune_recipes.errors import DataError, writing
 from kerastune_recipes.evaluation import metrics
@@ -243,19 +241,19 @@ class Comparison:
         )
 
     def __str__(self) -> str:
-        failures = (Text(f"{failure.recipe} failed: {failure.reason}") for failure in self.failures)
-        text = as_text(self._table(), *failures, *map(Text, self.notes()), width=120)
+        failures = (f"{failure.recipe} failed: {failure.reason}" for failure in self.failures)
+        text = as_text(self._table(), *failures, *self.notes(), width=120)
         return "\n".join(line.rstrip() for line in text.splitlines())
 
     def _table(self) -> Table:
-        table = Table(title=f"Recipes on {escape(self.data)}", title_justify="left", box=None, pad_edge=False)
+        table = Table(title=f"Recipes on {self.data}", title_justify="left", box=None, pad_edge=False)
         table.add_column("recipe", overflow="fold", max_width=24)
         for title in ("accuracy", "balanced", "log loss", "seconds", "passes", "trained", "against the first", "p"):
             table.add_column(title, justify="right")
         for result in self.results:
             table.add_row(*_cells(result))
         for failure in self.failures:
-            table.add_row(escape(failure.recipe), "failed", *[""] * 7)
+            table.add_row(failure.recipe, "failed", *[""] * 7)
         return table
 
     def to_html(self, path: str | Path) -> None:
@@ -343,7 +341,7 @@ def _cells(result: Result) -> list[str]:
         against += f"\n{result.against_first.better} better, {result.against_first.worse} worse"
         p_value = f"{result.against_first.p_value_holm:.2g}"
     return [
-        escape(result.recipe),
+        result.recipe,
         accuracy,
         f"{result.balanced_accuracy:.1%}",
         f"{result.log_loss:.3f}",

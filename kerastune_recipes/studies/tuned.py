@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from kerastune_recipes import yaml_files
+from kerastune_recipes import printable, yaml_files
 from kerastune_recipes.errors import listed, writing
 from kerastune_recipes.progress import as_text
 from kerastune_recipes.studies.search_space import Trial, Value
@@ -58,20 +56,20 @@ class Tuned:
         }
 
     def __str__(self) -> str:
-        text = as_text(self._table(), *map(Text, self._notes()), width=120)
+        text = as_text(self._table(), *self._notes(), width=120)
         return "\n".join(line.rstrip() for line in text.splitlines())
 
     def _table(self) -> Table:
         title = f"{self.recipe.name} on {self.data}"
-        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for heading in ("trial", "log loss", "accuracy", "seconds"):
             table.add_column(heading, justify="right")
         table.add_column("changed from the rules", overflow="fold")
         for trial in self.trials:
-            changes = [escape(show_value(key, value)) for key, value in self._changes(trial).items()]
+            changes = [show_value(key, value) for key, value in self._changes(trial).items()]
             number = f"{'* ' if trial is self.best else ''}{trial.number}"
             if trial.log_loss is None or trial.accuracy is None or trial.seconds is None:
-                table.add_row(number, "failed", "", "", ", ".join([*changes, escape(trial.problem)]))
+                table.add_row(number, "failed", "", "", ", ".join([*changes, trial.problem]))
             else:
                 figures = (f"{trial.log_loss:.4f}", f"{trial.accuracy:.1%}", f"{trial.seconds:.1f}")
                 table.add_row(number, *figures, ", ".join(changes) or "nothing")
@@ -111,7 +109,7 @@ class Tuned:
             "several trials is optimistic.",
             f"Run:     kerastune run {path} --data {self.data}",
         ]
-        return "".join(f"# {' '.join(line.split())}\n" for line in head) + yaml_files.dump(
+        return "".join(f"# {printable.one_line(' '.join(line.split()))}\n" for line in head) + yaml_files.dump(
             self.recipe.content.to_data()
         )
 

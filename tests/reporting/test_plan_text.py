@@ -39,6 +39,13 @@ def test_a_plan_describes_images_network_phases_and_layers(data_facts, backbone_
         assert words in text
 
 
+def test_words_of_the_data_are_shown_as_they_are_and_cannot_steer_the_terminal(data_facts, backbone_facts):
+    strange = replace(data_facts, class_names=("[/b] ants", ":bee:"), source="photos\x1b[2J[red]")
+    text = described(strange, backbone_facts)
+    assert "2: [/b] ants 30, :bee: 20" in text
+    assert r"data photos\x1b[2J[red] images" in text
+
+
 def test_precision_is_named(data_facts, backbone_facts):
     assert "precision float32 keep" in described(data_facts, backbone_facts)
     half = described(data_facts, backbone_facts, precision="bfloat16", jit_compile=True)

@@ -48,6 +48,13 @@ def test_a_report_has_a_line_for_each_phase(record):
     ]
 
 
+def test_no_name_can_break_a_line_or_steer_the_terminal(record):
+    record["data"]["source"] = "photos\n  kept: nothing\x1b[2J"
+    first, *others = describe(record).splitlines()
+    assert first.startswith(r"small_similar on photos\n  kept: nothing\x1b[2J: DemoNet")
+    assert len(others) == 4
+
+
 def test_test_images_refits_and_folds_are_named(record):
     record |= {"test": {**SCORES, "accuracy_ci95": [0.8, 0.95]}, "refitted": True}
     record["data"]["folds"] = 4

@@ -1,6 +1,7 @@
 """The result of a search: its table, the recipe file and the table of trials."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,12 @@ def test_the_files_are_a_recipe_and_a_table(tuned, tmp_path):
     assert (first["trial"], first[RATE], first["log_loss"], first["problem"]) == ("1", "0.003", "0.5", "")
     assert (third[BATCH], third["accuracy"], third["problem"]) == ("64", "", "The loss became NaN.")
     assert second["seconds"] == "9.0"
+
+
+def test_a_strange_source_stays_in_the_comment_of_the_recipe_file(tuned, tmp_path):
+    replace(tuned, data="pho\x1btos\nkeep: last").save(tmp_path)
+    assert Recipe.from_file(tmp_path / "recipe.yaml").content == tuned.recipe.content
+    assert "trials on pho\\x1btos keep: last.\n" in (tmp_path / "recipe.yaml").read_text()
 
 
 def test_a_folder_that_cannot_be_written(tuned, tmp_path):
