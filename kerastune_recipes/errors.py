@@ -7,17 +7,21 @@ KerastuneError
 │   ├── BackboneError  the pretrained network
 │   └── OutputError    a folder or file to write to or to read
 └── WorkError          the request was right, but the work failed (exit code 1)
+
+KeyboardInterrupt
+└── Interrupted        a signal ended the work (exit code 128 + its number)
 """
 
 import difflib
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from kerastune_recipes import printable
 
 
 class KerastuneError(Exception):
     """Base of every error this package raises on purpose; as text it cannot steer a terminal.
-
-from kerastune_recipes import printable
 
     Args:
         *problems: One sentence each: what is wrong, where, what was received, what to do.
@@ -61,6 +65,23 @@ class OutputError(RequestError):
 
 class WorkError(KerastuneError):
     """The request was right, but the work failed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the work: Ctrl-C, SIGTERM or SIGHUP. What was saved by then can be resumed.
+
+    Args:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status of a process that ends because of it: 130, 143 or 129."""
+        return 128 + self.number
 
 
 class CacheWarning(UserWarning):

@@ -51,7 +51,8 @@ def test_images_may_be_in_a_file():
 
 
 def test_augmentation_is_applied():
-    batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=lambda images, labels, batch: (images + 100, labels))
+    brighter = lambda images, labels, batch: (images + 100, labels)  # noqa: E731
+    batches = LabelledBatches(numbered(2), np.arange(2), 2, 2, augment=brighter)
     assert seen(batches) == [100, 101]
 
 

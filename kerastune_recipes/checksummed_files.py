@@ -1,0 +1,65 @@
+"""A file of arrays and values with a checksum over every byte; written whole, and checked before anything is parsed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from kerastune_recipes import atomic_files
+
+_MAGIC = b"kerastune checkpoint 1\n"
+_DIGEST_BYTES = 32
+_VALUE = "value"
+
+
+class DamagedError(Exception):
+    """A file that is torn, changed or not of this kind; the message says which in a few words."""
+
+
+def save(path: Path, arrays: Mapping[str, np.ndarray], value: Any) -> None:
+    """Write arrays and a value to a file, whole or not at all.
+
+    Args:
+        path: The file; it is replaced if it exists.
+        arrays: Arrays of numbers or booleans, by name.
+        value: Anything that JSON can hold; NaN and infinite numbers too.
+
+    Raises:
+        OSError: It cannot be written; what was there is still there.
+
+    Example:
+        >>> save(Path("weights"), {"kernel": np.zeros((2, 3))}, {"step": 12})
+        >>> load(Path("weights"))[1]
+        {'step': 12}
+    """
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    content = save_arrays(contiguous, {_VALUE: json.dumps(value)})
+    atomic_files.write(path, _MAGIC + _digest(content) + content)
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+    """Read the arrays and the value of a file.
+
+    Raises:
+        DamagedError: The file is damaged, or was not written by `save`.
+        OSError: It cannot be read.
+    """
+    data = path.read_bytes()
+    start = len(_MAGIC) + _DIGEST_BYTES
+    if not data.startswith(_MAGIC):
+        raise DamagedError("it is empty" if not data else "it was not written by this package")
+    content = data[start:]
+    if data[len(_MAGIC) : start] != _digest(content):
+        raise DamagedError("its checksum does not match its content")
+    arrays = load_arrays(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return arrays, json.loads(header["__metadata__"][_VALUE])
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
