@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 
 # Control characters, breaks of lines and paragraphs, the bidirectional controls that can make a text read as another
-# (Boucher and Anderson 2021), and halves of surrogate pairs, which no file or terminal can hold. Marks that scripts
-# need within words, such as the zero-width joiner, are not among them.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# (Boucher and Anderson 2021), halves of surrogate pairs, which no file or terminal can hold, and what is no character.
+# Marks that scripts need within words, such as the zero-width joiner, are not among them.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -43,7 +43,13 @@ def unsafe(texts: Iterable[str]) -> list[str]:
         >>> unsafe(["ants", "bees\\r"])
         ['bees\\r']
     """
-    return [text for text in texts if _UNSAFE.search(text)]
+    return [text for text in texts if unsafe_character(text)]
+
+
+def unsafe_character(text: str) -> str | None:
+    """Return the first character that cannot be shown as it is, or None."""
+    found = _UNSAFE.search(text)
+    return found[0] if found else None
 
 
 def shortened(text: str, most: int = 60) -> str:
