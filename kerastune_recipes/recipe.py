@@ -175,7 +175,7 @@ class Recipe:
             overwrite: Replace the run in `out`.
             verbose: Show progress.
             cache: Take features and solved heads from the cache on disk, and keep there what is computed.
-                `KERASTUNE_CACHE` is its folder, `KERASTUNE_CACHE_LIMIT` its largest size.
+                `KERASTUNE_CACHE` is the folder that it is in, `KERASTUNE_CACHE_LIMIT` its largest size.
             folds: Number of stratified cross-validation folds that judge the phases in place of a hold-out; the chosen
                 phase is refitted on all images. Validation images that are given join the others.
             group_by: Which images belong together and are never divided between training and validation: for a folder

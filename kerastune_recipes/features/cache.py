@@ -1,47 +1,77 @@
 """The cache on disk: features by network, image and view, and the heads solved on them.
 
-It has a folder for each network, with files of some hundred rows each; a row is found by the digest of its image and
-view. A file is written under another name and then renamed, so a partial file is never read, and two processes may use
-one cache at the same time: at worst both write the same rows. A problem with the cache costs time, but never changes a
-result.
+    KERASTUNE_CACHE/kerastune-cache-2/
+        CACHEDIR.TAG                    marks the folder as ours
+        NETWORK/about.json              description, and seconds per image
+        NETWORK/NAME.rows               some hundred rows, found by the digest of image and view
+        NETWORK/solved/NAME.head        a solved head
+
+NETWORK and NAME are 32 hexadecimal digits. What has another name, or is a link, is not ours: it is neither read nor
+removed. Files are written whole and have a checksum of every byte, so two processes may use one cache at the same time:
+at worst both write the same rows. A problem with the cache costs time, but never changes a result.
 """
 
 import contextlib
+import errno
 import json
 import os
-import shutil
+import re
 import tempfile
 import time
 import uuid
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import platformdirs
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from kerastune_recipes import units
+from kerastune_recipes import atomic_files, units
+from kerastune_recipes.checksummed_files import DamagedError
 from kerastune_recipes.errors import CacheWarning, OutputError, RequestError
+from kerastune_recipes.features import own_files, sealed_files
+from kerastune_recipes.features.sealed_files import SealedFile
 
-# Raised whenever the content on disk changes its meaning; a cache of another format is not touched.
-FORMAT = "1"
+# Raised whenever the content on disk changes its meaning; a cache of another format has another folder.
+FORMAT = "2"
+FOLDER = f"kerastune-cache-{FORMAT}"
 LIMIT = "10 GiB"
 DIGEST_BYTES = 16
 
-_FORMAT_FILE = "format"
-_ABOUT = "about.json"
-# Key in about.json; another name would lose what existing caches have measured.
-_SECONDS = "seconds_an_image"
-_SUFFIX = ".safetensors"
-_PARTIAL_SUFFIX = ".part"
+# Backup tools know this name and its first line (https://bford.info/cachedir/), and leave the folder out.
+_MARK = "CACHEDIR.TAG"
+_MARK_CONTENT = f"""Signature: 8a477f597d28d172789f06886806bc55
+# The cache of kerastune_recipes, format {FORMAT}. It may be deleted at any time; its content is then computed again.
+""".encode()
+
+_ABOUT, _SOLVED = "about.json", "solved"
+# Keys in about.json.
+_SECONDS, _CHECKSUM = "seconds_per_image", "checksum"
+# More than any description of a network, so that a huge file is not read.
+_ABOUT_BYTES = 2**16
+
+# The names of ours; nothing else is read or removed.
+_DIGITS = "[0-9a-f]{32}"
+_NETWORK = re.compile(_DIGITS)
+_ROWS = re.compile(rf"{_DIGITS}\.rows")
+_SEALED = re.compile(rf"{_DIGITS}\.(rows|head)")
+# What `atomic_files` leaves where a process is killed.
+_PART = re.escape(atomic_files.PARTIAL_SUFFIX)
+_PARTIAL = re.compile(rf"\.({_DIGITS}|about|CACHEDIR)-[0-9a-f]{{8}}{_PART}\.(rows|head|json|TAG)")
+_FILES = re.compile(rf"{_SEALED.pattern}|about\.json|{_PARTIAL.pattern}")
+_MARKS = re.compile(rf"CACHEDIR\.TAG|{_PARTIAL.pattern}")
 # A process renames its partial file within moments; an older one was left by a process that was killed.
 _STALE_SECONDS = 3600
+
+# Below a file there is no folder: a cache here finds nothing.
+_NOWHERE = Path(os.devnull) / FOLDER
+
+_Taken = TypeVar("_Taken")
 
 
 @dataclass(frozen=True)
@@ -64,7 +94,7 @@ _temporary: ContextVar[Path | None] = ContextVar("temporary", default=None)
 
 
 def location() -> Path:
-    """Return the folder of the cache: KERASTUNE_CACHE, or the user's cache folder."""
+    """Return the folder in which the cache has its own: KERASTUNE_CACHE, or the user's cache folder."""
     return _temporary.get() or Path(os.environ.get("KERASTUNE_CACHE") or platformdirs.user_cache_path("kerastune"))
 
 
@@ -78,8 +108,8 @@ def share_cache(keep: bool = True) -> Iterator[None]:
     if keep:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as folder:
-        token = _temporary.set(Path(folder))
+    with _temporary_folder() as folder:
+        token = _temporary.set(folder or _NOWHERE)
         try:
             yield
         finally:
@@ -109,48 +139,53 @@ def open_cache(keep: bool = True) -> Iterator["Cache"]:
         RequestError: KERASTUNE_CACHE_LIMIT is not a size.
     """
     max_bytes = limit()
-    folder = _usable(location()) if keep else None
-    if folder is not None:
-        cache = Cache(folder)
+    cache = _usable(location()) if keep else None
+    if cache is not None:
         try:
             yield cache
         finally:
             cache.shrink(max_bytes)
         return
-    with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as temporary:
-        yield Cache(Path(temporary))
+    with _temporary_folder() as folder:
+        yield Cache(folder / FOLDER) if folder else Cache(_NOWHERE, full=True)
 
 
 def existing_cache() -> "Cache":
     """Return the cache as it is on disk, to show or clear it; it may be empty."""
-    return Cache(location())
+    return Cache(location() / FOLDER)
 
 
-def _usable(folder: Path) -> Path | None:
-    """Return the folder if it holds a cache of this format, or one can be created in it; otherwise warn."""
-    format_file = folder / _FORMAT_FILE
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path | None]:
+    """Make a folder that is removed at the end of the block; warn and yield None where there is no place for one."""
+    with contextlib.ExitStack() as stack:
+        folder = None
+        try:
+            made = tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made))
+        except OSError as error:
+            _warn(f"The temporary cache cannot be made ({_reason(error)}); free disk space, or point TMPDIR elsewhere.")
+        yield folder
+
+
+def _usable(root: Path) -> "Cache | None":
+    """Return the cache in a folder, made if there is none; warn and return None where it cannot be used."""
+    cache = Cache(root / FOLDER)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not format_file.exists():
-            if any(folder.iterdir()):
-                _warn(f"{folder}: not empty and not a kerastune cache; point KERASTUNE_CACHE elsewhere.")
-                return None
-            format_file.write_text(FORMAT)
-        found = format_file.read_text()
+        root.mkdir(parents=True, exist_ok=True)
+        cache.prepare()
     except OSError as error:
-        _warn(f"{folder}: the cache cannot be used ({error.strerror}); point KERASTUNE_CACHE elsewhere.")
+        _warn(f"{root}: the cache cannot be used ({_reason(error)}); point KERASTUNE_CACHE elsewhere.")
         return None
-    if found != FORMAT:
-        _warn(
-            f"{folder}: this cache was written by another version of the package (format {found[:20]!r}; this version "
-            f'writes format "{FORMAT}"); clear it (kerastune cache clear) or point KERASTUNE_CACHE elsewhere.'
-        )
-        return None
-    return folder
+    return cache
 
 
 def _warn(problem: str) -> None:
     warnings.warn(f"{problem} The run continues without it.", CacheWarning, stacklevel=2)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 @dataclass
@@ -158,12 +193,14 @@ class Cache:
     """The cache in one folder.
 
     Args:
-        folder: The folder.
+        folder: Its own folder.
         full: True after a write has failed; then nothing more is written.
+        unreadable: True after a read has failed, which is said once.
     """
 
     folder: Path
     full: bool = False
+    unreadable: bool = False
 
     def network(self, digest: str, about: str) -> "NetworkCache":
         """Return the cache of one network, which may be empty.
@@ -172,68 +209,139 @@ class Cache:
             digest: Digest of everything that determines the features of an image, see `fingerprint`.
             about: Description of the network, for `kerastune cache info`.
         """
-        return NetworkCache(self, self.folder / digest, about)
+        return NetworkCache(self, self.folder / _own_name(digest), about)
+
+    def prepare(self) -> None:
+        """Make the folder and its mark where they are missing, but not the folders around it.
+
+        Raises:
+            OSError: They cannot be made or read, or are not ours.
+        """
+        own_files.make_folder(self.folder)
+        try:
+            mark = own_files.read(self.folder / _MARK, len(_MARK_CONTENT))
+        except FileNotFoundError:
+            mark = b""
+        if not _is_mark(mark):
+            raise FileExistsError(errno.EEXIST, f"{FOLDER}/{_MARK} is not of this package")
+        if mark != _MARK_CONTENT:
+            atomic_files.write(self.folder / _MARK, _MARK_CONTENT)
 
     def info(self) -> list[NetworkCacheInfo]:
-        """Return the content of the cache, network by network."""
-        found = []
-        for folder in self._network_folders():
-            files = [file for file in folder.rglob(f"*{_SUFFIX}") if file.is_file()]
-            about = _read_json(folder / _ABOUT).get("about", folder.name)
-            size = sum(file.stat().st_size for file in files)
-            found.append(NetworkCacheInfo(about, sum(map(_count_rows, files)), size))
-        return found
+        """Return the content of the cache, network by network.
+
+        Raises:
+            OutputError: It cannot be read.
+        """
+        try:
+            return [_info(folder) for folder in self._networks()]
+        except OSError as error:
+            raise OutputError(f"{self.folder}: the cache cannot be read: {_reason(error)}.") from None
 
     def clear(self) -> None:
-        """Remove everything that the cache has written.
+        """Remove everything that the cache has written, and nothing else.
 
         Raises:
             OutputError: It cannot be removed.
         """
         try:
-            for folder in self._network_folders():
-                shutil.rmtree(folder)
-            (self.folder / _FORMAT_FILE).unlink(missing_ok=True)
+            for network in self._networks():
+                for folder in (network / _SOLVED, network):
+                    own_files.remove_all(folder, _FILES)
+            if self._is_marked():
+                own_files.remove_all(self.folder, _MARKS)
         except OSError as error:
-            raise OutputError(f"{self.folder}: the cache cannot be cleared: {error.strerror}.") from None
+            raise OutputError(f"{self.folder}: the cache cannot be cleared: {_reason(error)}.") from None
 
-    def _network_folders(self) -> list[Path]:
-        """Return the folders of the networks; none without a format file, since the folder is then not a cache."""
-        if not (self.folder / _FORMAT_FILE).is_file():
-            return []
-        return sorted(entry for entry in self.folder.iterdir() if entry.is_dir())
+    def _networks(self) -> list[Path]:
+        """Return the folders of the networks; none without a mark of ours, since the folder is then not a cache."""
+        return own_files.folders(self.folder, _NETWORK) if self._is_marked() else []
+
+    def _is_marked(self) -> bool:
+        if self.folder.is_symlink():
+            return False
+        try:
+            return _is_mark(own_files.read(self.folder / _MARK, len(_MARK_CONTENT)))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def shrink(self, max_bytes: int) -> None:
         """Remove the least recently used files until at most `max_bytes` remain."""
+        networks: list[Path] = []
         with contextlib.suppress(OSError):
-            for partial in self.folder.rglob(f"*{_PARTIAL_SUFFIX}"):
-                if time.time() - partial.stat().st_mtime > _STALE_SECONDS:
-                    partial.unlink(missing_ok=True)
-            files = [(file.stat().st_mtime, file.stat().st_size, file) for file in self.folder.rglob(f"*{_SUFFIX}")]
-            total = sum(size for _, size, _ in files)
-            for _, size, file in sorted(files):
-                if total <= max_bytes:
-                    break
-                file.unlink(missing_ok=True)
-                total -= size
+            networks = self._networks()
+        folders = [folder for network in networks for folder in (network, network / _SOLVED)]
+        for partial, state in own_files.states([self.folder, *folders], _PARTIAL) if networks else []:
+            if time.time() - state.st_mtime > _STALE_SECONDS:
+                own_files.try_to_remove(partial)
+        files = own_files.states(folders, _SEALED)
+        total = sum(state.st_size for _, state in files)
+        for file, state in sorted(files, key=lambda found: found[1].st_mtime):
+            if total <= max_bytes:
+                break
+            if own_files.try_to_remove(file):
+                total -= state.st_size
 
-    def write(self, file: Path, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> None:
-        """Write a file completely or not at all; warn at the first failure, and write nothing after it."""
+    def write(self, file: Path, content: str | bytes) -> None:
+        """Write a file completely or not at all; warn at the first failure, and write nothing after it.
+
+        It is flushed to the disk, which takes 1 to 30 ms for a file that took seconds to compute.
+        """
         if self.full:
             return
-        partial = file.with_name(f"{uuid.uuid4().hex}{_PARTIAL_SUFFIX}")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            checksums = {f"{name} checksum": _checksum(array) for name, array in arrays.items()}
-            partial.write_bytes(save(dict(arrays), {**texts, **checksums}))
-            partial.replace(file)
+            try:
+                self._write(file, content)
+            except FileNotFoundError:  # another process is clearing the cache
+                self._write(file, content)
         except OSError as error:
             self.full = True
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             _warn(
-                f"{self.folder}: this cache cannot be written ({error.strerror}); free disk space, or point "
+                f"{self.folder}: this cache cannot be written ({_reason(error)}); free disk space, or point "
                 "KERASTUNE_CACHE elsewhere."
+            )
+
+    def _write(self, file: Path, content: str | bytes) -> None:
+        # Not the folders around ours: where a network drive is gone, the disk below it is no place for its content.
+        self.prepare()
+        for parent in reversed(file.relative_to(self.folder).parents[:-1]):
+            own_files.make_folder(self.folder / parent)
+        if file.is_symlink():
+            raise FileExistsError(errno.EEXIST, f"{self.place(file)} is a link")
+        atomic_files.write(file, content)
+
+    def read(self, file: Path, take: Callable[[SealedFile], _Taken]) -> _Taken | None:
+        """Return what a function takes from a file; None where the file is gone, or is damaged and therefore removed.
+
+        Args:
+            file: A file below the folder, with a name of ours.
+            take: Reads the opened file.
+        """
+        try:
+            with sealed_files.opened(file, self.place(file)) as content:
+                return take(content)
+        except FileNotFoundError:  # removed by another process
+            return None
+        except OSError as error:
+            self.warn_unreadable(file, error)
+            return None
+        except DamagedError:
+            pass
+        removed = "is removed" if own_files.try_to_remove(file) else "cannot be removed"
+        _warn(f"{file}: this file of the cache is damaged and {removed}; its content is computed again.")
+        return None
+
+    def place(self, file: Path) -> str:
+        """Return where in the cache a file is, for `sealed_files`: one moved to another network is refused."""
+        return file.relative_to(self.folder).as_posix()
+
+    def warn_unreadable(self, path: Path, error: OSError) -> None:
+        """Warn that something cannot be read; only the first time."""
+        if not self.unreadable:
+            self.unreadable = True
+            _warn(
+                f"{path}: this part of the cache cannot be read ({_reason(error)}), and perhaps others; make it "
+                "readable, or point KERASTUNE_CACHE elsewhere."
             )
 
 
@@ -263,15 +371,27 @@ class NetworkCache:
         wanted: dict[bytes, list[int]] = {}
         for position, key in enumerate(keys):
             wanted.setdefault(key, []).append(position)
-        for file in sorted(self.folder.glob(f"*{_SUFFIX}")):
-            read = _read(file, ["keys"])
-            matches = [(row, key) for row, key in enumerate(_split(read[0]["keys"])) if key in wanted] if read else []
-            found = _read(file, ["rows"]) if matches else None
+
+        def take(content: SealedFile) -> tuple[list[tuple[int, bytes]], np.ndarray] | None:
+            matches = [(row, key) for row, key in enumerate(_split(content.index)) if key in wanted]
+            return (matches, content.arrays()["rows"]) if matches else None
+
+        for file in self._files(self.folder, _ROWS):
+            found = self.cache.read(file, take)
             if found:
                 _touch(file)
+                matches, cached = found
                 taken = [(row, position) for row, key in matches for position in wanted.pop(key, ())]
                 rows, positions = np.array(taken).T
-                yield positions, found[0]["rows"][rows]
+                yield positions, cached[rows]
+
+    def _files(self, folder: Path, name: re.Pattern[str]) -> list[Path]:
+        """Return the files of ours in the network's folder or one in it; warn where they cannot be listed."""
+        try:
+            return [] if self.folder.is_symlink() else own_files.files(folder, name)
+        except OSError as error:
+            self.cache.warn_unreadable(folder, error)
+            return []
 
     def add(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
         """Cache rows.
@@ -281,78 +401,72 @@ class NetworkCache:
             rows: float16 or float32 (n, d).
         """
         self._describe()
-        joined = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, DIGEST_BYTES)
-        self.cache.write(self.folder / f"{uuid.uuid4().hex}{_SUFFIX}", {"keys": joined, "rows": rows}, {})
+        self._seal(self.folder / f"{uuid.uuid4().hex}.rows", {"rows": rows}, index=b"".join(keys))
 
     def load_head(self, name: str) -> tuple[dict[str, np.ndarray], Any] | None:
         """Return the arrays and the value that `save_head` saved under a name, or None."""
-        file = self.folder / "solved" / f"{name}{_SUFFIX}"
-        read = _read(file) if file.is_file() else None
-        if not read:
-            return None
-        _touch(file)
-        arrays, texts = read
-        return arrays, json.loads(texts["value"])
+        for file in self._files(self.folder / _SOLVED, re.compile(re.escape(_head_file(name)))):
+            found = self.cache.read(file, lambda content: (content.arrays(), content.value))
+            if found:
+                _touch(file)
+            return found
+        return None
 
     def save_head(self, name: str, arrays: Mapping[str, np.ndarray], value: Any) -> None:
         """Save arrays and a JSON value under a name."""
-        self.cache.write(self.folder / "solved" / f"{name}{_SUFFIX}", arrays, {"value": json.dumps(value)})
+        self._seal(self.folder / _SOLVED / _head_file(name), arrays, value)
+
+    def _seal(self, file: Path, arrays: Mapping[str, np.ndarray], value: Any = None, index: bytes = b"") -> None:
+        self.cache.write(file, sealed_files.sealed(self.cache.place(file), arrays, value, index))
 
     @property
     def seconds_per_image(self) -> float | None:
         """Seconds of the forward pass of an image when last measured, or None."""
-        return _read_json(self.folder / _ABOUT).get(_SECONDS)
+        return _read_about(self.folder).get(_SECONDS)
 
     def save_seconds_per_image(self, seconds: float) -> None:
         """Save the seconds of the forward pass of an image."""
         self._describe(seconds)
 
     def _describe(self, seconds_per_image: float | None = None) -> None:
-        about = self.folder / _ABOUT
-        if self.cache.full or (about.exists() and seconds_per_image is None):
+        known = _read_about(self.folder)
+        if known and seconds_per_image is None:
             return
-        content = _read_json(about) | {"about": self.about}
-        if seconds_per_image is not None:
-            content[_SECONDS] = seconds_per_image
-        with contextlib.suppress(OSError):  # `Cache.write` warns where something is lost
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial = self.folder / f"{uuid.uuid4().hex}{_PARTIAL_SUFFIX}"
-            partial.write_text(json.dumps(content))
-            partial.replace(about)
+        measured = {} if seconds_per_image is None else {_SECONDS: float(seconds_per_image)}
+        content = {**known, "about": self.about, **measured}
+        checksum = _about_checksum(self.folder, content)
+        self.cache.write(self.folder / _ABOUT, json.dumps({**content, _CHECKSUM: checksum}))
 
 
-def _read(file: Path, names: Sequence[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:
-    """Return arrays of a file, by default all, and its texts; None if it is gone, or damaged and therefore removed."""
-    try:
-        with safe_open(file, "np") as content:
-            arrays = {name: content.get_tensor(name) for name in names or content.keys()}
-            texts = content.metadata()
-        if all(texts[f"{name} checksum"] == _checksum(array) for name, array in arrays.items()):
-            return arrays, texts
-    except FileNotFoundError:  # removed by another process
-        return None
-    except (SafetensorError, OSError, KeyError, TypeError):
-        pass
-    _warn(f"{file}: this file of the cache is damaged and is removed; its content is computed again.")
-    with contextlib.suppress(OSError):
-        file.unlink(missing_ok=True)
-    return None
+def _own_name(text: str) -> str:
+    """Return the digits that stand for a network or a head, so that every name on disk is of one form."""
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _checksum(array: np.ndarray) -> str:
-    return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
+def _head_file(name: str) -> str:
+    return f"{_own_name(name)}.head"
 
 
-def _split(keys: np.ndarray) -> list[bytes]:
-    joined = keys.tobytes()
-    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+def _is_mark(content: bytes) -> bool:
+    """Return whether this is our mark, also one that a power cut left empty or torn."""
+    return _MARK_CONTENT.startswith(content.rstrip(b"\0"))
 
 
-def _count_rows(file: Path) -> int:
-    with contextlib.suppress(SafetensorError, OSError), safe_open(file, "np") as content:
-        if "rows" in content.keys():  # noqa: SIM118, no mapping
-            return content.get_slice("rows").get_shape()[0]
+def _info(folder: Path) -> NetworkCacheInfo:
+    files = own_files.states([folder, folder / _SOLVED], _SEALED)
+    rows = sum(_count_rows(file, f"{folder.name}/{file.name}") for file, _ in files if _ROWS.fullmatch(file.name))
+    about = _read_about(folder).get("about", folder.name)
+    return NetworkCacheInfo(about, rows, sum(state.st_size for _, state in files))
+
+
+def _count_rows(file: Path, place: str) -> int:
+    with contextlib.suppress(DamagedError, OSError), sealed_files.opened(file, place) as content:
+        return len(content.index) // DIGEST_BYTES
     return 0
+
+
+def _split(keys: bytes) -> list[bytes]:
+    return [keys[start : start + DIGEST_BYTES] for start in range(0, len(keys), DIGEST_BYTES)]
 
 
 def _touch(file: Path) -> None:
@@ -360,8 +474,15 @@ def _touch(file: Path) -> None:
         os.utime(file)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def _read_about(folder: Path) -> dict[str, Any]:
+    """Return what is known of a network; nothing where the file is missing, damaged or of another network."""
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
+        content = json.loads(own_files.read(folder / _ABOUT, _ABOUT_BYTES))
+        return content if content.pop(_CHECKSUM) == _about_checksum(folder, content) else {}
+    # RecursionError: brackets in brackets; AttributeError, KeyError, TypeError: JSON of another form.
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return {}
+
+
+def _about_checksum(folder: Path, content: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32((folder.name + json.dumps(content, sort_keys=True)).encode()):08x}"
