@@ -4,7 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-_DURATION_FORM = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>epochs?|steps?|%)")
+from kerastune_recipes import printable
+
+_DURATION_FORM = re.compile(r"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>epochs?|steps?|%)")
+# Longest duration in each unit; ImageNet is usually trained for 90 epochs, half a million steps.
+_LONGEST = {"epochs": 100_000, "steps": 1_000_000_000, "%": 10_000}
 _UNITS: dict[str, Literal["epochs", "steps", "%"]] = {
     "epoch": "epochs",
     "epochs": "epochs",
@@ -40,7 +44,7 @@ class Duration:
         return round(self.amount / 100 * total)
 
     def __str__(self) -> str:
-        amount = f"{self.amount:g}"
+        amount = f"{self.amount:.0f}" if float(self.amount).is_integer() else str(self.amount)
         if self.unit == "%":
             return f"{amount}%"
         return f"{amount} {self.unit if self.amount != 1 else self.unit[:-1]}"
@@ -50,46 +54,55 @@ def parse_duration(text: str) -> Duration:
     """Read a duration.
 
     Args:
-        text: A number and a unit, such as "3 epochs", "0.5 epochs", "500 steps" or "10%".
+        text: A number and a unit, such as "3 epochs", "0.5 epochs", "500 steps" or "10%"; at most 100,000 epochs,
+            1,000,000,000 steps or 10,000 %.
 
     Raises:
-        ValueError: The text is not a duration.
+        ValueError: The text is not a duration, or too long a one.
 
     Example:
         >>> parse_duration("500 steps").steps(steps_per_epoch=40)
         500
     """
     match = _DURATION_FORM.fullmatch(str(text).strip())
+    received = printable.shortened(str(text))
     if match is None:
-        raise ValueError(f'write a duration as "3 epochs", "500 steps" or "10%"; received "{text}"')
+        raise ValueError(f'write a duration as "3 epochs", "500 steps" or "10%"; received "{received}"')
     unit = _UNITS[match["unit"]]
     amount = float(match["amount"])
+    if amount > _LONGEST[unit]:
+        raise ValueError(f'a duration is at most {_LONGEST[unit]:,} {unit}; received "{received}"')
     if unit == "steps" and not amount.is_integer():
-        raise ValueError(f'the number of steps must be an integer; received "{text}"')
+        raise ValueError(f'the number of steps must be an integer; received "{received}"')
     return Duration(amount, unit)
 
 
 BYTE_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_SIZE_FORM = re.compile(rf"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(BYTE_UNITS)})")
+_LARGEST = 2**60
+_SIZE_FORM = re.compile(rf"(?P<amount>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>{'|'.join(BYTE_UNITS)})")
 
 
 def parse_size(text: str) -> int:
     """Return the number of bytes in a size such as "10 GiB".
 
     Args:
-        text: A number and one of B, KiB, MiB, GiB, TiB.
+        text: A number and one of B, KiB, MiB, GiB, TiB; at most 1,048,576 TiB, more than any disk.
 
     Raises:
-        ValueError: The text is not a size.
+        ValueError: The text is not a size, or too large a one.
 
     Example:
         >>> parse_size("1.5 KiB")
         1536
     """
     match = _SIZE_FORM.fullmatch(text.strip())
+    received = printable.shortened(text)
     if match is None:
-        raise ValueError(f'write a size as "512 MiB" or "10 GiB"; received "{text}"')
-    return int(float(match["amount"]) * BYTE_UNITS[match["unit"]])
+        raise ValueError(f'write a size as "512 MiB" or "10 GiB"; received "{received}"')
+    size = float(match["amount"]) * BYTE_UNITS[match["unit"]]
+    if size > _LARGEST:
+        raise ValueError(f'a size is at most {_LARGEST // BYTE_UNITS["TiB"]:,} TiB; received "{received}"')
+    return int(size)
 
 
 def format_bytes(count: int) -> str:

@@ -1,5 +1,7 @@
+from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from pydantic import Field, field_validator
 
@@ -96,6 +98,70 @@ def test_an_old_key_where_its_new_name_is_unknown_is_like_any_other():
 def test_a_renamed_value_is_refused_with_its_new_name():
     (problem,) = problems({"steps": [{"name": "a", "crop": {"preprocessing": "source_classifier"}}]})
     assert problem == 'p.yaml: steps.a.crop.preprocessing: "source_classifier" is now called "pretrained_classifier".'
+
+
+def test_empty_data_is_refused():
+    assert problems(None) == ["p.yaml: expected keys and values, and there is nothing."]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({1, 2}, "a value is of type set"),
+        (b"a", "a value is of type bytes"),
+        ({(1, 2): 3}, "keys must be str, int, float, bool or None, not tuple"),
+        ("\udcff", "a text cannot be written as UTF-8"),
+        ([10**5000], "Exceeds the limit (4300 digits)"),
+    ],
+)
+def test_values_that_no_file_holds_are_refused(value, problem):
+    (sentence,) = problems({"steps": [{"name": "a"}], "note": value})
+    assert sentence.startswith(f"p.yaml: {problem}")
+    assert sentence.endswith("give texts, numbers, true, false, lists, and mappings with texts as keys.")
+
+
+def nested(levels):
+    data = []
+    for _ in range(levels):
+        data = [data]
+    return data
+
+
+@pytest.mark.parametrize("levels", [250, 5000])
+def test_values_that_are_too_deep_are_refused(levels):
+    (sentence,) = problems({"steps": nested(levels)})
+    assert sentence.startswith("p.yaml: values are too deep, one in another; ")
+
+
+def test_a_list_in_itself_is_refused():
+    loop = []
+    loop.append(loop)
+    assert problems({"steps": loop})[0].startswith("p.yaml: Circular reference detected; give texts")
+
+
+def test_paths_and_numbers_of_numpy_are_plain_values():
+    data = {"steps": [{"name": Path("a"), "crop": {"size": np.int64(9)}}]}
+    assert Pipeline.from_data(data, "p.yaml").to_data() == {
+        "steps": [{"name": "a", "crop": {"preprocessing": "none", "size": 9}}]
+    }
+
+
+def test_numbers_that_are_no_keys_are_unknown_keys():
+    assert problems({"steps": [{"name": "a"}], 1: 2}) == ['p.yaml: 1: there is no key "1" here. Known: steps, note.']
+
+
+def test_of_very_many_problems_the_first_are_named():
+    sentences = problems({"steps": [{"name": 1}] * 20_000})
+    assert len(sentences) == 101
+    assert sentences[0] == "p.yaml: steps.0.name: expected a valid string; received 1."
+    assert sentences[100] == "p.yaml: there are 19,900 more problems."
+
+
+def test_what_was_received_is_shortened():
+    (key,) = problems({"steps": [{"name": "a"}], "x" * 500: 1})
+    assert key == f'p.yaml: {"x" * 57}...: there is no key "{"x" * 57}..." here. Known: steps, note.'
+    (value,) = problems({"steps": "x" * 500})
+    assert value == f'p.yaml: steps: expected a list; received "{"x" * 56}....'
 
 
 def test_equal_records_have_equal_digests():

@@ -10,15 +10,26 @@ def test_a_duration_in_steps(text, steps):
     assert units.parse_duration(text).steps(steps_per_epoch=10, total=200) == steps
 
 
-@pytest.mark.parametrize("text", ["3 epochs", "1 epoch", "500 steps", "10%", "0.5 epochs"])
+@pytest.mark.parametrize("text", ["3 epochs", "1 epoch", "500 steps", "10%", "0.5 epochs", "1234567 steps"])
 def test_a_duration_is_written_as_it_is_read(text):
     assert str(units.parse_duration(text)) == text
 
 
-@pytest.mark.parametrize("text", ["3", "epochs", "-1 epochs", "ten steps", "10 %%", ""])
+@pytest.mark.parametrize("text", ["3", "epochs", "-1 epochs", "ten steps", "10 %%", "٣ epochs", ""])
 def test_text_that_is_not_a_duration_is_refused(text):
     with pytest.raises(ValueError, match='write a duration as "3 epochs", "500 steps" or "10%"; received'):
         units.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "longest"),
+    [("100001 epochs", "100,000 epochs"), ("1000000001 steps", "1,000,000,000 steps"), ("10001%", "10,000 %")],
+)
+def test_a_duration_has_a_longest(text, longest):
+    with pytest.raises(ValueError, match=f'a duration is at most {longest}; received "{text}"'):
+        units.parse_duration(text)
+    with pytest.raises(ValueError, match=f"a duration is at most {longest}; received"):
+        units.parse_duration(text.replace("1", "1" * 400, 1))
 
 
 def test_steps_must_be_an_integer():
@@ -39,6 +50,12 @@ def test_sizes_are_read(text, count):
 @pytest.mark.parametrize("text", ["", "10", "10 GB", "-1 MiB", "many"])
 def test_text_that_is_not_a_size_is_refused(text):
     with pytest.raises(ValueError, match='write a size as "512 MiB" or "10 GiB"; received'):
+        units.parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["1048577 TiB", f"{'9' * 400} B"])
+def test_a_size_has_a_largest(text):
+    with pytest.raises(ValueError, match="a size is at most 1,048,576 TiB; received"):
         units.parse_size(text)
 
 

@@ -10,6 +10,9 @@ from kerastune_recipes.planning import class_matching, costs, layer_patterns
 from kerastune_recipes.planning.plan import FitPlan, Plan, SolvePlan
 from kerastune_recipes.spec.heads import HEADS
 
+# Steps of a phase; ImageNet is usually trained for half a million.
+MOST_STEPS = 1_000_000_000
+
 
 def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
     """Check a plan against the images and the network; it may have been edited by hand.
@@ -25,8 +28,8 @@ def check(plan: Plan, data: DatasetFacts, backbone: BackboneFacts) -> None:
     """
     if plan.class_names != data.class_names:
         raise DataError(
-            f"The plan was made for the classes {', '.join(plan.class_names)}; "
-            f"the data has {', '.join(data.class_names)}. Make a new plan for this data."
+            f"The plan was made for the classes {listed(plan.class_names)}; "
+            f"the data has {listed(data.class_names)}. Make a new plan for this data."
         )
     problems = plan_problems(plan, data, backbone)
     classifier = backbone.pretrained_classifier
@@ -132,6 +135,8 @@ def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str
 
 def _fit_problems(plan: Plan, fit: FitPlan, data: DatasetFacts, backbone: BackboneFacts, where: str) -> list[str]:
     problems = _layer_problems(plan, fit, backbone, where)
+    if fit.steps > MOST_STEPS:
+        problems.append(f"{where}.steps: {fit.steps:,} steps are more than {MOST_STEPS:,}; give a shorter duration.")
     epochs = math.ceil(fit.steps / costs.steps_per_epoch(data.train_images, fit.batch_size))
     if fit.views is not None and fit.views > epochs:
         problems.append(

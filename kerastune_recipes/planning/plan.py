@@ -8,42 +8,65 @@ from pydantic import Field, model_validator
 from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.records import Record
+from kerastune_recipes.spec.fields import (
+    MOST_ENTRIES,
+    ClassNames,
+    Count,
+    FeatureViews,
+    FilePath,
+    Folds,
+    ImageSize,
+    Name,
+    Patterns,
+    PhaseName,
+    Positive,
+    Rules,
+    Sentence,
+    Share,
+    Taps,
+)
 from kerastune_recipes.spec.heads import HEADS
 from kerastune_recipes.spec.recipe_spec import (
-    AugmentationLayer,
+    MOST_COMPANIONS,
+    MOST_PHASES,
+    AugmentationLayers,
     HeadSpec,
     Loss,
     LossSpec,
-    Multiplier,
     OptimizerSpec,
-    Positive,
     PseudoLabelsSpec,
-    Share,
     SolvedHead,
+    check_one_kind,
+    check_pseudo_labels,
     check_smoothing,
+    check_together,
+    check_trains_something,
 )
+
+# What the longest duration may come to; `check` allows less.
+Steps = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class BackbonePlan(Record):
     """The network: its name, weights, input size in pixels and preprocessing."""
 
-    name: str
-    weights: str
-    image_size: Annotated[int, Field(ge=1)]
+    name: Name
+    weights: FilePath
+    image_size: ImageSize
     preprocessing: Preprocessing
 
 
 class CompanionPlan(BackbonePlan):
     """A further backbone of an ensemble, and the names of its taps."""
 
-    taps: Annotated[tuple[str, ...], Field(min_length=1)]
+    taps: Taps
 
 
 class FeaturesPlan(Record):
     """The names of the taps, and the views of each training image that a head is solved on; see `FeaturesSpec`."""
 
-    taps: Annotated[tuple[str, ...], Field(min_length=1)]
-    views: Annotated[int, Field(ge=1, le=64)]
+    taps: Taps
+    views: FeatureViews
     flip: Literal["none", "horizontal"] = "horizontal"
 
 
@@ -59,12 +82,17 @@ class SolvePlan(Record):
     """
 
     head: SolvedHead
-    strengths: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    folds: Annotated[int, Field(ge=0)]
+    strengths: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    folds: Annotated[int, Field(ge=0, le=100)]
     pseudo_labels: PseudoLabelsSpec | None = None
     class_balance: Literal["none", "weights"] = "none"
     taps: Literal["all", "best"] = "all"
     pretrained_classes: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] | None = None
+
+    @model_validator(mode="after")
+    def _takes_pseudo_labels(self) -> "SolvePlan":
+        check_pseudo_labels(self.pseudo_labels, self.head, self.taps)
+        return self
 
 
 class FitPlan(Record):
@@ -83,25 +111,30 @@ class FitPlan(Record):
             is not.
     """
 
-    trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
+    trainable: Rules
     batch_norm: Literal["frozen", "trained"]
     batch_norm_momentum: Share | None = None
     optimizer: OptimizerSpec
     learning_rate: Positive
     find_rate: bool = False
     schedule: Literal["cosine", "constant"]
-    steps: Annotated[int, Field(ge=1)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    batch_size: Annotated[int, Field(ge=1)]
-    augmentation: tuple[AugmentationLayer, ...]
-    views: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[Steps, Field(ge=1)]
+    warmup_steps: Steps
+    batch_size: Count
+    augmentation: AugmentationLayers
+    views: Count | None = None
     label_smoothing: Share
     clip_norm: Positive | None = None
     loss: Loss = LossSpec()
     class_balance: Literal["none", "weights", "sampling"] = "none"
-    reinitialize: tuple[str, ...] = ()
+    reinitialize: Patterns = ()
     l2_sp: Positive | None = None
     solve_again: SolvePlan | None = None
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> "FitPlan":
+        check_trains_something(self.trainable)
+        return self
 
     @model_validator(mode="after")
     def _loss_supports_smoothing(self) -> "FitPlan":
@@ -112,9 +145,14 @@ class FitPlan(Record):
 class PhasePlan(Record):
     """One phase: exactly one of `solve` and `fit`."""
 
-    name: str
+    name: PhaseName
     solve: SolvePlan | None = None
     fit: FitPlan | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "PhasePlan":
+        check_one_kind(self.solve, self.fit)
+        return self
 
     @property
     def kind(self) -> Literal["solve", "fit"]:
@@ -143,19 +181,24 @@ class Plan(Record):
     """
 
     plan: Literal[1]
-    recipe: str
-    summary: str
-    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    recipe: Annotated[str, Field(max_length=1000)]
+    summary: Sentence
+    class_names: ClassNames
     backbone: BackbonePlan
     features: FeaturesPlan
     head: HeadSpec
-    phases: Annotated[tuple[PhasePlan, ...], Field(min_length=1)]
+    phases: Annotated[tuple[PhasePlan, ...], Field(min_length=1, max_length=MOST_PHASES)]
     keep: Literal["best_on_validation", "last"]
-    ensemble: tuple[CompanionPlan, ...] | None = None
-    folds: Annotated[int, Field(ge=2)] | None = None
+    ensemble: Annotated[tuple[CompanionPlan, ...], Field(max_length=MOST_COMPANIONS)] | None = None
+    folds: Folds | None = None
     refit: Literal["none", "heads", "all"] = "none"
     precision: Precision = "float32"
     jit_compile: bool | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Plan":
+        check_together(self.phases, (self.backbone, *(self.ensemble or ())))
+        return self
 
     @property
     def fits(self) -> bool:

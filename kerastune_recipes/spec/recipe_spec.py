@@ -1,47 +1,49 @@
 """The recipe format: what a user writes; values may be `auto`."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from kerastune_recipes import units
 from kerastune_recipes.backbones import table
 from kerastune_recipes.backbones.facts import Preprocessing
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.errors import BackboneError, listed
 from kerastune_recipes.records import Record
+from kerastune_recipes.spec.fields import (
+    MOST_ENTRIES,
+    Auto,
+    Count,
+    DurationText,
+    FeatureViews,
+    FilePath,
+    Folds,
+    ImageSize,
+    LayerArguments,
+    Name,
+    NotNegative,
+    Patterns,
+    PhaseDuration,
+    PhaseName,
+    Positive,
+    Rules,
+    Sentence,
+    Share,
+    Taps,
+    repeated,
+)
 from kerastune_recipes.spec.heads import HEADS
-
-
-def _duration(text: str) -> str:
-    units.parse_duration(text)
-    return text
-
-
-def _positive_duration(text: str) -> str:
-    if not units.parse_duration(text).amount:
-        raise ValueError(f'the duration of a phase must be above zero; received "{text}"')
-    return text
-
-
-def _not_empty(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        raise ValueError('name at least one stage or layer, or write "all", "early" or "last"')
-    return names
-
 
 # `BackboneSpec.weights` of a network that the user passes in.
 GIVEN = "given"
-Auto = Literal["auto"]
-DurationText = Annotated[str, AfterValidator(_duration)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
 # The keys of `spec.heads.HEADS`.
 SolvedHead = Literal["logistic_regression", "linear_svm", "naive_bayes", "lda", "pretrained_classifier"]
 AugmentationFlip = Literal["none", "horizontal", "horizontal_and_vertical"]
 # Name, WordNet id or index of a class that the backbone was pretrained on.
-PretrainedClass = str | int
+PretrainedClass = Annotated[str, Field(max_length=1000)] | int
+# A recipe has a handful of either; each costs a training, or a network in memory.
+MOST_PHASES, MOST_COMPANIONS = 100, 20
 
 
 class BackboneSpec(Record):
@@ -55,9 +57,9 @@ class BackboneSpec(Record):
         preprocessing: How raw pixels become the network's input; `auto` for networks of the table and for presets.
     """
 
-    name: str
-    weights: str = "imagenet"
-    image_size: Annotated[int, Field(ge=8, le=4096)] | Auto = "auto"
+    name: Name
+    weights: FilePath = "imagenet"
+    image_size: ImageSize | Auto = "auto"
     preprocessing: Auto | Preprocessing = "auto"
 
     @model_validator(mode="after")
@@ -81,8 +83,8 @@ class FeaturesSpec(Record):
         flip: "none" leaves mirror images out, for data where a mirror image may belong to another class.
     """
 
-    taps: Literal["last", "all", "early"] | Annotated[tuple[str, ...], AfterValidator(_not_empty)] = "last"
-    views: Annotated[int, Field(ge=1, le=64)] = 1
+    taps: Literal["last", "all", "early"] | Taps = "last"
+    views: FeatureViews = 1
     flip: Literal["none", "horizontal"] = "horizontal"
 
 
@@ -144,8 +146,7 @@ class SolveSpec(Record):
 
     @model_validator(mode="after")
     def _fits(self) -> "SolveSpec":
-        if self.pseudo_labels and (self.head != "logistic_regression" or self.taps == "best"):
-            raise ValueError("pseudo_labels: only logistic_regression on all taps learns from unlabelled images")
+        check_pseudo_labels(self.pseudo_labels, self.head, self.taps)
         entry = HEADS[self.head]
         if entry.allowed and self.regularization != "auto" and not entry.allows(self.regularization):
             low, high = entry.allowed
@@ -173,7 +174,7 @@ class OptimizerSpec(Record):
     weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
     amsgrad: bool | None = None
     centered: bool | None = None
-    initial_accumulator_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    initial_accumulator_value: NotNegative | None = None
     epsilon: Positive | None = None
     ema_momentum: Share | None = None
 
@@ -202,7 +203,7 @@ class LossSpec(Record):
     """
 
     name: Literal["crossentropy", "focal", "squared_error", "huber"] = "crossentropy"
-    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    gamma: NotNegative | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
@@ -217,6 +218,36 @@ def _check_arguments(record: Record, takes: set[str]) -> None:
     if given - takes:
         name, wrong = dict(record)["name"], listed(sorted(given - takes))
         raise ValueError(f"{name} has no {wrong}; it takes {listed(sorted(takes)) or 'nothing'}")
+
+
+def check_trains_something(rules: Sequence[tuple[str, float | str]]) -> None:
+    """Check that the rules of a fit phase do not freeze everything.
+
+    Raises:
+        ValueError: They do.
+    """
+    if all(multiplier == "frozen" for _, multiplier in rules):
+        raise ValueError("trainable: every pattern is frozen, so nothing would be trained; give one a multiplier")
+
+
+def check_one_kind(solve: object, fit: object) -> None:
+    """Check that a phase is either a solve or a fit phase.
+
+    Raises:
+        ValueError: It is both or neither.
+    """
+    if (solve is None) == (fit is None):
+        raise ValueError("a phase is either solve or fit; give exactly one of them")
+
+
+def check_pseudo_labels(pseudo_labels: PseudoLabelsSpec | None, head: SolvedHead, taps: str) -> None:
+    """Check that a solved head can learn from unlabelled images, where it is asked to.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if pseudo_labels and (head != "logistic_regression" or taps == "best"):
+        raise ValueError("pseudo_labels: only logistic_regression on all taps learns from unlabelled images")
 
 
 def _by_name(value: Any) -> Any:
@@ -251,8 +282,11 @@ class ScheduleSpec(Record):
 class AugmentationLayer(Record):
     """One layer of keras.layers or keras_cv.layers, such as `{layer: RandomFlip, arguments: {mode: horizontal}}`."""
 
-    layer: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    layer: Name
+    arguments: LayerArguments = Field(default_factory=dict)
+
+
+AugmentationLayers = Annotated[tuple[AugmentationLayer, ...], Field(max_length=MOST_ENTRIES)]
 
 
 class FitSpec(Record):
@@ -286,30 +320,29 @@ class FitSpec(Record):
             when an earlier phase solved one and held-out images decide what is kept.
     """
 
-    trainable: Annotated[tuple[tuple[str, Multiplier], ...], Field(min_length=1)]
+    trainable: Rules
     batch_norm: Literal["frozen", "trained"] = "frozen"
     batch_norm_momentum: Share | Auto = "auto"
     optimizer: OptimizerSpec = OptimizerSpec()
     learning_rate: Positive | Literal["find"] | Auto = "auto"
     schedule: ScheduleSpec = ScheduleSpec()
-    duration: Annotated[DurationText, AfterValidator(_positive_duration)] | Auto = "auto"
-    batch_size: Annotated[int, Field(ge=1)] | Auto = "auto"
-    augmentation: Literal["none", "light", "medium", "strong"] | tuple[AugmentationLayer, ...] = "light"
+    duration: PhaseDuration | Auto = "auto"
+    batch_size: Count | Auto = "auto"
+    augmentation: Literal["none", "light", "medium", "strong"] | AugmentationLayers = "light"
     flip: AugmentationFlip = "horizontal"
-    views: Annotated[int, Field(ge=1)] | Literal["fresh"] | Auto = "auto"
+    views: Count | Literal["fresh"] | Auto = "auto"
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = 1.0
     stage_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     loss: Loss = LossSpec()
     class_balance: Literal["none", "weights", "sampling"] | Auto = "none"
-    reinitialize: tuple[str, ...] = ()
+    reinitialize: Patterns = ()
     l2_sp: Positive | None = None
     solve_again: bool | Auto = "auto"
 
     @model_validator(mode="after")
     def _trains_something(self) -> "FitSpec":
-        if all(multiplier == "frozen" for _, multiplier in self.trainable):
-            raise ValueError("trainable: every pattern is frozen, so nothing would be trained; give one a multiplier")
+        check_trains_something(self.trainable)
         return self
 
     @model_validator(mode="after")
@@ -321,14 +354,13 @@ class FitSpec(Record):
 class PhaseSpec(Record):
     """One phase: either `solve` or `fit`. Each states all its settings; none is inherited from the phase before."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    name: PhaseName
     solve: SolveSpec | None = None
     fit: FitSpec | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> "PhaseSpec":
-        if (self.solve is None) == (self.fit is None):
-            raise ValueError("a phase is either solve or fit; give exactly one of them")
+        check_one_kind(self.solve, self.fit)
         return self
 
 
@@ -353,52 +385,60 @@ class RecipeSpec(Record):
         jit_compile: Whether training steps are compiled, by XLA or torch.compile; `auto` follows Keras.
     """
 
-    summary: Annotated[str, Field(min_length=1)]
+    summary: Sentence
     backbone: BackboneSpec
     features: FeaturesSpec = FeaturesSpec()
     head: HeadSpec = HeadSpec()
-    phases: Annotated[tuple[PhaseSpec, ...], Field(min_length=1)]
+    phases: Annotated[tuple[PhaseSpec, ...], Field(min_length=1, max_length=MOST_PHASES)]
     keep: Literal["best_on_validation", "last"] = "best_on_validation"
-    ensemble: tuple[BackboneSpec, ...] = ()
-    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    ensemble: Annotated[tuple[BackboneSpec, ...], Field(max_length=MOST_COMPANIONS)] = ()
+    folds: Folds | None = None
     refit: Literal["none", "heads", "all"] = "heads"
     precision: Precision | Auto = "auto"
     jit_compile: bool | Auto = "auto"
 
     @model_validator(mode="after")
-    def _distinct_names(self) -> "RecipeSpec":
-        names = [phase.name for phase in self.phases]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"phases: two phases are named {listed(twice)}; give each its own name")
+    def _fits_together(self) -> "RecipeSpec":
+        check_together(self.phases, (self.backbone, *self.ensemble))
         return self
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> "RecipeSpec":
-        problems = []
-        fits = [phase.name for phase in self.phases if phase.fit]
-        if self.ensemble and fits:
-            problems.append(
-                f"ensemble: several backbones work with solved heads only, and {listed(fits)} is a fit phase; "
-                "remove it, or fine-tune a single backbone"
-            )
-        networks = [(each.name, each.weights) for each in (self.backbone, *self.ensemble)]
-        twice = sorted({name for name, weights in networks if networks.count((name, weights)) > 1})
-        if twice:
-            problems.append(f"ensemble: {listed(twice)} is listed twice with the same weights; use different backbones")
-        if not self.ensemble or len(self.ensemble) > 1:
-            problems += [
-                f"phases.{phase.name}.solve.pseudo_labels: cotrain needs two backbones, and there are "
-                f"{1 + len(self.ensemble)}; list exactly one more under ensemble, or use self_train"
-                for phase in self.phases
-                if phase.solve and phase.solve.pseudo_labels and phase.solve.pseudo_labels.method == "cotrain"
-            ]
-        sizes = {each.name: each.image_size for each in (self.backbone, *self.ensemble) if each.image_size != "auto"}
-        if len(set(sizes.values())) > 1:
-            stated = listed(f"{name} {size}" for name, size in sizes.items())
-            problems.append(
-                f"ensemble: all backbones see the same images, and the image sizes differ ({stated}); give one size"
-            )
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+
+def check_together(phases: Sequence[Any], backbones: Sequence[Any]) -> None:
+    """Check that the phases and backbones of a recipe, or of a plan, fit together.
+
+    Args:
+        phases: `PhaseSpec` or `PhasePlan`.
+        backbones: `BackboneSpec` or `BackbonePlan`: the first one, then those of the ensemble.
+
+    Raises:
+        ValueError: They do not; all problems in one text.
+    """
+    problems = []
+    twice = repeated(phase.name for phase in phases)
+    if twice:
+        problems.append(f"phases: two phases are named {listed(twice)}; give each its own name")
+    fits = [phase.name for phase in phases if phase.fit]
+    if len(backbones) > 1 and fits:
+        problems.append(
+            f"ensemble: several backbones work with solved heads only, and {listed(fits)} is a fit phase; "
+            "remove it, or fine-tune a single backbone"
+        )
+    networks = Counter((each.name, each.weights) for each in backbones)
+    twice = sorted({name for (name, _), count in networks.items() if count > 1})
+    if twice:
+        problems.append(f"ensemble: {listed(twice)} is listed twice with the same weights; use different backbones")
+    if len(backbones) != 2:
+        problems += [
+            f"phases.{phase.name}.solve.pseudo_labels: cotrain needs two backbones, and there are "
+            f"{len(backbones)}; list exactly one more under ensemble, or use self_train"
+            for phase in phases
+            if phase.solve and phase.solve.pseudo_labels and phase.solve.pseudo_labels.method == "cotrain"
+        ]
+    sized = [each for each in backbones if each.image_size != "auto"]
+    if len({each.image_size for each in sized}) > 1:
+        stated = listed(f"{each.name} {each.image_size}" for each in sized)
+        problems.append(
+            f"ensemble: all backbones see the same images, and the image sizes differ ({stated}); give one size"
+        )
+    if problems:
+        raise ValueError("; ".join(problems))

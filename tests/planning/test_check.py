@@ -57,6 +57,7 @@ def test_an_edited_solve_phase_is_checked(edit, message, plan_of, data_facts, ba
     ("edit", "message"),
     [
         ({"batch_size": 51}, r"fit.batch_size: a batch of 51 is larger than the training set \(50 images\)"),
+        ({"steps": 2 * 10**9}, r"fit.steps: 2,000,000,000 steps are more than 1,000,000,000; give a shorter duration"),
         ({"warmup_steps": 41}, r"fit.warmup_steps: 41 is longer than the phase \(40 steps\)"),
     ],
 )

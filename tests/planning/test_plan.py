@@ -40,6 +40,48 @@ def test_an_edited_plan_cannot_smooth_labels_for_a_loss_without_smoothing(plan_o
         Plan.from_data(data, "plan.yaml")
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda plan: plan["phases"][0].update(name='"><b>'), 'phases."><b>.name: a phase is named by 1 to 64 letters'),
+        (lambda plan: plan["phases"][1].update(name="feature_extraction"), "two phases are named feature_extraction"),
+        (lambda plan: plan["phases"][0].pop("solve"), "a phase is either solve or fit; give exactly one of them."),
+        (
+            lambda plan: plan.update(class_names=["ants", "bees\r\n"]),
+            "names of classes with control characters or line",
+        ),
+        (lambda plan: plan.update(folds=10**9), "folds: expected less than or equal to 100; received 1000000000."),
+        (lambda plan: plan["backbone"].update(image_size=10**9), "image_size: expected less than or equal to 4096;"),
+        (lambda plan: plan["phases"][0]["solve"].update(folds=10**9), "folds: expected less than or equal to 100"),
+        (lambda plan: plan["phases"][1]["fit"].update(steps=10**400), "steps: expected less than or equal to 10000"),
+        (lambda plan: plan["phases"][1]["fit"].update(batch_size=2**63), "batch_size: expected less than or equal to"),
+        (
+            lambda plan: plan["phases"][1]["fit"].update(learning_rate=float("inf")),
+            "expected a finite number; received",
+        ),
+        (lambda plan: plan["phases"][1]["fit"].update(trainable=[["backbone", "frozen"]]), "every pattern is frozen"),
+        (
+            lambda plan: plan["phases"][0]["solve"].update(head="lda", pseudo_labels={"method": "self_train"}),
+            "pseudo_labels: only logistic_regression on all taps learns from unlabelled images",
+        ),
+        (
+            lambda plan: plan["phases"][0]["solve"].update(pseudo_labels={"method": "cotrain"}),
+            "cotrain needs two backbones, and there are 1",
+        ),
+        (
+            lambda plan: plan.update(ensemble=[{**plan["backbone"], "name": "Other", "taps": ["stage1"]}]),
+            "several backbones work with solved heads only, and fine_tuning is a fit phase",
+        ),
+    ],
+)
+def test_an_edited_plan_keeps_the_rules_of_a_recipe(plan_of, change, problem):
+    data = plan_of().to_data()
+    change(data)
+    with pytest.raises(RecipeError) as caught:
+        Plan.from_data(data, "plan.yaml")
+    assert problem in str(caught.value)
+
+
 def test_only_naive_bayes_sees_squares(plan_of):
     head = "phases.feature_extraction.solve.head"
     assert {name: plan_of(**{head: name}).squares for name in ("naive_bayes", "lda", "linear_svm")} == {

@@ -39,6 +39,31 @@ def test_an_unknown_phase_is_refused():
         override(recipe(), {"phases.fine_tunig.fit.duration": "1 epoch"}, "r")
 
 
+def test_a_name_may_have_dots():
+    data = {"phases": [{"name": "a"}, {"name": "a.b", "fit": {}}]}
+    assert override(data, {"phases.a.b.fit.views": 1}, "r")["phases"][0] == {"name": "a", "b": {"fit": {"views": 1}}}
+    assert override({"phases": data["phases"][1:]}, {"phases.a.b.fit.views": 1}, "r")["phases"] == [
+        {"name": "a.b", "fit": {"views": 1}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("phases.².fit", 'r: override phases.².fit: there is no "²" here. Known: feature_extraction, fine_tuning.'),
+        ("phases.-1", 'there is no "-1" here.'),
+        ("phases..fit", 'there is no "" here.'),
+        (f"phases.{'9' * 5000}", f'there is no "{"9" * 57}..." here.'),
+        (".".join(["a"] * 5000), "the key has 5000 steps; the format has seven at most."),
+    ],
+)
+def test_keys_that_lead_nowhere_are_refused_in_a_sentence(key, problem):
+    with pytest.raises(RecipeError) as caught:
+        override(recipe(), {key: 1}, "r")
+    assert problem in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
 def test_missing_mappings_are_created():
     assert override({"head": None}, {"head.pooling": "max", "features.views": 2}, "r") == {
         "head": {"pooling": "max"},
