@@ -8,10 +8,13 @@ import numpy as np
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.reporting import plots
 from kerastune_recipes.reporting.html_parts import (
-    escaped,
+    Html,
+    element,
     figure_html,
     format_interval,
     format_seconds,
+    joined,
+    note_html,
     page_html,
     section_html,
     table_html,
@@ -32,19 +35,22 @@ def render(report: Mapping[str, Any]) -> str:
     Returns:
         The whole file. All text in it is escaped.
     """
-    title = escaped(report.get("title", f"{report['recipe']} on {report['data']['source']}"))
+    title = report.get("title", f"{report['recipe']} on {report['data']['source']}")
     judged = "validation" if report["test"] is None else "test"
     body = [
-        f"<h1>{title}</h1>",
         _data_line(report),
         _headline(report),
         section_html("Phases", _phases(report)),
         section_html("Metrics", _metrics(report)),
-        section_html("Curves", figure_html(plots.curves(report["history"]), "curves")) if report["history"] else "",
-        *(_range_test(phase) for phase in report["phases"] if "loss_by_learning_rate" in phase),
+        *_curves(report["history"]),
+        *(
+            _range_test(number, phase)
+            for number, phase in enumerate(report["phases"], 1)
+            if "loss_by_learning_rate" in phase
+        ),
         _confusions(report),
         section_html(f"Classes, lowest recall first ({judged})", _classes(report, judged)),
-        section_html("Plan", f"<pre>{escaped(report['plan_text'])}</pre>"),
+        section_html("Plan", element("pre", report["plan_text"])),
         section_html(
             "Versions", table_html(("", ""), ((name, version) for name, version in report["versions"].items()))
         ),
@@ -52,20 +58,24 @@ def render(report: Mapping[str, Any]) -> str:
     return page_html(title, body)
 
 
-def _range_test(phase: Mapping[str, Any]) -> str:
+def _curves(history: Sequence[Mapping[str, Any]]) -> list[Html]:
+    return [section_html("Curves", figure_html(plots.curves(history), "curves"))] if history else []
+
+
+def _range_test(number: int, phase: Mapping[str, Any]) -> Html:
     rates, losses = phase["loss_by_learning_rate"]
     figure = plots.range_test(rates, losses, phase["learning_rate"])
-    return section_html(f"Range test of {phase['name']}", figure_html(figure, f"range-test-{phase['name']}"))
+    return section_html(f"Range test of {phase['name']}", figure_html(figure, f"range-test-{number}"))
 
 
-def _data_line(report: Mapping[str, Any]) -> str:
+def _data_line(report: Mapping[str, Any]) -> Html:
     data = report["data"]
     counts = ", ".join(f"{data[split]:,} {split}" for split in ("train", "validation", "test") if data[split])
     line = f"{counts} images of {len(data['classes'])} classes; status {report['status']}; seed {report['seed']}"
-    return f'<p class="soft">{escaped(line)}</p>'
+    return note_html(line)
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _headline(report: Mapping[str, Any]) -> Html:
     backbone, cost = report["backbone"], report["cost"]
     backbone_note = f"{backbone['weights']}, {backbone['image_size']} px"
     one_pass = format_seconds(cost["seconds_one_forward_pass"])
@@ -82,17 +92,15 @@ def _headline(report: Mapping[str, Any]) -> str:
             ("Test accuracy", f"{report['test']['accuracy']:.1%}", f"95% interval {format_interval(report['test'])}")
         )
     cards.append(("Cost", format_seconds(cost["seconds_total"]), cost_note))
-    return '<div class="cards">' + "".join(_card(*card) for card in cards) + "</div>"
+    return element("div", *(_card(*card) for card in cards), class_="cards")
 
 
-def _card(label: str, value: str, note: str) -> str:
-    return (
-        f'<div class="card"><span class="soft">{escaped(label)}</span><b>{escaped(value)}</b>'
-        f'<span class="soft">{escaped(note)}</span></div>'
-    )
+def _card(label: str, value: str, note: str) -> Html:
+    lines = element("span", label, class_="soft"), element("b", value), element("span", note, class_="soft")
+    return element("div", *lines, class_="card")
 
 
-def _phases(report: Mapping[str, Any]) -> str:
+def _phases(report: Mapping[str, Any]) -> Html:
     header = ("phase", "kind", "time", "steps", "trainable", "frozen", "accuracy", "log loss", "chose")
     rows = [
         (
@@ -108,8 +116,8 @@ def _phases(report: Mapping[str, Any]) -> str:
         )
         for phase in report["phases"]
     ]
-    note = '<p class="soft">Accuracy and log loss on the validation images; numbers of parameters.</p>'
-    return table_html(header, rows, numbers=range(2, 8)) + note
+    note = note_html("Accuracy and log loss on the validation images; numbers of parameters.")
+    return joined([table_html(header, rows, numbers=range(2, 8)), note])
 
 
 def _choices(choices: Mapping[str, Any]) -> str:
@@ -121,7 +129,7 @@ def _choices(choices: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(report: Mapping[str, Any]) -> str:
+def _metrics(report: Mapping[str, Any]) -> Html:
     header = ("", "accuracy", "95% interval", "balanced accuracy", "log loss", "calibration error")
     rows = [
         (
@@ -138,9 +146,9 @@ def _metrics(report: Mapping[str, Any]) -> str:
     return table_html(header, rows, numbers=range(1, 6))
 
 
-def _confusions(report: Mapping[str, Any]) -> str:
+def _confusions(report: Mapping[str, Any]) -> Html:
     names = report["data"]["classes"]
-    return "\n".join(
+    sections = (
         section_html(
             f"Confusion ({split})",
             figure_html(plots.confusion(np.asarray(matrix), names), f"confusion-{split}"),
@@ -149,9 +157,10 @@ def _confusions(report: Mapping[str, Any]) -> str:
         for split in ("test", "validation")
         if (matrix := report["confusion"][split]) is not None
     )
+    return joined(sections, between="\n")
 
 
-def _classes(report: Mapping[str, Any], split: str) -> str:
+def _classes(report: Mapping[str, Any], split: str) -> Html:
     names, matrix = report["data"]["classes"], np.asarray(report["confusion"][split])
     recalls = metrics.recalls(matrix)
     rows = [

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from kerastune_recipes import printable
 from kerastune_recipes.reporting import plots, wording
 
 _STYLE = """
@@ -32,64 +33,94 @@ pre { background: var(--card); border-radius: .5rem; padding: 1rem; overflow-x: 
 """
 
 
-def page_html(title: str, body: Iterable[str]) -> str:
+class Html(str):
+    """Markup of ours. Any other text is escaped where `element` makes it part of a page."""
+
+
+_VIEWPORT = Html('<meta name="viewport" content="width=device-width, initial-scale=1">')
+
+
+def element(tag: str, *content: object, **attributes: object) -> Html:
+    """Return an element; the one place where text becomes markup.
+
+    Args:
+        tag: Its name.
+        content: What it holds: `Html` as it is; anything else as text, escaped, on which no character acts.
+        attributes: Its attributes, escaped; `class_` is its class.
+
+    Example:
+        >>> element("p", "ants & bees", element("b", "<1>"), class_="soft")
+        '<p class="soft">ants &amp; bees<b>&lt;1&gt;</b></p>'
+    """
+    words = "".join(f' {name.rstrip("_")}="{_escaped(value)}"' for name, value in attributes.items())
+    return Html(f"<{tag}{words}>{joined(content)}</{tag}>")
+
+
+def joined(parts: Iterable[object], between: str = "") -> Html:
+    """Return parts of a page one after the other; `Html` as it is, anything else escaped."""
+    return Html(between.join(part if isinstance(part, Html) else _escaped(part) for part in parts))
+
+
+def _escaped(value: object) -> str:
+    return escape(printable.lines(str(value)))
+
+
+def page_html(title: str, body: Iterable[Html]) -> str:
     """Return a whole HTML file.
 
     Args:
-        title: Title of the page, escaped.
-        body: Elements of the page, as HTML.
+        title: Title and heading of the page; escaped here.
+        body: Elements of the page below the heading.
     """
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body>\n</html>\n"
-    )
+    head = joined([Html('<meta charset="utf-8">'), element("title", title), element("style", Html(_STYLE)), _VIEWPORT])
+    content = joined([element("h1", title), *body], between="\n")
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n{content}\n</body>\n</html>\n'
 
 
-def section_html(heading: str, content: str, note: str = "") -> str:
+def section_html(heading: str, content: Html, note: str = "") -> Html:
     """Return a section.
 
     Args:
         heading: Its heading; escaped here.
-        content: Its content, as HTML.
+        content: Its content.
         note: A sentence between the two; escaped here.
     """
-    paragraph = f'<p class="soft">{escaped(note)}</p>' if note else ""
-    return f"<section><h2>{escaped(heading)}</h2>{paragraph}{content}</section>"
+    return element("section", element("h2", heading), note_html(note) if note else "", content)
 
 
-def figure_html(figure: Figure, name: str) -> str:
+def note_html(text: str) -> Html:
+    """Return a sentence in a soft colour; escaped here."""
+    return element("p", text, class_="soft")
+
+
+def figure_html(figure: Figure, name: str) -> Html:
     """Return a figure as inline SVG.
 
     Args:
-        figure: A figure of `plots`.
-        name: A name that no other figure of the page has.
+        figure: A figure of `plots`, which escapes the text in it.
+        name: A word of ours that no other figure of the page has.
     """
-    return f'<figure class="scroll">{plots.to_svg(figure, name)}</figure>'
+    return element("figure", Html(plots.to_svg(figure, name)), class_="scroll")
 
 
-def table_html(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
+def table_html(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> Html:
     """Return a table without the columns that are empty in every row.
 
     Args:
-        header: Headings of the columns; no heading at all leaves out the header row.
+        header: Headings of the columns, escaped here; no heading at all leaves out the header row.
         rows: Cells of each row; escaped here.
         numbers: Positions of the columns that are aligned to the right.
     """
     rows, right = list(rows), set(numbers)
     shown = [column for column in range(len(header)) if any(str(row[column]) for row in rows)]
 
-    def line(cells: Sequence[Any], tag: str) -> str:
-        return "".join(
-            f'<{tag} class="number">{escaped(cells[column])}</{tag}>'
-            if column in right
-            else f"<{tag}>{escaped(cells[column])}</{tag}>"
-            for column in shown
-        )
+    def line(cells: Sequence[Any], tag: str) -> Html:
+        classes = [{"class_": "number"} if column in right else {} for column in shown]
+        return element("tr", *(element(tag, cells[column], **own) for column, own in zip(shown, classes, strict=True)))
 
-    head = f"<thead><tr>{line(header, 'th')}</tr></thead>" if any(header) else ""
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+    head = element("thead", line(header, "th")) if any(header) else ""
+    body = element("tbody", *(line(row, "td") for row in rows))
+    return element("div", element("table", head, body), class_="scroll")
 
 
 def format_interval(scores: Mapping[str, Any]) -> str:
@@ -108,8 +139,3 @@ def format_seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def escaped(value: object) -> str:
-    """Return a value as text whose characters HTML does not read as markup."""
-    return escape(str(value))

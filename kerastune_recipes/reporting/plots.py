@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+from kerastune_recipes import printable
 from kerastune_recipes.evaluation import metrics
 
 # Placeholder for the text colour of the page; `to_svg` replaces it.
@@ -190,7 +192,7 @@ def to_svg(figure: Figure, name: str) -> str:
 
     Args:
         figure: A figure of this module.
-        name: Prefix of every identifier in it, so that several figures can share a page.
+        name: Prefix of every identifier in it, so that several figures can share a page; a plain word of ours.
     """
     buffer = io.StringIO()
     # Text stays text (small, searchable); a fixed salt makes equal figures equal files.
@@ -198,10 +200,15 @@ def to_svg(figure: Figure, name: str) -> str:
         no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     content = buffer.getvalue()
-    element = content[content.index("<svg") :].replace(INK, "currentColor")
+    # Only within tags: a class may be called #010101.
+    return re.sub("<[^>]*>", lambda tag: _of_the_page(tag[0], name), content[content.index("<svg") :])
+
+
+def _of_the_page(tag: str, name: str) -> str:
+    tag = tag.replace(INK, "currentColor")
     for reference in ('id="', 'xlink:href="#', "url(#"):
-        element = element.replace(reference, f"{reference}{name}-")
-    return element
+        tag = tag.replace(reference, f"{reference}{name}-")
+    return tag
 
 
 def _spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -247,7 +254,7 @@ def _fading(colour: str) -> LinearSegmentedColormap:
 
 
 def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    name = str(name)
+    name = printable.one_line(str(name))
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from kerastune_recipes.reporting import plots
 from kerastune_recipes.reporting.html_parts import (
-    escaped,
+    Html,
     figure_html,
     format_interval,
     format_seconds,
+    note_html,
     page_html,
     section_html,
     table_html,
@@ -24,19 +25,18 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
     Returns:
         The whole file. All text in it is escaped.
     """
-    title = escaped(f"{len(comparison['results'])} recipes on {comparison['data']}")
+    title = f"{len(comparison['results'])} recipes on {comparison['data']}"
     figure = figure_html(plots.comparison(comparison["results"]), "comparison")
     body = [
-        f"<h1>{title}</h1>",
-        *(f'<p class="soft">{escaped(note)}</p>' for note in comparison["notes"]),
+        *map(note_html, comparison["notes"]),
         section_html("Accuracy", _results(comparison["results"])),
-        section_html("Failed", _failures(comparison["failures"])) if comparison["failures"] else "",
+        *([section_html("Failed", _failures(comparison["failures"]))] if comparison["failures"] else []),
         section_html("Accuracy against seconds", figure, "Bars are 95% intervals."),
     ]
     return page_html(title, body)
 
 
-def _results(results: Sequence[Mapping[str, Any]]) -> str:
+def _results(results: Sequence[Mapping[str, Any]]) -> Html:
     header = (
         "recipe", "accuracy", "95% interval", "seeds", "balanced", "log loss", "time", "forward passes", "trained",
         "against the first", "95% interval", "better", "worse", "p",
@@ -71,5 +71,5 @@ def _against(against: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _failures(failures: Sequence[Mapping[str, str]]) -> str:
+def _failures(failures: Sequence[Mapping[str, str]]) -> Html:
     return table_html(("recipe", "why"), ((failure["recipe"], failure["reason"]) for failure in failures))

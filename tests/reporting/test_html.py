@@ -72,9 +72,21 @@ def test_the_page_needs_no_other_file(report):
 def test_all_text_is_escaped(report):
     report |= {"recipe": EVIL, "chosen_phase": EVIL, "versions": {EVIL: EVIL}, "status": EVIL, "plan_text": EVIL}
     report["backbone"]["name"] = report["data"]["source"] = report["phases"][0]["name"] = EVIL
-    report["history"][0]["phase"] = EVIL
+    report["history"][0]["phase"] = report["phases"][1]["kind"] = report["phases"][1]["judged_by"] = EVIL
+    report |= {"title": EVIL, "seed": EVIL}
+    report["backbone"] |= {"weights": EVIL, "image_size": EVIL}
+    report["phases"][1][EVIL] = EVIL
     assert "script" not in read(report).elements
     assert read(report).text.count(EVIL) >= 10
+
+
+def test_a_name_of_a_phase_is_no_markup_in_its_range_test(report):
+    report["phases"][1] |= {"name": '"><script>', "loss_by_learning_rate": [[1e-3, 1e-2], [1.0, 0.5]]}
+    report["phases"][1]["learning_rate"] = 0.005
+    page = read(report)
+    assert "script" not in page.elements
+    assert 'Range test of "><script>' in page.text
+    assert 'id="range-test-2-' in html.render(report)
 
 
 def test_the_headline_shows_recipe_backbone_accuracy_and_cost(report):

@@ -101,6 +101,19 @@ def test_svg_has_the_text_colour_of_the_page_and_takes_any_class_name():
     assert plots.INK not in svg
 
 
+@pytest.mark.parametrize("name", ['id="a', "url(#a)", "#010101", "<!-- x"])
+def test_only_the_tags_of_an_svg_are_adapted_to_the_page(name):
+    svg = plots.to_svg(plots.confusion(np.eye(2, dtype=int), [name, "bees"]), "one")
+    labels = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert labels.count(name) == 2
+
+
+def test_characters_that_xml_cannot_hold_are_shown():
+    svg = plots.to_svg(plots.confusion(np.eye(2, dtype=int), ["ants\x00\x1b\udcff", "bees\u202e"]), "one")
+    labels = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert labels.count(r"ants\x00\x1b\udcff") == labels.count(r"bees\u202e") == 2
+
+
 def test_svgs_of_different_names_share_no_identifier():
     one, other = (plots.to_svg(plots.curves(HISTORY), name) for name in ("one", "other"))
     identifiers = [

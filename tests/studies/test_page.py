@@ -48,6 +48,13 @@ COMPARISON = {
 }
 
 
+def test_all_text_is_escaped():
+    failure = {"recipe": EVIL, "reason": EVIL}
+    page = Reader(render_comparison(COMPARISON | {"data": EVIL, "notes": [EVIL], "failures": [failure]}))
+    assert "script" not in page.elements
+    assert page.text.count(EVIL) == 7
+
+
 def test_a_comparison_is_one_page_without_scripts():
     page = Reader(render_comparison(COMPARISON))
     assert "script" not in page.elements
