@@ -14,7 +14,7 @@ from kerastune_recipes.spec.fields import (
     Count,
     FeatureViews,
     FilePath,
-    Folds,
+    FoldCount,
     ImageSize,
     Name,
     Patterns,
@@ -190,7 +190,7 @@ class Plan(Record):
     phases: Annotated[tuple[PhasePlan, ...], Field(min_length=1, max_length=MOST_PHASES)]
     keep: Literal["best_on_validation", "last"]
     ensemble: Annotated[tuple[CompanionPlan, ...], Field(max_length=MOST_COMPANIONS)] | None = None
-    folds: Folds | None = None
+    folds: FoldCount | None = None
     refit: Literal["none", "heads", "all"] = "none"
     precision: Precision = "float32"
     jit_compile: bool | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from kerastune_recipes import printable, units
+from kerastune_recipes.data import class_names
 from kerastune_recipes.errors import listed
 
 # The numbers in arguments of layers: pixels are at most 255, and images 4096 a side.
@@ -42,10 +43,10 @@ def _phase_name(name: str) -> str:
 
 
 def _class_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    wrong = printable.unsafe(names)
-    if wrong:
-        raise ValueError(f"names of classes with control characters or line breaks: {listed(wrong)}; remove them")
-    return _distinct(names)
+    problems = class_names.problems(names)
+    if problems:
+        raise ValueError(" ".join(problems))
+    return names
 
 
 def _taps(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
 # Whole numbers of a size that a run can have; the data and the network set narrower bounds.
 ImageSize = Annotated[int, Field(ge=8, le=4096)]
 FeatureViews = Annotated[int, Field(ge=1, le=64)]
-Folds = Annotated[int, Field(ge=2, le=100)]
+FoldCount = Annotated[int, Field(ge=2, le=100)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 # Texts that messages and pages show, and that name layers and files.
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]

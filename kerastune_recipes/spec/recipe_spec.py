@@ -18,7 +18,7 @@ from kerastune_recipes.spec.fields import (
     DurationText,
     FeatureViews,
     FilePath,
-    Folds,
+    FoldCount,
     ImageSize,
     LayerArguments,
     Name,
@@ -392,7 +392,7 @@ class RecipeSpec(Record):
     phases: Annotated[tuple[PhaseSpec, ...], Field(min_length=1, max_length=MOST_PHASES)]
     keep: Literal["best_on_validation", "last"] = "best_on_validation"
     ensemble: Annotated[tuple[BackboneSpec, ...], Field(max_length=MOST_COMPANIONS)] = ()
-    folds: Folds | None = None
+    folds: FoldCount | None = None
     refit: Literal["none", "heads", "all"] = "heads"
     precision: Precision | Auto = "auto"
     jit_compile: bool | Auto = "auto"

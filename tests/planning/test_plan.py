@@ -48,7 +48,7 @@ def test_an_edited_plan_cannot_smooth_labels_for_a_loss_without_smoothing(plan_o
         (lambda plan: plan["phases"][0].pop("solve"), "a phase is either solve or fit; give exactly one of them."),
         (
             lambda plan: plan.update(class_names=["ants", "bees\r\n"]),
-            "names of classes with control characters or line",
+            "class names with control characters or line",
         ),
         (lambda plan: plan.update(folds=10**9), "folds: expected less than or equal to 100; received 1000000000."),
         (lambda plan: plan["backbone"].update(image_size=10**9), "image_size: expected less than or equal to 4096;"),

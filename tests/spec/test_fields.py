@@ -13,7 +13,7 @@ class Everything(Record):
     positive: fields.Positive = 1.0
     duration: fields.PhaseDuration = "1 epoch"
     image_size: fields.ImageSize = 224
-    folds: fields.Folds = 5
+    folds: fields.FoldCount = 5
     count: fields.Count = 1
     name: fields.Name = "stage1"
     file: fields.FilePath = "weights.h5"
@@ -55,8 +55,8 @@ def read(**values) -> Everything:
         ("phase", "tüning", 'letters, digits, "_", "-" and "."; received "tüning".'),
         ("phase", "a" * 65, 'letters, digits, "_", "-" and "."; received "aaa'),
         ("class_names", ["ants"], 'expected a list of at least 2; received ["ants"].'),
-        ("class_names", ["ants", "bees\n"], "names of classes with control characters or line breaks: bees\n; remove"),
-        ("class_names", ["ants", "ants"], "ants is listed twice; list each once."),
+        ("class_names", ["ants", "bees\n"], "class names with control characters or line breaks:"),
+        ("class_names", ["ants", "ants"], 'class names that occur more than once: "ants"; give each class its own.'),
         ("taps", [], 'name at least one stage or layer, or write "all", "early" or "last".'),
         ("taps", ["stage1", "stage1"], "stage1 is listed twice; list each once."),
         ("taps", ["a", 1], "expected a valid string; received 1."),
@@ -86,7 +86,7 @@ def test_values_out_of_bounds_are_refused_in_a_sentence(key, value, problem):
         ("count", 10**9),
         ("name", "backbone/conv5_*"),
         ("file", "Gewichte für alle/ants bees.h5"),
-        ("class_names", ["", " ants ", "نمل", "می‌خواهم"]),
+        ("class_names", [" ants ", "نمل", "می‌خواهم"]),
         ("sentence", "For few images,\nor many."),
         ("arguments", {"seed": 2**32, "fill_value": 255.0, "mode": "horizontal", "factor": [-0.1, 0.1], "on": True}),
     ],

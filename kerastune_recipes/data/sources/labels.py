@@ -9,6 +9,9 @@ import numpy as np
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.parts import Naming
 
+# Longest label that is sorted as a number; Python takes long to read longer ones, and refuses more than 4,300 digits.
+_MOST_DIGITS = 18
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -83,7 +86,7 @@ def collect_names(labels: Sequence[str]) -> Labels:
         ('9', '10')
     """
     distinct = set(labels)
-    numeric = all(label.isdecimal() for label in distinct)
+    numeric = all(label.isdecimal() and len(label) <= _MOST_DIGITS for label in distinct)
     class_names = tuple(sorted(distinct, key=lambda label: (int(label) if numeric else 0, label)))
     return Labels(_positions(labels, class_names), class_names, "collected")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.class_names import problems as name_problems
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
@@ -350,7 +351,8 @@ def _check(parts: Mapping[str, Part]) -> list[str]:
         return []
     train, groups = parts[TRAIN].samples, parts[TRAIN].groups
     hold_out = VALIDATION not in parts
-    problems = checks.class_counts(train.counts, train.class_names, hold_out)
+    problems = name_problems(train.class_names)
+    problems += checks.class_counts(train.counts, train.class_names, hold_out)
     if hold_out and groups is not None:
         problems += checks.whole_groups(groups, train.labels, train.class_names)
     problems += checks.groups_apart({split: part.groups for split, part in parts.items() if part.groups is not None})

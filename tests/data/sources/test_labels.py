@@ -50,3 +50,7 @@ def test_unusable_labels_are_refused(given, class_names, problem):
     labels, problems = read_labels(given, class_names)
     assert labels is None
     assert re.match(problem, problems[0])
+
+
+def test_very_long_numbers_are_sorted_as_texts():
+    assert collect_names(["9" * 5000, "10", "9"]).class_names == ("10", "9", "9" * 5000)

@@ -33,6 +33,16 @@ def test_without_validation_the_seed_decides_what_is_held_out():
     assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
 
 
+def test_names_of_classes_are_checked_with_everything_else(photos):
+    folder = photos("classes", **{"ants\x1b[2J": 2, "bees\nwasps": 1})
+    assert problems(folder) == (
+        'classes: class names with control characters or line breaks: "ants\x1b[2J", "bees\nwasps"; rename the class.\n'
+        "classes: classes with one image: bees\nwasps; each class needs one to train on and one to hold out for "
+        "validation, so add images, leave the class out, or give validation images."
+    )
+    assert "arrays: class names that are blank" in problems(pair(0, 0, 1, 1, names=("", "bees")))
+
+
 def test_an_open_dataset_is_returned_unchanged():
     dataset = open_dataset("demo:digits", seed=1)
     assert open_dataset(dataset, seed=2) is dataset

@@ -1,0 +1,48 @@
+"""What a class may be called: names go into files, plans, pages and terminals, and into labels.txt, one a line."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from kerastune_recipes import printable
+from kerastune_recipes.errors import listed
+
+# Characters of a name; file systems allow 255 bytes, and the longest name of ImageNet has 121.
+LONGEST = 1000
+
+
+def problems(names: Sequence[object]) -> list[str]:
+    """Return what is wrong with the names of classes, one sentence for each kind of mistake.
+
+    Args:
+        names: The names, in label order. Blanks around a name are part of it.
+
+    Example:
+        >>> problems(["ants", "bees"])
+        []
+        >>> problems(["ants", "ants"])
+        ['class names that occur more than once: "ants"; give each class its own.']
+    """
+    texts = [name for name in names if isinstance(name, str)]
+    found: dict[str, list[Any]] = {
+        "that are not text": [name for name in names if not isinstance(name, str)],
+        "that are blank": [name for name in texts if not name.strip()],
+        "with control characters or line breaks": printable.unsafe(texts),
+        f"of more than {LONGEST:,} characters": [name for name in texts if len(name) > LONGEST],
+        "that occur more than once": [name for name, count in Counter(texts).items() if count > 1],
+    }
+    return [
+        f"class names {mistake}: {listed(map(_quoted, wrong))}; {_REMEDIES.get(mistake, 'rename the class')}."
+        for mistake, wrong in found.items()
+        if wrong
+    ]
+
+
+_REMEDIES = {
+    "that are not text": "write them as texts",
+    "that occur more than once": "give each class its own",
+}
+
+
+def _quoted(name: object) -> str:
+    return f'"{printable.shortened(name)}"' if isinstance(name, str) else printable.shortened(repr(name))
