@@ -35,13 +35,31 @@ def limit_bytes() -> int:
         >>> limit_bytes()
         2147483648
     """
-    text = os.environ.get(VARIABLE, "").strip()
+    return size_in_environment(VARIABLE, DEFAULT_BYTES)
+
+
+def size_in_environment(variable: str, default: int) -> int:
+    """Return the size in an environment variable in bytes.
+
+    Args:
+        variable: Its name.
+        default: Bytes where it is not set or blank.
+
+    Raises:
+        RequestError: The variable is not a size.
+
+    Example:
+        >>> os.environ["KERASTUNE_DECODING"] = "4 GiB"
+        >>> size_in_environment("KERASTUNE_DECODING", 2**30)
+        4294967296
+    """
+    text = os.environ.get(variable, "").strip()
     if not text:
-        return DEFAULT_BYTES
+        return default
     try:
         return units.parse_size(text)
     except ValueError as error:
-        raise RequestError(f"{VARIABLE}: {error}.") from None
+        raise RequestError(f"{variable}: {error}.") from None
 
 
 def matrix_limit_bytes() -> int:

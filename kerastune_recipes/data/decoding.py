@@ -1,4 +1,4 @@
-"""Decodes images in chunks on all cores, so memory does not grow with the number of images."""
+"""Decodes images in chunks on all cores, so memory does not grow with the number of images; huge ones take turns."""
 
 import os
 from collections import deque
@@ -10,6 +10,7 @@ import numpy as np
 from kerastune_recipes.arrays.files import AnyArray, allocate
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
+from kerastune_recipes.data.decode_limits import TURNS
 from kerastune_recipes.data.views import WHOLE, View, box
 from kerastune_recipes.errors import DataError
 
@@ -80,10 +81,11 @@ def _parts(whole: Sequence, size: int) -> Iterator[Sequence]:
 
 
 def _views(samples: Pictures, index: int, views: Sequence[View], size: int) -> list[np.ndarray]:
-    # Twice the target size: resizing from it looks the same as resizing from the full image.
-    image = samples.read(index, 2 * size)
     digest = samples.digest(index) if any(view.crop for view in views) else b""
-    resized = [images.resize(image, size, box(view, digest)) for view in views]
+    with TURNS.kept():
+        # Twice the target size: resizing from it looks the same as resizing from the full image.
+        image = samples.read(index, 2 * size)
+        resized = [images.resize(image, size, box(view, digest)) for view in views]
     return [pixels[:, ::-1] if view.mirrored else pixels for pixels, view in zip(resized, views, strict=True)]
 
 

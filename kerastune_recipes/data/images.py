@@ -1,22 +1,49 @@
 """Decodes image files and arrays to uint8 RGB arrays."""
 
 import io
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile
 
+from kerastune_recipes.data import decode_limits, image_formats, pillow_notices
+from kerastune_recipes.data.image_formats import Format
 from kerastune_recipes.data.views import Box
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, RequestError, reason
 
 ImageSource = str | PathLike[str] | bytes
 
 # Numbers of channels: gray, RGB, and RGB with opacity.
 CHANNELS = (1, 3, 4)
 
+# An array as it is looked at, seen as it is stored, by EXIF orientation: views, so that stored pixels are written into
+# them without a copy.
+_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+}
 # EXIF orientations that swap height and width.
 _SIDEWAYS = (5, 6, 7, 8)
+# Pixels converted to RGB at once. A conversion takes up to 30 bytes a pixel besides; so it takes 8 MB for any image.
+_STRIP = 2**18
+
+pillow_notices.silence()
+
+
+class _Refused(ValueError):
+    """Why an image is not read, and what to do."""
 
 
 def decode(source: ImageSource, at_least: int | None = None, name: str | None = None) -> np.ndarray:
@@ -24,10 +51,10 @@ def decode(source: ImageSource, at_least: int | None = None, name: str | None = 
 
     An animation gives its first frame. Transparent pixels are blended with white: most transparent images are drawings
     and logos, made for a white page, and the colour under full transparency is arbitrary. 16-bit gray is scaled so that
-    65535 becomes 255.
+    65535 becomes 255. Waits where many large images are decoded at once, see `decode_limits`.
 
     Args:
-        source: Path or bytes of a file in any format that Pillow reads.
+        source: Path or bytes of a file in a format of `image_formats`.
         at_least: Minimum height and width, pixels; a JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size, which is
             faster. None decodes the full size.
         name: Name of the image for the error message; its path by default.
@@ -36,18 +63,18 @@ def decode(source: ImageSource, at_least: int | None = None, name: str | None = 
         uint8 (height, width, 3).
 
     Raises:
-        DataError: The file is missing, empty, truncated, damaged, or not an image; the error names it.
+        DataError: The file is missing, empty, truncated, damaged, too large, or not an image; the error names it.
+        RequestError: `KERASTUNE_DECODING` is not a size.
     """
     name = name or _name(source)
-    # On damaged bytes decoders raise all kinds of errors (OSError, SyntaxError, struct.error, ...).
-    try:
-        with _open(source) as image:
-            if at_least is not None:
-                image.draft(None, (at_least, at_least))  # affects only JPEG
-            ImageOps.exif_transpose(image, in_place=True)
-            return _rgb(image)
-    except Exception as error:
-        raise DataError(_complaint(source, name, error)) from error
+    with _read(source, name) as (image, form):
+        coefficients = _coefficients(image)
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))  # affects only JPEG
+        needed = decode_limits.needed_bytes(image, form.working_bytes, coefficients)
+        with decode_limits.TURNS.taken(needed), decode_limits.PILLOWS_LIMIT.lifted(image.width * image.height):
+            image.load()
+            return _rgb(image, _orientation(image, image.getexif, name))
 
 
 def header_size(source: ImageSource, name: str | None = None) -> tuple[int, int]:
@@ -58,17 +85,17 @@ def header_size(source: ImageSource, name: str | None = None) -> tuple[int, int]
         name: Name of the image for the error message; its path by default.
 
     Raises:
-        DataError: The file is missing, empty, or not an image; the error names it.
+        DataError: The file is missing, empty, too large, or not an image; the error names it.
+        RequestError: `KERASTUNE_DECODING` is not a size.
     """
     name = name or _name(source)
-    try:
-        with _open(source) as image:
-            width, height = image.size
-            if image.format == "TIFF":  # Pillow has already rotated the size of a TIFF
-                return height, width
-            return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
-    except Exception as error:
-        raise DataError(_complaint(source, name, error)) from error
+    with _read(source, name) as (image, _):
+        width, height = image.size
+        if image.format == "TIFF":  # Pillow has already rotated the size of a TIFF
+            return height, width
+        # The method of the base class: that of PNG images decodes all pixels to find EXIF data after them.
+        orientation = _orientation(image, partial(Image.Image.getexif, image), name)
+        return (width, height) if orientation in _SIDEWAYS else (height, width)
 
 
 def to_rgb(image: np.ndarray, name: str = "image") -> np.ndarray:
@@ -133,26 +160,98 @@ def resize(image: np.ndarray, size: int, box: Box | None = None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=part))
 
 
-def _open(source: ImageSource) -> Image.Image:
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+@contextmanager
+def _read(source: ImageSource, name: str) -> Iterator[tuple[ImageFile.ImageFile, Format]]:
+    """Open an image and check that it may be decoded; every error in the block becomes a DataError with its name."""
+    # On damaged bytes decoders raise all kinds of errors (OSError, SyntaxError, struct.error, ...).
+    try:
+        with _file(source) as file:
+            image, form = _identified(file, PurePath(name).suffix.lower())
+            with image:
+                coefficients = decode_limits.coefficient_bytes(image) if "progressive" in image.info else 0
+                needed = decode_limits.needed_bytes(image, form.working_bytes, coefficients)
+                problem = decode_limits.problem(image, needed)
+                if problem:
+                    raise _Refused(problem)
+                yield image, form
+    except RequestError:
+        raise
+    except Exception as error:
+        raise DataError(_complaint(source, name, error)) from error
+
+
+def _file(source: ImageSource) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    path = Path(source)
+    if not path.is_file() and path.exists():  # to open a pipe would wait for a writer
+        raise _Refused("it is a folder, a pipe or a device; give the path of a file")
+    return path.open("rb")
+
+
+def _identified(file: BinaryIO, suffix: str) -> tuple[ImageFile.ImageFile, Format]:
+    """Read the header of an image in one of our formats, whatever its extension."""
+    head = file.read(image_formats.HEAD)
+    failed = None
+    for form in image_formats.candidates(head, suffix):
+        try:
+            return form.open(file), form
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # those that let Pillow try the next format
+            failed = f"it begins like {form.name}, but its header cannot be read: {reason(error)}"
+    foreign = image_formats.foreign(head)
+    if foreign:
+        raise _Refused(f"it is {foreign}, which is not read; convert it to PNG or JPEG")
+    raise _Refused(f"{failed or 'it is not an image'}; replace or remove it")
+
+
+def _coefficients(image: ImageFile.ImageFile) -> int:
+    """Return the memory for the coefficients of a JPEG; refuse one that would take minutes."""
+    if not hasattr(image, "layer") or image.fp is None:
+        return 0
+    image.fp.seek(0)
+    scans = decode_limits.count_scans(image.fp.read())
+    if scans > decode_limits.MOST_SCANS:
+        raise _Refused(
+            f"its pixels come in more than {decode_limits.MOST_SCANS} scans, which takes minutes; save it again"
+        )
+    return decode_limits.coefficient_bytes(image) if scans > 1 else 0
 
 
 def _name(source: ImageSource) -> str:
     return "the image" if isinstance(source, bytes) else str(source)
 
 
-def _orientation(image: Image.Image) -> int | None:
-    # The method of the base class: that of PNG images decodes all pixels to find EXIF data after them.
-    return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+def _orientation(image: ImageFile.ImageFile, read_exif: Callable[[], Image.Exif], name: str) -> int:
+    try:
+        exif = read_exif()
+        if not len(exif):
+            Image.Exif().load(image.info.get("exif") or b"")  # raises the error that the plugin of JPEG hides
+        return exif.get(ExifTags.Base.Orientation, 1)
+    except Exception as error:  # as various as those of damaged pixels, which these are not
+        warnings.warn(
+            f"{name}: its EXIF data cannot be read ({reason(error)}), so it is used as stored, not rotated.",
+            stacklevel=2,
+        )
+        return 1
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        # Pillow would clip instead of scaling.
+def _rgb(image: ImageFile.ImageFile, orientation: int) -> np.ndarray:
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise _Refused("its pixels are 32-bit numbers of unknown range; save it with 8 bits per channel")
+    width, height = image.size
+    pixels = np.empty((width, height, 3) if orientation in _SIDEWAYS else (height, width, 3), np.uint8)
+    stored = _STORED.get(orientation, np.asarray)(pixels)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        stored[top : top + rows] = _part_to_rgb(image.crop((0, top, width, min(top + rows, height))))
+    return pixels
+
+
+def _part_to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):
+        # 16-bit gray, which Pillow would clip instead of scaling.
         gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
         return to_rgb(gray.astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("its pixels are 32-bit numbers of unknown range; save it with 8 bits per channel")
     if image.has_transparency_data:
         return to_rgb(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB"))
@@ -176,12 +275,18 @@ def _complaint(source: ImageSource, name: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{name}: there is no such file. Check the path."
     if _is_empty(source):
-        reason = "it is empty (0 bytes)"
-    elif isinstance(error, UnidentifiedImageError):
-        reason = "it is not an image"
+        why = "it is empty (0 bytes); replace or remove it"
+    elif isinstance(error, _Refused):
+        why = str(error)
+    elif isinstance(error, Image.DecompressionBombError):
+        why = "a part of it has more pixels than Pillow decodes; make it smaller, or convert it to PNG"
+    elif "MAX_TEXT" in str(error):  # Pillow's limits on compressed parts of PNG files
+        why = "its texts or its colour profile are too large; save it without them"
+    elif isinstance(error, MemoryError):
+        why = "the machine has no memory left for it; make it smaller, or stop other programs"
     else:
-        reason = str(error) or type(error).__name__
-    return f"{name}: this image cannot be read: {reason}; replace or remove it."
+        why = f"{reason(error)}; replace or remove it"
+    return f"{name}: this image cannot be read: {why}."
 
 
 def _is_empty(source: ImageSource) -> bool:

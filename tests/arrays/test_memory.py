@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.arrays import memory
-from kerastune_recipes.arrays.memory import Budget, limit_bytes
+from kerastune_recipes.arrays.memory import Budget, limit_bytes, size_in_environment
 from kerastune_recipes.errors import RequestError
 
 MIB = 2**20
@@ -25,6 +25,16 @@ def test_a_limit_that_is_not_a_size_is_refused(monkeypatch):
     monkeypatch.setenv("KERASTUNE_MEMORY", "512")
     with pytest.raises(RequestError, match='KERASTUNE_MEMORY: write a size as "512 MiB" or "10 GiB"; received "512"'):
         limit_bytes()
+
+
+def test_sizes_of_other_variables_are_read_alike(monkeypatch):
+    monkeypatch.delenv("KERASTUNE_DECODING", raising=False)
+    assert size_in_environment("KERASTUNE_DECODING", 5) == 5
+    monkeypatch.setenv("KERASTUNE_DECODING", "3 MiB")
+    assert size_in_environment("KERASTUNE_DECODING", 5) == 3 * MIB
+    monkeypatch.setenv("KERASTUNE_DECODING", "much")
+    with pytest.raises(RequestError, match='KERASTUNE_DECODING: write a size as .*; received "much"'):
+        size_in_environment("KERASTUNE_DECODING", 5)
 
 
 def test_arrays_return_their_bytes_when_collected():

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.errors import DataError
@@ -90,6 +91,20 @@ def test_corrupt_and_empty_images(problems_of, photos):
     assert problems_of("--data", folder) == [
         "photos/ants/3.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
         "photos/bees/4.png: this image cannot be read: it is not an image; replace or remove it.",
+    ]
+    assert not Path("out").exists()
+
+
+def test_images_of_other_formats_and_of_too_many_pixels(problems_of, photos, monkeypatch):
+    monkeypatch.setenv("KERASTUNE_DECODING", "1 MiB")
+    folder = photos("photos", ants=6, bees=6)
+    (folder / "ants" / "0.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
+    Image.new("L", (1000, 500)).save(folder / "bees" / "1.png")
+    assert problems_of("--data", folder) == [
+        "photos/ants/0.png: this image cannot be read: it is PostScript, which is not read; convert it to PNG or JPEG.",
+        "photos/bees/1.png: this image cannot be read: with 1000 x 500 pixels it takes 1.9 MiB to decode, and the "
+        "limit is 1.0 MiB; make it smaller or cut it into parts, or, if you trust the file, set "
+        "KERASTUNE_DECODING=0.5GiB.",
     ]
     assert not Path("out").exists()
 

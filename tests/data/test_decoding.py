@@ -1,3 +1,4 @@
+import io
 import threading
 import time
 import tracemalloc
@@ -10,7 +11,7 @@ from PIL import Image
 from kerastune_recipes.arrays import memory
 from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.arrays.memory import Budget
-from kerastune_recipes.data import decoding
+from kerastune_recipes.data import decoding, images
 from kerastune_recipes.data.dataset import Samples
 from kerastune_recipes.data.decoding import load
 from kerastune_recipes.data.images import decode, resize
@@ -78,6 +79,47 @@ def test_decoding_runs_only_a_chunk_ahead(samples):
     ahead = decoding.stream(counted, whole(300), 8, ahead=1)
     next(ahead)
     assert len(started) <= 128 + 256
+
+
+@pytest.fixture
+def large(samples):
+    """100 images of 100 x 100 pixels, which take 69 KiB each to decode."""
+    file = io.BytesIO()
+    Image.new("RGB", (100, 100)).save(file, "PNG")
+    return replace(samples, read=lambda index, at_least=None: decode(file.getvalue(), at_least))
+
+
+def test_large_images_wait_for_one_another_until_they_are_resized(large, monkeypatch):
+    """An image counts while its pixels are in memory, not only while it is decoded."""
+    at_once, most = set(), []
+
+    def resized(image, size, box):
+        if image.shape != (100, 100, 3):  # of a thread that an earlier test left
+            return resize(image, size, box)
+        at_once.add(threading.get_ident())
+        most.append(len(at_once))
+        time.sleep(0.001)
+        at_once.remove(threading.get_ident())
+        return resize(image, size, box)
+
+    monkeypatch.setattr(images, "resize", resized)
+    monkeypatch.setenv("KERASTUNE_DECODING", "100 KiB")
+    assert [len(chunk) for chunk in decoding.stream(large, whole(100), 8, threads=4)] == [100]
+    assert max(most) == 1
+
+
+def test_images_that_fit_in_memory_together_do_not_wait(large, monkeypatch):
+    together, met = threading.Barrier(2), threading.Event()
+
+    def resized(image, size, box):
+        if image.shape == (100, 100, 3) and not met.is_set():
+            together.wait(60)
+            met.set()
+        return resize(image, size, box)
+
+    monkeypatch.setattr(images, "resize", resized)
+    assert [len(chunk) for chunk in decoding.stream(large, whole(16), 8, threads=2)] == [16]
+    assert met.is_set()
 
 
 # load

@@ -1,11 +1,14 @@
 import io
+import os
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
+from kerastune_recipes.data import images
 from kerastune_recipes.data.images import decode, header_size, resize, to_rgb
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, RequestError
 
 RED, WHITE, BLACK = [255, 0, 0], [255, 255, 255], [0, 0, 0]
 
@@ -20,10 +23,18 @@ def noise(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def sideways() -> Image.Exif:
+def turned(orientation: int) -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = 6  # The camera stood on its right side: turn a quarter clockwise to look at it.
+    exif[0x0112] = orientation
     return exif
+
+
+def sideways() -> Image.Exif:
+    return turned(6)  # The camera stood on its right side: turn a quarter clockwise to look at it.
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "PPM"])
@@ -104,6 +115,60 @@ def test_a_photo_is_rotated_by_its_exif_orientation(form):
     assert header_size(data) == (40, 20)
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations_are_those_of_pillow(form, orientation, monkeypatch):
+    monkeypatch.setattr(images, "_STRIP", 60)  # several strips
+    data = encoded(noise(20, 30), form, exif=turned(orientation))
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    pixels = decode(data)
+    np.testing.assert_array_equal(pixels, np.asarray(expected))
+    assert header_size(data) == pixels.shape[:2]
+    assert pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_turns_nothing(orientation):
+    image = noise(20, 30)
+    data = encoded(image, "PNG", exif=turned(orientation))
+    np.testing.assert_array_equal(decode(data), np.asarray(image))
+    assert header_size(data) == (20, 30)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_whose_exif_data_is_damaged_is_used_as_stored_with_a_warning(form):
+    data = encoded(noise(16, 24), form, exif=b"Exif\x00\x00no such data")
+    sentence = r"photo: its EXIF data cannot be read \(not a TIFF file .*\), so it is used as stored, not rotated\."
+    with pytest.warns(UserWarning, match=sentence):
+        assert header_size(data, "photo") == (16, 24)
+    with pytest.warns(UserWarning, match=sentence):
+        assert decode(data, name="photo").shape == (16, 24, 3)
+
+
+def test_large_images_are_converted_strip_by_strip_to_the_same_pixels(monkeypatch):
+    random = np.random.default_rng(0)
+    picture = Image.fromarray(random.integers(0, 256, (50, 40, 4), dtype=np.uint8))
+    files = [encoded(picture.convert(mode), "PNG") for mode in ("1", "L", "P", "LA", "RGB", "RGBA")]
+    files += [encoded(picture.convert("P"), "PNG", transparency=7), encoded(picture.convert("CMYK"), "JPEG")]
+    files += [encoded(Image.fromarray(random.integers(0, 65536, (50, 40), dtype=np.uint16)), "PNG")]
+    whole = [decode(file) for file in files]
+    monkeypatch.setattr(images, "_STRIP", 130)
+    for file, pixels in zip(files, whole, strict=True):
+        np.testing.assert_array_equal(decode(file), pixels)
+
+
+@pytest.mark.parametrize("at_least", [None, 1, 40, 80])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_decoded_as_pillow_drafts_it(at_least, progressive):
+    """Cached features depend on these pixels."""
+    data = encoded(noise(160, 240), "JPEG", progressive=progressive)
+    with Image.open(io.BytesIO(data)) as image:
+        if at_least:
+            image.draft(None, (at_least, at_least))
+        expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(decode(data, at_least), expected)
+
+
 def test_the_content_decides_the_format_not_the_extension(tmp_path):
     path = tmp_path / "really_png.jpg"
     path.write_bytes(encoded(noise(3, 4), "PNG"))
@@ -146,7 +211,7 @@ def test_empty_text_and_missing_files_have_their_own_messages(tmp_path, read):
     (tmp_path / "text.png").write_text("no image at all")
     with pytest.raises(DataError, match=r"empty\.png: this image cannot be read: it is empty \(0 bytes\)"):
         read(tmp_path / "empty.png")
-    with pytest.raises(DataError, match=r"text\.png: this image cannot be read: it is not an image"):
+    with pytest.raises(DataError, match=r"text\.png: this image cannot be read: it is not an image; replace or"):
         read(tmp_path / "text.png")
     with pytest.raises(DataError, match=r"nowhere\.png: there is no such file"):
         read(tmp_path / "nowhere.png")
@@ -158,6 +223,138 @@ def test_pixels_of_unknown_range_are_refused():
     data = encoded(Image.fromarray(np.array([[0.5, 1e6]], dtype=np.float32)), "TIFF")
     with pytest.raises(DataError, match="32-bit numbers of unknown range"):
         decode(data)
+
+
+# Files that are not what they seem
+
+
+@pytest.mark.parametrize("read", [decode, header_size])
+def test_a_format_with_an_interpreter_is_refused_before_pillow_asks_its_plugin(tmp_path, monkeypatch, read):
+    """Pillow would run Ghostscript on a PostScript file, whatever its extension."""
+    Image.init()
+    for form in ("EPS", "WMF"):
+        monkeypatch.setitem(Image.OPEN, form, (lambda *_: pytest.fail("asked"), lambda _: pytest.fail("asked")))
+    path = tmp_path / "photo.jpg"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n")
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert caught.value.problems == (
+        f"{path}: this image cannot be read: it is PostScript, which is not read; convert it to PNG or JPEG.",
+    )
+
+
+def test_formats_outside_the_table_are_named_by_their_content():
+    icon = encoded(noise(16, 16), "ICO")
+    jpeg_2000 = encoded(noise(16, 16), "JPEG2000")
+    with pytest.raises(DataError, match="it is a Windows icon, which is not read; convert it to PNG or JPEG"):
+        decode(icon)
+    with pytest.raises(DataError, match="it is JPEG 2000, which is not read; convert it to PNG or JPEG"):
+        decode(jpeg_2000)
+
+
+def test_targa_is_read_by_its_extension_only(tmp_path):
+    image = noise(3, 4)
+    (tmp_path / "a.TGA").write_bytes(encoded(image, "TGA"))
+    (tmp_path / "a.jpg").write_bytes(encoded(image, "TGA"))
+    np.testing.assert_array_equal(decode(tmp_path / "a.TGA"), np.asarray(image))
+    assert header_size(encoded(image, "TGA"), name="pictures/a.tga") == (3, 4)
+    with pytest.raises(DataError, match="it is not an image"):
+        decode(tmp_path / "a.jpg")
+
+
+def test_a_photo_of_several_frames_gives_its_first():
+    data = encoded(Image.new("RGB", (16, 16), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 16))])
+    assert np.abs(decode(data)[8, 8].astype(int) - RED).max() <= 2
+
+
+def test_a_header_that_pillow_cannot_use_is_quoted():
+    with pytest.raises(DataError, match="it begins like GIF, but its header cannot be read: .*; replace or remove it"):
+        decode(b"GIF89a")
+
+
+def test_empty_exif_data_is_not_damaged(recwarn):
+    decode(encoded(noise(16, 24), "JPEG", exif=Image.Exif()))
+    decode(encoded(noise(16, 24), "JPEG", exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("read", [decode, header_size])
+def test_an_image_whose_header_claims_too_much_is_refused_before_decoding(monkeypatch, read):
+    """A few bytes may claim any size; here a header of 20,000 x 20,000 pixels with nothing behind it."""
+    header = (20_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    data = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"")
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(DataError) as caught:
+        read(data, name="bomb.png")
+    assert caught.value.problems == (
+        "bomb.png: this image cannot be read: with 20000 x 20000 pixels it takes 2.6 GiB to decode, and the limit is "
+        "1.0 GiB; make it smaller or cut it into parts, or, if you trust the file, set KERASTUNE_DECODING=3GiB.",
+    )
+
+
+def test_the_limit_may_be_raised(monkeypatch):
+    data = encoded(noise(100, 100), "PNG")
+    monkeypatch.setenv("KERASTUNE_DECODING", "60 KiB")
+    with pytest.raises(DataError, match="with 100 x 100 pixels it takes 68.4 KiB to decode, and the limit is 60.0 KiB"):
+        decode(data)
+    monkeypatch.setenv("KERASTUNE_DECODING", "70 KiB")
+    assert decode(data).shape == (100, 100, 3)
+    monkeypatch.setenv("KERASTUNE_DECODING", "plenty")
+    with pytest.raises(RequestError, match="KERASTUNE_DECODING: write a size as"):
+        decode(data)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused():
+    """Each scan goes over the whole image, so a small file could keep a core for hours."""
+    data = encoded(noise(16, 16), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(DataError, match="its pixels come in more than 50 scans, which takes minutes; save it again"):
+        decode(data[:-2] + data[last:-2] * 60 + data[-2:])
+
+
+def test_texts_in_a_png_that_grow_without_end_are_refused():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "a" * 2_000_000, zip=True)
+    with pytest.raises(DataError, match="its texts or its colour profile are too large; save it without them"):
+        decode(encoded(noise(4, 4), "PNG", pnginfo=info))
+
+
+def test_a_header_that_claims_very_many_tags_is_refused():
+    header = b"II+\x00\x08\x00\x00\x00" + (16).to_bytes(8, "little")  # BigTIFF, tags from byte 16
+    with pytest.raises(DataError, match="it begins like TIFF, but its header cannot be read: Missing dimensions; "):
+        decode(header + (2**60).to_bytes(8, "little"))
+
+
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="pipe.jpg: .*: it is a folder, a pipe or a device; give the path of a file"):
+        decode(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "the machine has no memory left for it; make it smaller, or stop other programs"),
+        (RecursionError("maximum recursion depth exceeded"), "maximum recursion depth exceeded; replace or remove it"),
+        (Image.DecompressionBombError("pixels"), "a part of it has more pixels than Pillow decodes; make it smaller, "),
+        (OSError("first line\nsecond line"), "first line; replace or remove it"),
+        (ValueError(), "ValueError; replace or remove it"),
+    ],
+)
+def test_every_error_of_a_decoder_becomes_one_sentence(monkeypatch, error, sentence):
+    def fail(self):
+        raise error
+
+    data = encoded(noise(4, 4), "PNG")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    with pytest.raises(DataError) as caught:
+        decode(data, name="a.png")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"a.png: this image cannot be read: {sentence}")
+    assert problem.endswith(".")
+
+
+# Arrays
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3)])

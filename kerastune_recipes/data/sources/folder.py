@@ -8,16 +8,12 @@ import numpy as np
 
 from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
+from kerastune_recipes.data.image_formats import SUFFIXES
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.parts import SPLIT_NAMES, UNLABELED_NAMES, Part, ReadResult
 from kerastune_recipes.data.sources.remote import fetch, is_remote
 from kerastune_recipes.data.split_images import TRAIN, split_in_words
 from kerastune_recipes.errors import did_you_mean, listed
-
-_IMAGE_SUFFIXES = (
-    *(".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
-    *(".tga", ".tif", ".tiff", ".webp"),
-)
 
 # Files of file managers and archivers to ignore, besides names that start with a dot.
 _IGNORED = ("thumbs.db", "desktop.ini", "__macosx")
@@ -191,12 +187,12 @@ def _group_of(entry: Path, level: int) -> str:
 def _kind(entry: Path) -> Literal["folder", "image", "other"]:
     if _is_folder(entry):
         return "folder"
-    return "image" if entry.suffix.lower() in _IMAGE_SUFFIXES else "other"
+    return "image" if entry.suffix.lower() in SUFFIXES else "other"
 
 
 def _is_folder(entry: Path) -> bool:
     # In an object store `is_dir` takes a request for each image; there the extension decides.
-    return not (is_remote(entry) and entry.suffix.lower() in _IMAGE_SUFFIXES) and entry.is_dir()
+    return not (is_remote(entry) and entry.suffix.lower() in SUFFIXES) and entry.is_dir()
 
 
 def _from(root: Path, entry: Path) -> str:

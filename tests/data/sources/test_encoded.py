@@ -46,6 +46,22 @@ def test_unreadable_images_are_named(stored):
         pictures.read(1)
 
 
+def test_other_formats_are_named(stored):
+    _, problems = read_encoded(stored(b"%!PS-Adobe-3.0", b"%PDF-1.7"), ["a.jpg", "b.jpg"])
+    assert problems == [
+        "a.jpg: this image cannot be read: it is PostScript, which is not read; convert it to PNG or JPEG.",
+        "b.jpg: this image cannot be read: it is PDF, which is not read; convert it to PNG or JPEG.",
+    ]
+
+
+def test_the_extension_of_the_name_tells_targa(stored):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 4), (20, 20, 20)).save(file, "TGA")
+    pictures, problems = read_encoded(stored(file.getvalue()), ["a.tga"])
+    assert problems == []
+    assert np.unique(pictures.read(0)).tolist() == [20]
+
+
 def test_files_that_were_not_fetched_keep_their_problem(stored):
     _, problems = read_encoded(stored(png(10, 4), b""), ["a.png", "b.png"], {1: "b.png: cannot be fetched: timeout."})
     assert problems == ["b.png: cannot be fetched: timeout."]

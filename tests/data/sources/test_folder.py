@@ -1,5 +1,6 @@
 import pytest
 
+from kerastune_recipes.data.image_formats import SUFFIXES
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import DataError
 
@@ -137,6 +138,27 @@ def test_unknown_and_duplicate_split_folders_are_refused(tmp_path, fill):
     text = problems(tmp_path)
     assert "two folders of validation images, valid is the second; keep one." in text
     assert "not a split: models; only train, validation, test and unlabeled may be here" in text
+
+
+def test_the_extensions_of_images_are_those_of_the_formats_that_are_read(tmp_path, fill):
+    photos = fill(tmp_path, red=3, green=3)
+    for suffix in (*SUFFIXES, ".JPG"):
+        (photos / "red" / "0.png").replace(photos / "red" / f"renamed{suffix}")
+        names = open_dataset(photos).train.names + open_dataset(photos).validation.names
+        assert f"red/renamed{suffix}" in names
+        (photos / "red" / f"renamed{suffix}").replace(photos / "red" / "0.png")
+    for suffix in (".eps", ".heic", ".jp2", ".pdf"):
+        (photos / "red" / f"a{suffix}").touch()
+    assert "files without an image extension: red/a.eps, red/a.heic, red/a.jp2, red/a.pdf" in problems(photos)
+
+
+def test_the_content_of_another_format_is_refused_under_any_extension(tmp_path, fill):
+    photos = fill(tmp_path, red=3, green=3)
+    (photos / "red" / "a.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
+    assert problems(photos) == (
+        f"{photos}/red/a.jpg: this image cannot be read: it is PostScript, which is not read; convert it to PNG or "
+        "JPEG."
+    )
 
 
 def test_many_unreadable_images_are_counted(tmp_path, fill):

@@ -30,6 +30,13 @@ def test_csv_paths_start_at_its_folder(tmp_path, photos):
     assert dataset.train.read(0)[0, 0].tolist() == [200, 0, 0]
 
 
+def test_files_of_other_formats_are_named(tmp_path, photos):
+    (photos / "a.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
+    frame = pd.DataFrame([*rows(), ("photos/a.eps", "red")], columns=["path", "label"])
+    frame.to_csv(tmp_path / "labels.csv", index=False)
+    assert "a.eps: this image cannot be read: it is PostScript, which is not read" in problems(tmp_path / "labels.csv")
+
+
 def test_a_column_gives_the_split(tmp_path, photos):
     splits = ["train", "train", "val", "test", "test"] * 2
     frame = pd.DataFrame([(*row, split) for row, split in zip(rows(), splits, strict=True)])

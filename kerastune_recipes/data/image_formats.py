@@ -1,0 +1,141 @@
+"""The image formats that are read: the one table of their file extensions and of the part of Pillow for each.
+
+Pillow opens a file by its content, in any of fifty formats. Some start other programs: PostScript runs Ghostscript. So
+only these are ever tried.
+"""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """An image format.
+
+    Args:
+        name: Its name in Pillow.
+        suffixes: Its file extensions, lower case.
+        working_bytes: Memory that its decoder takes per pixel, besides the decoded image, as measured over the modes of
+            the format (`tests/data/test_decode_limits.py` repeats it). A TIFF may take more: 1 byte if it is rotated,
+            up to 4 if it is one strip.
+        signed: False if the content does not tell the format, so that the file extension must.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    working_bytes: int = 0
+    signed: bool = True
+
+    def accepts(self, head: bytes) -> bool:
+        """Return whether a file may be in this format, by its first 16 bytes or more."""
+        accept = Image.OPEN[self.name][1]
+        # A text instead of True says that this build of Pillow lacks the decoder; `open` then says so too.
+        return accept is not None and bool(accept(head[:16]))
+
+    def open(self, file: BinaryIO) -> ImageFile.ImageFile:
+        """Read the header of a file in this format.
+
+        Not by `Image.open`, whose limits are the same for all programs in a process and below ours.
+
+        Raises:
+            SyntaxError, IndexError, TypeError, struct.error: It is not in this format, or its header is damaged.
+        """
+        file.seek(0)
+        return Image.OPEN[self.name][0](file, "")  # Without its name Pillow does not map the file, which may change.
+
+
+# Imported plugins are registered in Pillow under these names. A JPEG of several frames (MPO), as some phones write it,
+# is opened by the plugin of JPEG.
+FORMATS = (
+    Format(AvifImagePlugin.AvifImageFile.format, (".avif",), working_bytes=12),
+    Format(BmpImagePlugin.BmpImageFile.format, (".bmp",)),
+    Format(BmpImagePlugin.DibImageFile.format, (".dib",)),
+    Format(GifImagePlugin.GifImageFile.format, (".gif",)),
+    Format(JpegImagePlugin.JpegImageFile.format, (".jfif", ".jpe", ".jpeg", ".jpg")),
+    Format(PngImagePlugin.PngImageFile.format, (".png",)),
+    Format(PpmImagePlugin.PpmImageFile.format, (".pbm", ".pgm", ".pnm", ".ppm")),
+    Format(TgaImagePlugin.TgaImageFile.format, (".tga",), signed=False),
+    Format(TiffImagePlugin.TiffImageFile.format, (".tif", ".tiff")),
+    Format(WebPImagePlugin.WebPImageFile.format, (".webp",), working_bytes=16),
+)
+SUFFIXES = frozenset(suffix for form in FORMATS for suffix in form.suffixes)
+
+# The first bytes that `foreign` needs.
+HEAD = 256
+# Formats that people take for images, with the bytes that tell them and where these stand. Only for the message.
+_FOREIGN = (
+    ("PostScript", 0, b"%!PS"),
+    ("PostScript", 0, b"\xc5\xd0\xd3\xc6"),
+    ("PDF", 0, b"%PDF"),
+    *(("HEIC", 4, b"ftyp" + brand) for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")),
+    ("JPEG 2000", 0, b"\x00\x00\x00\x0cjP  "),
+    ("JPEG 2000", 0, b"\xff\x4f\xff\x51"),
+    ("JPEG XL", 0, b"\x00\x00\x00\x0cJXL "),
+    ("JPEG XL", 0, b"\xff\x0a"),
+    ("Photoshop (PSD)", 0, b"8BPS"),
+    ("a Windows icon", 0, b"\x00\x00\x01\x00"),
+    ("a macOS icon", 0, b"icns"),
+    *(("a raw photo", 0, sign) for sign in (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb")),
+    ("a raw photo", 4, b"ftypcrx "),
+    ("DICOM", 128, b"DICM"),
+    ("FITS", 0, b"SIMPLE  ="),
+    ("HDF5", 0, b"\x89HDF"),
+    ("DDS", 0, b"DDS "),
+    ("PCX", 0, b"\x0a\x05\x01"),
+    ("SGI", 0, b"\x01\xda"),
+    ("XPM", 0, b"/* XPM */"),
+    ("QOI", 0, b"qoif"),
+    ("OpenEXR", 0, b"\x76\x2f\x31\x01"),
+    ("SVG", 0, b"<svg"),
+    ("SVG or other XML", 0, b"<?xml"),
+    ("a web page", 0, b"<!DOCTYPE html"),
+    ("a web page", 0, b"<html"),
+    ("a Windows metafile", 0, b"\xd7\xcd\xc6\x9a"),
+    ("a Windows metafile", 40, b" EMF"),
+    ("a video (MP4)", 4, b"ftyp"),
+    ("a video (MPEG)", 0, b"\x00\x00\x01\xb3"),
+    ("a ZIP archive", 0, b"PK\x03\x04"),
+    ("a gzip file", 0, b"\x1f\x8b"),
+)
+
+
+def candidates(head: bytes, suffix: str) -> list[Format]:
+    """Return the formats that a file may be in.
+
+    Args:
+        head: Its first 16 bytes or more.
+        suffix: Its extension in lower case, such as ".jpg"; it matters only for formats that the content does not tell.
+
+    Example:
+        >>> [form.name for form in candidates(b"GIF89a", ".jpg")]
+        ['GIF']
+    """
+    found = [form for form in FORMATS if form.signed and form.accepts(head)]
+    return found or [form for form in FORMATS if not form.signed and suffix in form.suffixes]
+
+
+def foreign(head: bytes) -> str | None:
+    """Return the name of a format that is not read, or None.
+
+    Args:
+        head: The first `HEAD` bytes of a file; all of a shorter one.
+
+    Example:
+        >>> foreign(b"%!PS-Adobe-3.0")
+        'PostScript'
+    """
+    return next((name for name, start, sign in _FOREIGN if head.startswith(sign, start)), None)
