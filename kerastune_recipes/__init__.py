@@ -39,6 +39,7 @@ __all__ = [
     "Tuned",
     "WorkError",
     "compare",
+    "resume",
     "tune",
 ]
 
@@ -50,6 +51,7 @@ _LATE = {
     "Report": "kerastune_recipes.reporting.report",
     "Tuned": "kerastune_recipes.studies.tuned",
     "compare": "kerastune_recipes.studies.compare",
+    "resume": "kerastune_recipes.studies.resume",
     "tune": "kerastune_recipes.studies.tune",
 }
 

@@ -14,7 +14,8 @@ from kerastune_recipes import atomic_files
 
 _MAGIC = b"kerastune checkpoint 1\n"
 _DIGEST_BYTES = 32
-_VALUE = "value"
+# Not in the metadata of safetensors, whose size is limited. The names of arrays get a dot in front.
+_JSON = "json"
 
 
 class DamagedError(Exception):
@@ -37,8 +38,8 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], value: Any) -> None:
         >>> load(Path("weights"))[1]
         {'step': 12}
     """
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    content = save_arrays(contiguous, {_VALUE: json.dumps(value)})
+    contiguous = {f".{name}": np.asarray(array, order="C") for name, array in arrays.items()}
+    content = save_arrays({_JSON: np.frombuffer(json.dumps(value).encode(), np.uint8), **contiguous})
     atomic_files.write(path, _MAGIC + _digest(content) + content)
 
 
@@ -57,8 +58,8 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], Any]:
     if data[len(_MAGIC) : start] != _digest(content):
         raise DamagedError("its checksum does not match its content")
     arrays = load_arrays(content)
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return arrays, json.loads(header["__metadata__"][_VALUE])
+    value = json.loads(arrays.pop(_JSON).tobytes())
+    return {name[1:]: array for name, array in arrays.items()}, value
 
 
 def _digest(content: bytes) -> bytes:

@@ -1,20 +1,37 @@
-"""The command line, `kerastune COMMAND`. Exit status: 0 done, 1 the work failed, 2 the request was wrong."""
+"""The command line, `kerastune COMMAND`. Exit status: 0 done, 1 the work failed, 2 the request was wrong.
+
+128 and the number of the signal where one ended the work: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+"""
 
 import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kerastune_recipes import printable, units, yaml_files
-from kerastune_recipes.errors import KerastuneError, OutputError, RequestError, WorkError, listed, writing
+from kerastune_recipes import atomic_files, interruption, printable, units, yaml_files
+from kerastune_recipes.errors import (
+    Interrupted,
+    KerastuneError,
+    OutputError,
+    RequestError,
+    WorkError,
+    listed,
+    writing,
+)
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.reporting import wording
 from kerastune_recipes.spec import catalog
+
+if TYPE_CHECKING:
+    from kerastune_recipes.reporting.report import Report
+    from kerastune_recipes.studies.comparison import Comparison
+    from kerastune_recipes.studies.tuned import Tuned
 
 _RECIPE = "name of a shipped recipe, or path of a recipe or plan file"
 _DATA = "folder of class folders, CSV file of path,label, tfds:NAME or demo:digits"
@@ -37,16 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
     try:
-        with warnings.catch_warnings():
+        with interruption.handled(), warnings.catch_warnings():
             # Python's own format adds the source line, which does not help in the shell.
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             return options.command(options) or 0
     except KerastuneError as error:
         print(f"kerastune: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"kerastune: interrupted.{_how_to_resume(options)}", file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, Interrupted) else 128 + signal.SIGINT
 
 
 def _start_keras() -> None:
@@ -63,14 +80,16 @@ def _start_keras() -> None:
 
 
 def _how_to_resume(options: argparse.Namespace) -> str:
+    if options.command is _resume:
+        return " The same command resumes it."
     if options.command in (_compare, _tune) and options.out and options.out.is_dir():
-        return f" The same command resumes from {options.out}."
+        return f" To resume: kerastune resume {options.out}"
     if options.command is not _run:
         return ""
     from kerastune_recipes.run import run_folder
 
     if options.out and run_folder.is_interrupted(options.out):
-        return f" The same command with --resume resumes from {options.out}."
+        return f" To resume: kerastune resume {options.out}"
     return "" if options.no_cache else " The same command resumes from the features computed so far."
 
 
@@ -112,9 +131,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="folder to write model, report and plan to")
     _add_work(run)
     again = run.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
-    again.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    again.add_argument(
+        "--resume", action="store_true", help="resume the interrupted run in --out; begin it where there is none"
+    )
+    again.add_argument("--overwrite", action="store_true", help="replace the run in --out once the new one is done")
     _add_json(run)
+
+    resume = _command(commands, "resume", _resume, "resume the interrupted run, comparison or search in a folder")
+    resume.add_argument("folder", type=Path, metavar="DIR", help="the folder that was given as --out")
+    _add_json(resume)
 
     launch = _command(commands, "launch", _launch, "start several workers on this machine, to try a distributed run")
     launch.add_argument("--workers", type=int, default=2, metavar="N", help="number of processes (default: 2)")
@@ -309,7 +334,7 @@ def _refuse_existing(file: Path) -> None:
 
 def _write(file: Path, text: str) -> None:
     with writing(file, "the file"):
-        file.write_text(text, encoding="utf-8")
+        atomic_files.write(file, text)
 
 
 def _validate(options: argparse.Namespace) -> None:
@@ -363,14 +388,32 @@ def _run(options: argparse.Namespace) -> None:
     )
     from kerastune_recipes.devices import strategies
 
-    if not strategies.reports_to_user(options.strategy):
-        return
-    if options.json:
+    if strategies.reports_to_user(options.strategy):
+        _print_report(report, options.out, options.json)
+
+
+def _print_report(report: "Report", folder: Path | None, as_json: bool) -> None:
+    if as_json:
         print(json.dumps(report.record))
         return
     print(report)
-    if options.out:
-        _say(f"  written to {options.out}: report.html, model.keras and the rest")
+    if folder:
+        _say(f"  written to {folder}: report.html, model.keras and the rest")
+
+
+def _resume(options: argparse.Namespace) -> None:
+    _start_keras()
+    from kerastune_recipes.reporting.report import Report
+    from kerastune_recipes.studies.comparison import Comparison
+    from kerastune_recipes.studies.resume import resume
+
+    result = resume(options.folder)
+    if isinstance(result, Report):
+        _print_report(result, options.folder, options.json)
+    elif isinstance(result, Comparison):
+        _print_comparison(result, options.folder, options.json)
+    else:
+        _print_tuned(result, options.folder, "DATA", options.json)
 
 
 def _launch(options: argparse.Namespace) -> int:
@@ -462,12 +505,16 @@ def _compare(options: argparse.Namespace) -> None:
         cache=not options.no_cache,
         **_data(options),
     )
-    if options.json:
+    _print_comparison(comparison, options.out, options.json)
+
+
+def _print_comparison(comparison: "Comparison", folder: Path | None, as_json: bool) -> None:
+    if as_json:
         print(json.dumps(comparison.record))
     else:
         print(comparison)
-        if options.out:
-            _say(f"written to {options.out}: comparison.html, comparison.json, comparison.svg and every run")
+        if folder:
+            _say(f"written to {folder}: comparison.html, comparison.json, comparison.svg and every run")
     if comparison.failures:
         failed = [failure.recipe for failure in comparison.failures]
         raise WorkError(f"{listed(failed)}: failed; see the table above.")
@@ -477,7 +524,6 @@ def _tune(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     _start_keras()
     from kerastune_recipes.studies.tune import tune
-    from kerastune_recipes.studies.tuned import RECIPE
 
     tuned = tune(
         recipe,
@@ -490,8 +536,14 @@ def _tune(options: argparse.Namespace) -> None:
         group_by=options.group_by,
         unlabeled=options.unlabeled,
     )
-    if options.json:
+    _print_tuned(tuned, options.out, options.data, options.json)
+
+
+def _print_tuned(tuned: "Tuned", folder: Path, data: str, as_json: bool) -> None:
+    from kerastune_recipes.studies.tuned import RECIPE
+
+    if as_json:
         print(json.dumps(tuned.record))
         return
     print(tuned)
-    _say(f"written to {options.out}; to run the result: kerastune run {options.out / RECIPE} --data {options.data}")
+    _say(f"written to {folder}; to run the result: kerastune run {folder / RECIPE} --data {data}")

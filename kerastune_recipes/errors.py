@@ -88,6 +88,10 @@ class CacheWarning(UserWarning):
     """The cache, or a part of it, cannot be used; results are the same but take longer."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint cannot be written or used; an interrupted run repeats more of its work."""
+
+
 @contextmanager
 def writing(path: object, what: str = "the folder") -> Iterator[None]:
     """Turn an OSError in the block into an OutputError that names the path.

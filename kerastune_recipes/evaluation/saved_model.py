@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+from keras.src.saving.serialization_lib import SafeModeScope
 
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes import atomic_files, printable
+from kerastune_recipes.data import class_names
+from kerastune_recipes.errors import OutputError, reason
+from kerastune_recipes.evaluation import model_file
+from kerastune_recipes.model.network import RESIZE
+from kerastune_recipes.spec.fields import LARGEST_IMAGE
 
 _MODEL, _LABELS = "model.keras", "labels.txt"
+# The labels of ImageNet-21k take 700 kB.
+_LARGEST_LABELS = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -26,22 +34,22 @@ class Saved:
 
 def save_labels(folder: Path, class_names: Sequence[str]) -> None:
     """Write labels.txt: the class names, one a line, in the order of the probabilities."""
-    (folder / _LABELS).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+    atomic_files.write(folder / _LABELS, "".join(f"{name}\n" for name in class_names))
 
 
 def save_model(folder: Path, model: keras.Model) -> None:
-    """Write model.keras."""
-    model.save(folder / _MODEL)
+    """Write model.keras, whole or not at all."""
+    atomic_files.write_by(folder / _MODEL, model.save)
 
 
 def load(folder: str | Path) -> Saved:
-    """Read the model of a finished run.
+    """Read the model of a finished run. The folder may come from a stranger: nothing in it is run.
 
     Args:
         folder: A run folder.
 
     Raises:
-        OutputError: The folder holds no finished run, or a file in it is damaged.
+        OutputError: The folder holds no finished run, or a file in it is damaged or holds something else.
 
     Example:
         >>> load("runs/first").class_names
@@ -54,15 +62,54 @@ def load(folder: str | Path) -> Saved:
             f"{folder}: this is not the folder of a finished run; {' and '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing."
         )
-    names = (folder / _LABELS).read_text(encoding="utf-8").splitlines()
-    try:
-        model = keras.saving.load_model(folder / _MODEL, compile=False)
-    except Exception as error:  # a damaged file fails in many ways: ValueError, KeyError, BadZipFile ...
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise OutputError(f"{folder / _MODEL}: this model cannot be loaded: {reason}.") from error
+    names = _read_labels(folder / _LABELS)
+    model = _read_model(folder / _MODEL)
     if len(names) != model.output_shape[-1]:
         raise OutputError(
             f"{folder / _LABELS}: there are {len(names)} labels, but the model beside it has "
             f"{model.output_shape[-1]} classes; restore the file that the run wrote."
         )
-    return Saved(model, tuple(names))
+    return Saved(model, names)
+
+
+def _read_labels(file: Path) -> tuple[str, ...]:
+    """Read labels.txt exactly: only a line feed ends a name."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST_LABELS + 1)
+        if len(content) > _LARGEST_LABELS:
+            raise OutputError(f"{file}: this is too long for labels; restore the file that the run wrote.")
+        names = content.decode().removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"{file}: this file cannot be read: {reason(error)}.") from None
+    mistakes = class_names.mistakes(names)
+    if mistakes:
+        raise OutputError(*(f"{file}: {mistake}; restore the file that the run wrote." for mistake in mistakes))
+    return tuple(names)
+
+
+def _read_model(file: Path) -> keras.Model:
+    model_file.check(file)
+    try:
+        # Keras lets a switch of the whole process, enable_unsafe_deserialization, win over `safe_mode`; not over this.
+        with SafeModeScope(True):
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged file fails in many ways: ValueError, KeyError, OSError, TypeError ...
+        why = printable.shortened(" ".join(str(error).split()), most=300).rstrip(".") or type(error).__name__
+        raise OutputError(f"{file}: this model cannot be loaded: {why}.") from error
+    if not _maps_images_to_classes(model):
+        raise OutputError(
+            f"{file}: this is a model, but not one that a run wrote: it does not resize images and map them to "
+            "probabilities of classes; use it with Keras."
+        )
+    return model
+
+
+def _maps_images_to_classes(model: object) -> bool:
+    if not isinstance(model, keras.Model):
+        return False
+    resizing = next((layer for layer in model.layers if layer.name == RESIZE), None)
+    if not isinstance(resizing, keras.layers.Resizing) or max(resizing.height, resizing.width) > LARGEST_IMAGE:
+        return False
+    images, classes = model.input_shape, model.output_shape
+    return images == (None, None, None, 3) and len(classes) == 2 and isinstance(classes[-1], int)

@@ -40,6 +40,19 @@ def fingerprint(member: Member, pooling: str) -> str:
     return digest.hexdigest()
 
 
+def weights_digest(network: keras.Model) -> str:
+    """Return a digest of all weights of a network: 32 hexadecimal digits, the same in every process.
+
+    Args:
+        network: The network; its weights are read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for weight in network.weights:
+        values = np.asarray(keras.ops.convert_to_numpy(weight))
+        digest.update(f"{values.shape} {values.dtype}".encode() + values.tobytes())
+    return digest.hexdigest()
+
+
 def _layers(backbone: keras.Model) -> Any:
     """Return the configuration of the layers, or a unique value where a user's own layer does not give one."""
     try:

@@ -1,8 +1,8 @@
 """The model as one functional graph: raw image, resizing, preprocessing, backbone, taps, head."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -76,20 +76,34 @@ class Network:
         """
         before = self._backbone_weights()
         self.model.set_weights(weights)
-        self._compare(before)
-
-    def load_weights(self, file: Path) -> None:
-        """Load all weights of the model from a `.weights.h5` file that `model.save_weights` wrote."""
-        before = self._backbone_weights()
-        self.model.load_weights(file)
-        self._compare(before)
+        # Unless the backbones have the same weights as before, whose features still hold.
+        if not all(map(np.array_equal, before, self._backbone_weights())):
+            self.weights_changed()
 
     def _backbone_weights(self) -> list[np.ndarray]:
         return [weights for member in self.members for weights in member.backbone.get_weights()]
 
-    def _compare(self, before: Sequence[np.ndarray]) -> None:
-        """Raise `weights_version` unless the backbones have the same weights as before, whose features still hold."""
-        if not all(map(np.array_equal, before, self._backbone_weights())):
+    def digests(self) -> list[bytes]:
+        """Return a digest of each variable of the model; the states of random generators are among them."""
+        return [_digest(variable) for variable in self.model.variables]
+
+    def changes(self, since: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Return the variables of the model that have changed, by number.
+
+        Args:
+            since: Result of an earlier `digests`.
+        """
+        pairs = enumerate(zip(self.model.variables, since, strict=True))
+        return {str(number): _values(variable) for number, (variable, old) in pairs if _digest(variable) != old}
+
+    def apply_changes(self, changes: Mapping[str, np.ndarray]) -> None:
+        """Set the variables that `changes` returned."""
+        variables = self.model.variables
+        of_backbones = {id(variable) for member in self.members for variable in member.backbone.variables}
+        changed = [variables[int(number)] for number in changes]
+        for variable, values in zip(changed, changes.values(), strict=True):
+            variable.assign(values)
+        if any(id(variable) in of_backbones for variable in changed):
             self.weights_changed()
 
     def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
@@ -103,6 +117,14 @@ class Network:
         rows = np.zeros(self.head.kernel.shape, np.float32)
         rows[: len(kernel)] = kernel
         self.head.set_weights([rows, bias])
+
+
+def _values(variable: keras.Variable) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def _digest(variable: keras.Variable) -> bytes:
+    return hashlib.blake2b(_values(variable).tobytes(), digest_size=16).digest()
 
 
 def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Network:

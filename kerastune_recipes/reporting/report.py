@@ -11,7 +11,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from kerastune_recipes import yaml_files
+from kerastune_recipes import atomic_files, yaml_files
 from kerastune_recipes.data.facts import DatasetFacts
 from kerastune_recipes.data.views import Flip
 from kerastune_recipes.devices.facts import HardwareFacts
@@ -65,6 +65,7 @@ class RunFacts:
         hardware: Facts of the hardware.
         seed: Random seed of the run.
         plan_text: The plan in words.
+        notes: What is doubtful about the run, one sentence each.
     """
 
     plan: Plan
@@ -72,6 +73,7 @@ class RunFacts:
     hardware: HardwareFacts
     seed: int
     plan_text: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,10 @@ class Report:
                 "device": facts.hardware.device,
                 "precision": plan.precision,
                 "jit_compile": plan.jit_compile,
+                # Sums on other devices are in no fixed order: the last digits differ between two runs with one seed.
+                "reproducible": facts.hardware.device == "cpu",
             },
+            "notes": list(facts.notes),
             "data": {
                 "source": data.source,
                 "train": data.train_images,
@@ -201,10 +206,10 @@ class Report:
                 "confusion": {"validation": matrices["validation"], "test": matrices.get("test")},
             }
         )
-        Path(path).write_text(page, encoding="utf-8")
+        atomic_files.write(Path(path), page)
 
     def save(self, folder: str | Path) -> None:
-        """Write plan.yaml, report.json, report.html, model.keras, labels.txt and history.csv.
+        """Write model.keras, labels.txt, plan.yaml, history.csv, report.html and report.json, each whole or not at all.
 
         Args:
             folder: The folder; it is made where there is none.
@@ -215,12 +220,13 @@ class Report:
         folder = Path(folder)
         with writing(folder, "the report"):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "plan.yaml").write_text(yaml_files.dump(self.plan.to_data()), encoding="utf-8")
-            (folder / "report.json").write_text(json.dumps(self.record, indent=2), encoding="utf-8")
-            saved_model.save_labels(folder, self.class_names)
-            (folder / "history.csv").write_text(_csv(self.history), encoding="utf-8")
-            self.to_html(folder / "report.html")
             saved_model.save_model(folder, self.model)
+            saved_model.save_labels(folder, self.class_names)
+            atomic_files.write(folder / "plan.yaml", yaml_files.dump(self.plan.to_data()))
+            atomic_files.write(folder / "history.csv", _csv(self.history))
+            self.to_html(folder / "report.html")
+            # The last: it says that the run is done.
+            atomic_files.write(folder / "report.json", json.dumps(self.record, indent=2))
 
     def __str__(self) -> str:
         return report_text.describe(self.record)

@@ -1,47 +1,121 @@
-"""The completed phases of a run on disk, so that an interrupted run can resume."""
+"""The checkpoints of a run on disk: what it began with, its completed phases, and the state of the phase under way."""
 
-import hashlib
-import json
-import shutil
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from kerastune_recipes import yaml_files
-from kerastune_recipes.data.dataset import Dataset, dataset_digest
-from kerastune_recipes.devices.workers import Message, Workers
-from kerastune_recipes.errors import OutputError, writing
-from kerastune_recipes.model.network import Network
+from kerastune_recipes import checksummed_files
+from kerastune_recipes.checksummed_files import DamagedError
+from kerastune_recipes.devices.workers import SINGLE, Message, Workers
+from kerastune_recipes.errors import CheckpointWarning, OutputError, listed, writing
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting.outcome import Outcome
 from kerastune_recipes.run import run_folder
+from kerastune_recipes.run.request import Request, differences, recipe_differences, surroundings_differences
 from kerastune_recipes.spec.recipe_spec import RecipeSpec
+from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
 
-_DIGEST = "fingerprint"
+
+@dataclass(frozen=True)
+class SavedPhase:
+    """A completed phase on disk.
+
+    Args:
+        outcome: What it did.
+        changes: The variables of the model that it changed, see `Network.changes`.
+        probabilities: Probabilities of the images that judge it, float32 (n, k).
+    """
+
+    outcome: Outcome
+    changes: dict[str, np.ndarray]
+    probabilities: np.ndarray
 
 
 @dataclass(eq=False)
 class Checkpoint:
-    """Completed phases on disk.
+    """The checkpoints of a run, or of a part of it, such as a fold.
 
     Args:
         folder: Where they are kept; None keeps nothing.
-        digest: Digest of the plan, the data and the seed.
-        resumes: Whether the run resumes from what is there.
-        content: What the run was asked to do, written beside the folder by `begin`; None writes nothing.
-        whole: The checkpoint of the whole run, where this one is of a part, such as a fold.
+        writes: Whether this worker writes them.
+        request: What the interrupted run began with; None for a run that begins.
+        whole: The checkpoint of the whole run, where this one is of a part.
     """
 
     folder: Path | None
-    digest: str = ""
-    resumes: bool = False
-    content: RecipeSpec | Plan | None = None
+    writes: bool = True
+    request: Request | None = None
     whole: "Checkpoint | None" = None
+    _completed_seconds: float = field(default=0.0, init=False)
+    _fits: list[FitCheckpoint] = field(default_factory=list, init=False)
+    # What is doubtful about the resumed run, one sentence each.
+    notes: list[str] = field(default_factory=list, init=False)
     _begun: bool = field(default=False, init=False)
+    _new: Request | None = field(default=None, init=False)
+    _lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, init=False)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the run resumes from what is there."""
+        return (self.whole or self).request is not None
+
+    @property
+    def earlier_seconds(self) -> float:
+        """Seconds that earlier sessions of this run took for what was loaded."""
+        return self._completed_seconds + sum(each.earlier_seconds for each in self._fits)
+
+    def plan_of(self, content: RecipeSpec | Plan) -> RecipeSpec | Plan:
+        """Return what to run: the recipe, or the plan that an interrupted run made of it.
+
+        Args:
+            content: The recipe or plan that the user gives.
+
+        Raises:
+            OutputError: The interrupted run had another.
+        """
+        if self.request is None:
+            return content
+        self._refuse(recipe_differences(self.request.asked.content, content.to_data()))
+        return Plan.from_data(self.request.plan, f"{self.folder}")
+
+    def compare(self, request: Request) -> None:
+        """Compare an interrupted run with the present request, or remember it for `begin`.
+
+        Args:
+            request: What the run is asked to do now, and what it works with.
+
+        Raises:
+            OutputError: The interrupted run began with something else; all differences are named.
+        """
+        if self.request is None:
+            self._new = request
+            return
+        self._refuse(differences(self.request, request))
+        others = surroundings_differences(self.request, request)
+        if others:
+            self.notes.append(
+                f"Resumed under other conditions: {listed(others, most=99)}; the last digits may differ from those of "
+                "a run that was not interrupted."
+            )
+
+    def _refuse(self, found: list[str]) -> None:
+        if found:
+            assert self.folder is not None  # only a checkpoint on disk is compared
+            raise OutputError(
+                *(f"{self.folder.parent}: the interrupted run began with something else: {each}." for each in found),
+                "Resume with the same, or start again in another folder (or with --overwrite).",
+            )
+
+    def begin_saving(self) -> None:
+        """Mark that the files of the report are written from now on, so that those found later are ours."""
+        if self.folder and self.writes:
+            with writing(self.folder):
+                (self.folder / run_folder.SAVING).touch()
 
     def begin(self) -> None:
         """Make the folder, and that of the run; every call after the first does nothing.
@@ -49,134 +123,182 @@ class Checkpoint:
         Call it when all images have been decoded and before anything is written.
 
         Raises:
-            OutputError: The folder cannot be written.
+            OutputError: The folder cannot be written, or another process works in it.
         """
         if self.whole:
             self.whole.begin()
             return
-        if self._begun or self.folder is None:
+        if self._begun or self.folder is None or not self.writes:
             return
         if not self.resumes:
+            assert self._new is not None  # `compare` comes first
             with writing(self.folder.parent):
-                shutil.rmtree(self.folder, ignore_errors=True)
-                self.folder.mkdir(parents=True)
-                (self.folder / _DIGEST).write_text(self.digest)
-        if self.content:
-            run_folder.begin(self.folder.parent, self.content)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self.lock()
+                run_folder.clear(self.folder)
+                for name in run_folder.REQUESTS:
+                    checksummed_files.save(self.folder / name, *self._new.to_parts())
         self._begun = True
 
-    def completed(self) -> list[Outcome]:
-        """Return the outcomes of the completed phases, in order."""
-        outcomes: list[Outcome] = []
-        while self.resumes and self.folder and (self.folder / f"phase_{len(outcomes) + 1}.json").is_file():
-            data = json.loads((self.folder / f"phase_{len(outcomes) + 1}.json").read_text())
-            outcomes.append(Outcome.from_data(data))
-        return outcomes
+    def lock(self) -> None:
+        """Hold the lock of the folder until `close`.
 
-    def save(self, position: int, outcome: Outcome, network: Network, probabilities: np.ndarray) -> None:
-        """Write a completed phase: weights and probabilities first, its outcome last, so that no half is ever read."""
-        if self.folder is None:
+        Raises:
+            OutputError: Another process holds it.
+        """
+        if self.folder is not None and self.writes:
+            self._lock.enter_context(run_folder.locked(self.folder))
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.close()
+
+    def completed(self) -> Iterator[SavedPhase]:
+        """Yield the completed phases, in order, up to the first that is missing or damaged."""
+        position = 1
+        while self.resumes and self.folder and (self.folder / f"phase_{position}").exists():
+            file = self.folder / f"phase_{position}"
+            try:
+                arrays, data = checksummed_files.load(file)
+            except (DamagedError, OSError) as error:
+                self._warn(f"{file}: this checkpoint cannot be used ({error}); its phase runs again.")
+                return
+            outcome, probabilities = Outcome.from_data(data), arrays.pop("probabilities")
+            (self.whole or self)._completed_seconds += outcome.seconds
+            yield SavedPhase(outcome, arrays, probabilities)
+            position += 1
+
+    def save(self, position: int, phase: SavedPhase) -> None:
+        """Write a completed phase; where that fails, say so.
+
+        Args:
+            position: Number of the phase, from 1.
+            phase: The phase.
+        """
+        if self.folder is None or not self.writes:
             return
-        self.folder.mkdir(exist_ok=True)  # the folder of a part
-        network.model.save_weights(self.folder / f"phase_{position}.weights.h5")
-        np.save(self.folder / f"phase_{position}.npy", probabilities)
-        part = self.folder / f"phase_{position}.part"
-        part.write_text(json.dumps(outcome.to_data()))
-        part.replace(self.folder / f"phase_{position}.json")
-        shutil.rmtree(self.folder / f"phase_{position}_epochs", ignore_errors=True)
+        file = self.folder / f"phase_{position}"
+        try:
+            self.folder.mkdir(exist_ok=True)  # the folder of a part
+            arrays = {**phase.changes, "probabilities": phase.probabilities}
+            checksummed_files.save(file, arrays, phase.outcome.to_data())
+            FitCheckpoint(self._fit_file(position)).remove()
+        except OSError as error:
+            self._warn(
+                f"{file}: this checkpoint cannot be written ({error.strerror}); the run continues. Free disk space, or "
+                "an interrupted run repeats this phase."
+            )
 
-    def load(self, position: int, network: Network) -> np.ndarray:
-        """Load the weights of a completed phase into the network; return its probabilities, float32 (n, k)."""
-        assert self.folder is not None  # only a checkpoint on disk has completed phases
-        network.load_weights(self.folder / f"phase_{position}.weights.h5")
-        return np.load(self.folder / f"phase_{position}.npy")
+    def of_fit(self, position: int) -> FitCheckpoint | None:
+        """Return the checkpoint within a fit phase."""
+        if self.folder is None:
+            return None
+        checkpoint = FitCheckpoint(self._fit_file(position), self._warn, self.writes)
+        (self.whole or self)._fits.append(checkpoint)
+        return checkpoint
+
+    def _fit_file(self, position: int) -> Path:
+        assert self.folder is not None  # callers check
+        return self.folder / f"phase_{position}.fit"
 
     def part(self, name: str) -> "Checkpoint":
         """Return the checkpoint of a part of the run, such as a fold."""
         if self.folder is None:
             return self
-        return Checkpoint(self.folder / name, self.digest, self.resumes, whole=self.whole or self)
+        return Checkpoint(self.folder / name, self.writes, whole=self.whole or self)
 
-    def epochs(self, position: int) -> Path | None:
-        """Return the folder for a phase's checkpoint of each epoch."""
-        return self.folder / f"phase_{position}_epochs" if self.folder else None
+    def _warn(self, problem: str) -> None:
+        warnings.warn(problem, CheckpointWarning, stacklevel=3)
 
     def files(self) -> dict[str, np.ndarray]:
         """Return the bytes of all files that a run resumes from, uint8 (bytes,) each, by path."""
         if self.folder is None or not self.resumes:
             return {}
-        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != run_folder.LOCK]
         return {path.relative_to(self.folder).as_posix(): np.fromfile(path, np.uint8) for path in files}
 
     def remove(self) -> None:
-        """Remove the checkpoint of a run that is done."""
-        if self.folder:
-            shutil.rmtree(self.folder)
+        """Remove the checkpoints of a run that is saved.
+
+        Raises:
+            OutputError: They cannot be removed.
+        """
+        if self.folder and self.writes:
+            with writing(self.folder):
+                run_folder.clear(self.folder)
+                self.close()
+                (self.folder / run_folder.LOCK).unlink(missing_ok=True)
+                run_folder.remove_if_empty(self.folder)
 
 
-def find(
-    out: Path | None, content: RecipeSpec | Plan, plan: Plan, dataset: Dataset, *, seed: int, resume: bool
-) -> Checkpoint:
-    """Find the checkpoint of a run; nothing is written yet.
+def find(out: Path | None, resume: bool) -> Checkpoint:
+    """Find the checkpoints of a run; nothing is written yet.
 
     Args:
-        out: The run folder, or None to keep no checkpoint.
-        content: What the run was asked to do.
-        plan: The plan it runs.
-        dataset: The data it runs on.
-        seed: Its random seed.
+        out: The run folder, or None to keep none.
         resume: True to resume from what is there.
 
     Raises:
-        OutputError: The checkpoint there belongs to another plan, other data or another seed.
+        OutputError: What the interrupted run began with cannot be read, or another process works in the folder.
     """
     if out is None:
         return Checkpoint(None)
-    folder, digest = out / run_folder.CHECKPOINTS, _digest(plan, dataset, seed)
-    found = folder / _DIGEST
-    if not (resume and found.is_file()):
-        return Checkpoint(folder, digest, content=content)
-    if found.read_text() != digest:
-        raise OutputError(
-            f"{out}: the interrupted run here had another plan, other data or another seed; "
-            "resume with the same, or start again in another folder (or with --overwrite)."
-        )
-    return Checkpoint(folder, digest, resumes=True, content=content)
+    folder = out / run_folder.CHECKPOINTS
+    if not (resume and run_folder.is_interrupted(out)):
+        return Checkpoint(folder)
+    checkpoint = Checkpoint(folder, request=read_request(out))
+    checkpoint.lock()
+    return checkpoint
 
 
-@contextmanager
-def shared(workers: Workers, find_main: Callable[[], Checkpoint]) -> Iterator[Checkpoint]:
-    """Give every worker a checkpoint: the main worker's is kept, each other worker has a temporary copy of it.
+def read_request(out: Path) -> Request:
+    """Return what the interrupted run in a folder began with.
+
+    Raises:
+        OutputError: It is damaged, or was written by another version.
+    """
+    reasons = []
+    for name in run_folder.REQUESTS:
+        file = out / run_folder.CHECKPOINTS / name
+        try:
+            return Request.from_parts(*checksummed_files.load(file))
+        except (DamagedError, OSError, TypeError) as error:
+            reasons.append(f"{file}: this file cannot be used ({error}); without it the run cannot resume.")
+    raise OutputError(*reasons, "Start again in another folder (or with --overwrite).")
+
+
+@contextlib.contextmanager
+def shared(out: Path | None, resume: bool, workers: Workers = SINGLE) -> Iterator[Checkpoint]:
+    """Give every worker a checkpoint: the main worker's is kept, each other worker reads a temporary copy of it.
 
     Args:
+        out: The run folder of the main worker, or None.
+        resume: True to resume from what is there.
         workers: The workers of the run.
-        find_main: Finds the main worker's checkpoint, see `find`.
 
     Raises:
         OutputError: As for `find`; on every worker.
     """
     if workers.size == 1:
-        yield find_main()
+        with contextlib.closing(find(out, resume)) as single:
+            yield single
         return
     found: list[Checkpoint] = []
 
     def message() -> Message:
-        found.append(find_main())
+        found.append(find(out, resume))
         main = found[0]
-        return main.files(), {"digest": main.digest, "resumes": main.resumes, "kept": main.folder is not None}
+        return main.files(), {"resumes": main.resumes, "kept": main.folder is not None}
 
     files, about = workers.broadcast(message)
     if workers.is_main:
-        yield found[0]
+        with contextlib.closing(found[0]) as main:
+            yield main
         return
     with tempfile.TemporaryDirectory(prefix="kerastune-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary) / run_folder.CHECKPOINTS
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content.tobytes())
-        yield Checkpoint(folder if about["kept"] else None, about["digest"], about["resumes"])
-
-
-def _digest(plan: Plan, dataset: Dataset, seed: int) -> str:
-    text = f"{seed}\n{yaml_files.dump(plan.to_data())}{dataset_digest(dataset)}"
-    return hashlib.sha256(text.encode()).hexdigest()
+        request = read_request(Path(temporary)) if about["resumes"] else None
+        yield Checkpoint(folder if about["kept"] else None, writes=False, request=request)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from kerastune_recipes.training import gate
 from kerastune_recipes.training.batches import LabelledBatches
 from kerastune_recipes.training.callbacks import EpochLines, Ticks
 from kerastune_recipes.training.fit import FitOptions, Fitted
+from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
 from kerastune_recipes.training.gate import Assessment, Candidate, Decision
 
 
@@ -48,7 +48,7 @@ def fit(
     context: RunContext,
     name: str,
     plan: FitPlan,
-    backup: Path | None,
+    checkpoint: FitCheckpoint | None,
     earlier: np.ndarray | None,
     decided: Decision | None,
 ) -> tuple[Outcome, np.ndarray]:
@@ -58,7 +58,7 @@ def fit(
         context: The run; its network is left with the weights that are kept.
         name: Name of the phase.
         plan: The plan of the phase.
-        backup: Folder for the checkpoint of each epoch.
+        checkpoint: Where the state of the training is saved.
         earlier: Probabilities that the model before the phase gives the held-out images, float32 (n, k); None where
             there is no model to return to.
         decided: How much of the phase to keep, where that is decided already.
@@ -71,7 +71,7 @@ def fit(
     """
     began = time.perf_counter()
     network, before = context.network, context.network.model.get_weights()
-    fitted = _train(context, name, plan, backup)
+    fitted = _train(context, name, plan, checkpoint)
     trained = _Trained(context, plan, before, network.model.get_weights())
     probabilities = np.empty((0, network.head.units), np.float32)
     choices: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def fit(
             "log_loss_by_interpolation": {str(one): loss for one, loss in assessment.log_losses.items()},
             "ece_before_temperature": assessment.ece,
         }
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began + fitted.earlier_seconds
     return Outcome(
         name=name,
         kind="fit",
@@ -107,7 +107,7 @@ def fit(
     ), probabilities
 
 
-def _train(context: RunContext, name: str, plan: FitPlan, backup: Path | None) -> Fitted:
+def _train(context: RunContext, name: str, plan: FitPlan, checkpoint: FitCheckpoint | None) -> Fitted:
     train, validation = context.images[TRAIN], context.images.get(VALIDATION)
     if plan.find_rate:
         context.display.line(
@@ -120,7 +120,7 @@ def _train(context: RunContext, name: str, plan: FitPlan, backup: Path | None) -
             precision=context.plan.precision,
             jit_compile=context.plan.jit_compile,
             callbacks=[Ticks(lambda done: tick(ahead + done)), EpochLines(context.display, name), *context.callbacks],
-            backup=backup,
+            checkpoint=checkpoint,
             progress=tick,
             workers=context.workers,
         )

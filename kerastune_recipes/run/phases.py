@@ -8,10 +8,11 @@ import numpy as np
 from kerastune_recipes.devices.workers import Workers
 from kerastune_recipes.planning.plan import PhasePlan
 from kerastune_recipes.reporting.outcome import Outcome
-from kerastune_recipes.run.checkpoint import Checkpoint
+from kerastune_recipes.run.checkpoint import Checkpoint, SavedPhase
 from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.run.fit_phase import fit
 from kerastune_recipes.run.solve_phase import solve
+from kerastune_recipes.training import fit as training
 from kerastune_recipes.training.gate import Decision
 
 
@@ -50,11 +51,14 @@ def run(
     """
     network, display = context.network, context.display
     done: list[CompletedPhase] = []
-    for position, outcome in enumerate(checkpoint.completed(), 1):
-        probabilities = checkpoint.load(position, network)
-        done.append(CompletedPhase(outcome, network.model.get_weights(), probabilities))
-        display.line(f"{outcome.name}: completed before, loaded from the checkpoint")
+    for phase, saved in zip(phases, checkpoint.completed(), strict=False):
+        if phase.fit:
+            training.freeze_layers(network, context.facts, phase.name, phase.fit)
+        network.apply_changes(saved.changes)
+        done.append(CompletedPhase(saved.outcome, network.model.get_weights(), saved.probabilities))
+        display.line(f"{phase.name}: completed before, loaded from the checkpoint")
     for position, phase in enumerate(phases[len(done) :], len(done) + 1):
+        before = network.digests() if checkpoint.folder else []
         if phase.solve:
             outcome, probabilities = solve(context, phase.name, phase.solve)
             checkpoint.begin()
@@ -63,9 +67,10 @@ def run(
             checkpoint.begin()
             earlier = done[-1].probabilities if done and context.plan.keep == "best_on_validation" else None
             decision = None if decided is None else decided[phase.name]
-            outcome, probabilities = fit(context, phase.name, phase.fit, checkpoint.epochs(position), earlier, decision)
+            outcome, probabilities = fit(context, phase.name, phase.fit, checkpoint.of_fit(position), earlier, decision)
         outcome, probabilities = _of_main_worker(context.workers, outcome, probabilities)
-        checkpoint.save(position, outcome, network, probabilities)
+        if checkpoint.folder:
+            checkpoint.save(position, SavedPhase(outcome, network.changes(before), probabilities))
         done.append(CompletedPhase(outcome, network.model.get_weights(), probabilities))
         if outcome.validation and decided is None:
             display.line(

@@ -1,27 +1,29 @@
 """Run a recipe or plan: prepare, run each phase, choose one, measure, report."""
 
-import functools
 import hashlib
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerastune_recipes import yaml_files
+from kerastune_recipes import atomic_files, interruption, yaml_files
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.split_images import TEST, TRAIN
 from kerastune_recipes.devices import data_parallel, strategies
 from kerastune_recipes.devices.workers import Workers
+from kerastune_recipes.errors import writing
 from kerastune_recipes.features.bank import FeatureBank
 from kerastune_recipes.features.cache import Cache, open_cache
-from kerastune_recipes.features.fingerprint import fingerprint
+from kerastune_recipes.features.fingerprint import fingerprint, weights_digest
 from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import assemble
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.reporting.report import Cost, Report, RunFacts, Split
+from kerastune_recipes.reporting.versions import versions
 from kerastune_recipes.run import checkpoint as checkpoints
 from kerastune_recipes.run import run_folder, selection
 from kerastune_recipes.run.checkpoint import Checkpoint
@@ -29,6 +31,7 @@ from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.plain_model import compile_plainly, without_strategy
 from kerastune_recipes.run.prepare import Prepared, check_replicas, decode, prepare, with_folds
+from kerastune_recipes.run.request import Asked, Request, arguments_of, images_of
 from kerastune_recipes.spec.recipe_spec import RecipeSpec
 
 
@@ -53,29 +56,44 @@ def run(
     workers = strategies.workers_of(strategy)
     if not workers.is_main:  # only the main worker writes and shows progress
         options = replace(options, out=None, resume=False, verbose=False)
-    with workers.report_lost_worker():
-        folder = workers.barrier(
-            lambda: run_folder.prepare(options.out, resume=options.resume, overwrite=options.overwrite)
-        )
-        with strategies.scope(strategy):
-            prepared = prepare(name, content, ds, options, network=network, workers=workers)
-        check_replicas(prepared.plan, strategies.replicas(strategy))
-        find = functools.partial(
-            checkpoints.find,
-            folder,
-            content,
-            prepared.plan,
-            prepared.dataset,
-            seed=options.seed,
-            resume=options.resume,
-        )
-        with checkpoints.shared(workers, find) as checkpoint:
-            report = _work(prepared, checkpoint, options, strategy, workers)
-        workers.barrier(lambda: report.save(folder) if folder else None)
+    with interruption.handled(), workers.report_lost_worker():
+        folder = workers.barrier(lambda: _folder(ds, options))
+        with checkpoints.shared(folder, options.resume, workers) as checkpoint:
+            to_run = workers.barrier(lambda: checkpoint.plan_of(content))
+            with strategies.scope(strategy):
+                prepared = prepare(name, to_run, ds, options, network=network, workers=workers)
+            check_replicas(prepared.plan, strategies.replicas(strategy))
+            asked = Asked(name, content.to_data(), arguments_of(ds, options, network is not None))
+            report = _work(prepared, asked, checkpoint, options, strategy, workers)
+            workers.barrier(lambda: _save(report, content, folder, checkpoint))
     return report
 
 
-def _work(prepared: Prepared, checkpoint: Checkpoint, options: RunOptions, strategy: Any, workers: Workers) -> Report:
+def _folder(ds: Any, options: RunOptions) -> Path | None:
+    return run_folder.prepare(
+        options.out,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        sources={"images": ds, "unlabelled images": options.unlabeled},
+    )
+
+
+def _save(report: Report, content: RecipeSpec | Plan, folder: Path | None, checkpoint: Checkpoint) -> None:
+    """Write the run folder: report.json, which says that the run is done, after all else; then drop the checkpoints."""
+    if folder is None:
+        return
+    run_folder.check_own(folder)
+    checkpoint.begin_saving()
+    with writing(folder, "the report"):
+        (folder / run_folder.REPORT).unlink(missing_ok=True)
+        atomic_files.write(folder / "recipe.yaml", yaml_files.dump(content.to_data()))
+    report.save(folder)
+    checkpoint.remove()
+
+
+def _work(
+    prepared: Prepared, asked: Asked, checkpoint: Checkpoint, options: RunOptions, strategy: Any, workers: Workers
+) -> Report:
     """Run a prepared plan; every worker calls this and gets the report.
 
     Raises:
@@ -89,6 +107,9 @@ def _work(prepared: Prepared, checkpoint: Checkpoint, options: RunOptions, strat
     with open_cache(options.cache and workers.is_main) as cache, strategies.scope(strategy):
         context = _context(prepared, cache, options, workers)
         workers.check_same(lambda: _digests(context))
+        if checkpoint.folder:
+            replicas = strategies.replicas(strategy)
+            workers.barrier(lambda: checkpoint.compare(_request(asked, prepared, context, options, replicas)))
         initial_bank = context.bank()
         if plan.folds and plan.fits:
             selected = selection.by_folds(context, checkpoint)
@@ -103,14 +124,37 @@ def _work(prepared: Prepared, checkpoint: Checkpoint, options: RunOptions, strat
     if workers.size > 1:
         model = without_strategy(model)
         compile_plainly(model, dataset.one_hot_labels, plan.precision)
-    checkpoint.remove()
     in_phases = sum(outcome.seconds for outcome in selected.outcomes)
     return Report.of_run(
         model,
-        RunFacts(plan, dataset.facts(), prepared.hardware, options.seed, prepared.plan_text),
+        RunFacts(plan, dataset.facts(), prepared.hardware, options.seed, prepared.plan_text, tuple(checkpoint.notes)),
         selected,
         splits,
-        Cost(time.perf_counter() - began, one_pass, in_phases),
+        Cost(time.perf_counter() - began + checkpoint.earlier_seconds, one_pass, in_phases),
+    )
+
+
+def _request(asked: Asked, prepared: Prepared, context: RunContext, options: RunOptions, replicas: int) -> Request:
+    """Return what the run begins with.
+
+    Raises:
+        DataError: Images that cannot be read; all of them are named.
+    """
+    images, digests = images_of(prepared.dataset)
+    hardware = prepared.hardware
+    return Request(
+        asked=asked,
+        plan=prepared.plan.to_data(),
+        seed=options.seed,
+        backend=hardware.backend,
+        images=images,
+        weights={member.plan.name: weights_digest(member.backbone) for member in context.network.members},
+        surroundings={
+            **versions(hardware.backend),
+            "device": f"{hardware.devices} {hardware.device}",
+            "replicas": str(replicas),
+        },
+        digests=digests,
     )
 
 

@@ -1,33 +1,41 @@
 """Compare recipes on the same images with the same seeds; features are shared, and no run is repeated."""
 
-import io
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kerastune_recipes import yaml_files
+from kerastune_recipes import checksummed_files, interruption, yaml_files
+from kerastune_recipes.checksummed_files import DamagedError
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.sources.parts import GroupBy
 from kerastune_recipes.devices import strategies
-from kerastune_recipes.errors import KerastuneError, RecipeError, RequestError, WorkError, listed
+from kerastune_recipes.errors import (
+    CheckpointWarning,
+    KerastuneError,
+    RecipeError,
+    RequestError,
+    WorkError,
+    listed,
+    reason,
+)
 from kerastune_recipes.features.cache import share_cache
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.progress import Display
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.records import digest
 from kerastune_recipes.run.options import RunOptions
+from kerastune_recipes.run.request import arguments_of
 from kerastune_recipes.studies import study_folder
 from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedBy, JudgedRun
 
 # The file with the predictions that judge a run; written last, so a run without it is not finished.
-_JUDGED = "judged.npz"
+_JUDGED = "judged"
 _SCRATCH = "from_scratch"
 
 
@@ -94,16 +102,21 @@ def compare(
         folder=None if out is None else Path(out),
         display=Display(verbose),
     )
-    dataset = runner.open(seed=0)
-    request = _request(runner.recipes, dataset, runner.options)
-    if runner.folder:
-        study_folder.check_same(runner.folder, "comparison", request)
-    runner.plan()
-    if runner.folder:
-        study_folder.write_request(runner.folder, request)
-    with share_cache(cache):
-        for seed in range(seeds):
-            runner.run_seed(seed, seeds)
+    with interruption.handled():
+        dataset = runner.open(seed=0)
+        request = _request(runner.recipes, dataset, runner.options)
+        if runner.folder:
+            sources = {"images": ds, "unlabelled images": unlabeled}
+            study_folder.check_same(runner.folder, "comparison", request, sources)
+        runner.plan()
+        if runner.folder:
+            again = {"seeds": seeds, "folds": folds, "scratch": scratch}
+            study_folder.write_request(
+                runner.folder, request, _repeat(named, ds, replace(runner.options, cache=cache), again)
+            )
+        with study_folder.alone_in(runner.folder), share_cache(cache):
+            for seed in range(seeds):
+                runner.run_seed(seed, seeds)
     if not runner.runs:
         raise WorkError(*(f"{failure.recipe}: {failure.reason}" for failure in runner.failures))
     comparison = Comparison.of_runs(dataset.source, runner.runs, runner.failures)
@@ -199,6 +212,16 @@ def _request(recipes: Mapping[str, Recipe], dataset: Dataset, options: RunOption
         "recipes": {label: digest(recipe.content) for label, recipe in recipes.items()},
         "images": dataset_digest(dataset),
         "options": study_folder.stated(options),
+    }
+
+
+def _repeat(named: Sequence[Recipe], ds: Any, options: RunOptions, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that repeat a comparison."""
+    return {
+        "study": "comparison",
+        "recipes": [[recipe.name, recipe.content.to_data()] for recipe in named],
+        "arguments": arguments_of(ds, options, any(recipe.network is not None for recipe in named)),
+        **more,
     }
 
 
@@ -306,19 +329,21 @@ def _folders(labels: Iterable[str]) -> dict[str, str]:
 
 def _load_finished(folder: Path) -> JudgedRun | None:
     """Load a finished run, or return None."""
-    if not (folder / _JUDGED).is_file():
+    try:
+        arrays, judged = checksummed_files.load(folder / _JUDGED)
+        record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), str(folder / "plan.yaml"))
+    except FileNotFoundError:
         return None
-    plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), str(folder / "plan.yaml"))
-    record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    with np.load(folder / _JUDGED) as kept:
-        by: Any = str(kept["by"])
-        return JudgedRun(record, plan, by, kept["probabilities"], kept["labels"], kept["images"].tolist())
+    except (DamagedError, OSError, ValueError, RecipeError) as error:
+        warnings.warn(
+            f"{folder}: this run is damaged ({reason(error)}); it runs again.", CheckpointWarning, stacklevel=2
+        )
+        return None
+    return JudgedRun(record, plan, judged["by"], arrays["probabilities"], arrays["labels"], judged["images"])
 
 
 def _save_finished(folder: Path, run: JudgedRun) -> None:
     """Write the predictions that judge a finished run; an interruption leaves no half-written file."""
-    content = io.BytesIO()
-    np.savez(content, by=run.by, probabilities=run.probabilities, labels=run.labels, images=np.array(run.images))
-    part = folder / f"{_JUDGED}.part"
-    part.write_bytes(content.getvalue())
-    part.replace(folder / _JUDGED)
+    arrays = {"probabilities": run.probabilities, "labels": run.labels}
+    checksummed_files.save(folder / _JUDGED, arrays, {"by": run.by, "images": run.images})

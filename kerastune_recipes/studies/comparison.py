@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from rich.table import Table
 
+from kerastune_recipes import atomic_files
 from kerastune_recipes.errors import DataError, writing
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.plan import Plan
@@ -262,7 +263,7 @@ class Comparison:
         Args:
             path: The file; it is replaced if it exists.
         """
-        Path(path).write_text(page.render_comparison(self.record), encoding="utf-8")
+        atomic_files.write(Path(path), page.render_comparison(self.record))
 
     def save(self, folder: str | Path) -> None:
         """Write comparison.json, comparison.html and comparison.svg.
@@ -276,10 +277,10 @@ class Comparison:
         folder = Path(folder)
         with writing(folder, "the comparison"):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "comparison.json").write_text(json.dumps(self.record, indent=2), encoding="utf-8")
+            atomic_files.write(folder / "comparison.json", json.dumps(self.record, indent=2))
             self.to_html(folder / "comparison.html")
             figure = plots.to_svg(plots.comparison(self.record["results"]), "comparison")
-            (folder / "comparison.svg").write_text(figure, encoding="utf-8")
+            atomic_files.write(folder / "comparison.svg", figure)
 
 
 def _check_order(runs: Iterable[JudgedRun]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.oracles import BayesianOptimizationOracle
 
+from kerastune_recipes import atomic_files
 from kerastune_recipes.studies.search_space import Dimension, Trial, Value
 
 LOSS = "log_loss"
@@ -93,7 +95,18 @@ class _FirstFailedError(keras_tuner.errors.FatalError):
 
 
 class _Oracle(BayesianOptimizationOracle):
-    """Bayesian optimization that starts with the defaults and never proposes the same values twice."""
+    """Bayesian optimization that starts with the defaults and never proposes the same values twice.
+
+    Its files are written whole: a search that is killed while KerasTuner writes one could not be read again.
+    """
+
+    def save(self) -> None:
+        """Write the state of the search."""
+        atomic_files.write(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+
+    def _save_trial(self, trial: Any) -> None:
+        folder = Path(self._get_trial_dir(trial.trial_id))
+        atomic_files.write(folder / "trial.json", json.dumps(trial.get_state()))
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the values of the next trial."""

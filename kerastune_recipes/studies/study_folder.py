@@ -1,11 +1,13 @@
 """The folder of a comparison or search: its request, and a folder for each run, which is resumed if interrupted."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kerastune_recipes import atomic_files
 from kerastune_recipes.errors import OutputError, writing
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.reporting.report import Report
@@ -15,26 +17,42 @@ from kerastune_recipes.run.run import run
 
 # The file with the request that the runs in the folder belong to.
 _REQUEST = "request.json"
+# Key in it: the arguments that repeat the request.
+REPEAT = "repeat"
 
 
-def check_same(folder: Path, kind: str, request: Mapping[str, Any]) -> None:
+def alone_in(folder: Path | None) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which no other process works in a folder; without a folder it does nothing.
+
+    Args:
+        folder: A folder with a request, or None.
+
+    Raises:
+        OutputError: Another process works in it.
+    """
+    return contextlib.nullcontext() if folder is None else run_folder.locked(folder, ".lock")
+
+
+def check_same(folder: Path, kind: str, request: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
     """Check that a folder may be written to: it is new or empty, or holds the same request.
 
     Args:
         folder: The folder.
         kind: "comparison" or "search", for messages.
         request: Everything that distinguishes this request from others, as plain data.
+        sources: The user's data, by what messages call it.
 
     Raises:
-        OutputError: The folder holds something else, or runs of another request.
+        OutputError: The folder holds something else, runs of another request, or lies within the data.
     """
+    run_folder.check_apart(folder, sources)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: this is a file; name a folder.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
-        known = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_request(folder)
+    except OutputError:
         raise OutputError(f"{folder}: this folder exists, is not empty and holds no {kind}; name another.") from None
     differing = [key for key in request if known.get(key) != request[key]]
     if differing:
@@ -44,19 +62,35 @@ def check_same(folder: Path, kind: str, request: Mapping[str, Any]) -> None:
         )
 
 
-def write_request(folder: Path, request: Mapping[str, Any]) -> None:
+def read_request(folder: Path) -> dict[str, Any]:
+    """Return the request that `write_request` wrote.
+
+    Raises:
+        OutputError: There is none.
+    """
+    try:
+        known = json.loads((folder / _REQUEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
+        raise OutputError(f"{folder}: there is no comparison or search here.")
+    return known
+
+
+def write_request(folder: Path, request: Mapping[str, Any], repeat: Mapping[str, Any]) -> None:
     """Make the folder and write the request into it.
 
     Args:
         folder: The folder.
         request: As for `check_same`.
+        repeat: The arguments that repeat it, for `kerastune resume`.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _REQUEST).write_text(json.dumps(request, indent=2), encoding="utf-8")
+        atomic_files.write(folder / _REQUEST, json.dumps({**request, REPEAT: repeat}, indent=2))
 
 
 def stated(options: RunOptions) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kerastune_recipes import interruption
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.sources.parts import GroupBy
@@ -16,6 +17,7 @@ from kerastune_recipes.progress import Display
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.records import digest
 from kerastune_recipes.run.options import RunOptions
+from kerastune_recipes.run.request import arguments_of
 from kerastune_recipes.spec.overrides import override
 from kerastune_recipes.spec.recipe_spec import RecipeSpec
 from kerastune_recipes.studies import search_space, study_folder
@@ -90,10 +92,17 @@ def tune(
     folder = None if out is None else Path(out)
     if folder:
         request = _request(recipe, dataset, replace(options, group_by=group_by))
-        study_folder.check_same(folder, "search", request)
-        study_folder.write_request(folder, request)
+        study_folder.check_same(folder, "search", request, {"images": ds, "unlabelled images": unlabeled})
+        study_folder.write_request(
+            folder, request, _repeat(recipe, ds, replace(options, group_by=group_by, cache=cache), trials)
+        )
     display = Display(verbose)
-    with tempfile.TemporaryDirectory() as temporary, share_cache(cache):
+    with (
+        interruption.handled(),
+        study_folder.alone_in(folder),
+        tempfile.TemporaryDirectory(prefix="kerastune-") as temporary,
+        share_cache(cache),
+    ):
         root = folder or Path(temporary)
 
         def run_trial(number: int, values: Mapping[str, Value]) -> dict[str, float]:
@@ -138,6 +147,17 @@ def _request(recipe: Recipe, dataset: Dataset, options: RunOptions) -> dict[str,
         "images": dataset_digest(dataset),
         "seed": options.seed,
         "options": study_folder.stated(options),
+    }
+
+
+def _repeat(recipe: Recipe, ds: Any, options: RunOptions, trials: int) -> dict[str, Any]:
+    """Return the arguments that repeat a search."""
+    return {
+        "study": "search",
+        "recipe": [recipe.name, recipe.content.to_data()],
+        "arguments": arguments_of(ds, options, recipe.network is not None),
+        "trials": trials,
+        "seed": options.seed,
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from kerastune_recipes import printable, yaml_files
+from kerastune_recipes import atomic_files, printable, yaml_files
 from kerastune_recipes.errors import listed, writing
 from kerastune_recipes.progress import as_text
 from kerastune_recipes.studies.search_space import Trial, Value
@@ -99,8 +99,8 @@ class Tuned:
         folder = Path(folder)
         with writing(folder, "the result"):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / RECIPE).write_text(self._recipe_file(folder / RECIPE), encoding="utf-8")
-            (folder / TRIALS).write_text(self._csv(), encoding="utf-8")
+            atomic_files.write(folder / RECIPE, self._recipe_file(folder / RECIPE))
+            atomic_files.write(folder / TRIALS, self._csv())
 
     def _recipe_file(self, path: Path) -> str:
         head = [

@@ -1,8 +1,7 @@
 """Keras callbacks of a fit phase."""
 
-import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,14 +20,53 @@ class EpochOrder(keras.callbacks.Callback):
 
     Args:
         batches: Training batches.
+        resumed_epoch: The epoch that a resumed phase continues, from 0.
+        first: Number of the first batch of that epoch.
     """
 
-    def __init__(self, batches: Batches):
+    def __init__(self, batches: Batches, resumed_epoch: int = 0, first: int = 0):
         super().__init__()
         self.batches = batches
+        self.resumed_epoch = resumed_epoch
+        self.first = first
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.batches.start(epoch)
+        self.batches.start(epoch, self.first if epoch == self.resumed_epoch else 0)
+
+
+class ResumedCallbacks(keras.callbacks.CallbackList):
+    """Callbacks of a phase that resumes within an epoch: its batches are counted on, and it ends after its last one.
+
+    Keras counts batches from 0, and asks for more than the epoch has left. TensorFlow would then advance the states of
+    random generators before it finds that there is no batch; other backends find it first, and must find it.
+
+    Args:
+        callbacks: The callbacks.
+        first: Number of the first batch of the first epoch.
+        **options: Options of CallbackList; "steps" is the number of batches in an epoch.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], first: int, **options: Any):
+        super().__init__(list(callbacks), **options)
+        self.first = first
+        self.cut = False
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.cut:
+            self.model.stop_training = self.cut = False
+        super().on_epoch_end(epoch, logs)
+        self.first = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_begin(self.first + batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(self.first + batch, logs)
+        if keras.backend.backend() != "tensorflow":
+            return
+        # Keras leaves the epoch, and the training with it unless that is revoked at the end of the epoch.
+        if self.first and self.first + batch + 1 == self.params["steps"] and not self.model.stop_training:
+            self.model.stop_training = self.cut = True
 
 
 class HistoryRecorder(keras.callbacks.Callback):
@@ -36,20 +74,16 @@ class HistoryRecorder(keras.callbacks.Callback):
 
     Args:
         schedule: Learning rate by step.
-        folder: Folder where the rows are saved too, so that an interrupted phase can resume; None saves none.
     """
 
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, folder: Path | None):
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         self.schedule = schedule
-        self.file = folder / "rows.json" if folder else None
         self.rows: list[dict[str, float]] = []
         self.step = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.step = _steps_done(self.model)
-        if self.step and self.file and self.file.is_file():
-            self.rows = [row for row in json.loads(self.file.read_text()) if row["step"] <= self.step]
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
@@ -57,8 +91,6 @@ class HistoryRecorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rate = float(self.schedule(max(0, self.step - 1)))
         self.rows.append({"epoch": epoch + 1, "step": self.step, **(logs or {}), "learning_rate": rate})
-        if self.file:
-            self.file.write_text(json.dumps(self.rows))
         if not np.isfinite((logs or {}).get("loss", 0.0)):
             self.model.stop_training = True
 

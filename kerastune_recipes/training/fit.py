@@ -1,14 +1,15 @@
 """A fit phase: freeze layers, compile with a fresh optimizer and call Keras's `fit`."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerastune_recipes import interruption
 from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.devices import data_parallel, replicated
@@ -21,10 +22,12 @@ from kerastune_recipes.model.network import Network
 from kerastune_recipes.model.reinitialize import reinitialize
 from kerastune_recipes.planning import layer_patterns
 from kerastune_recipes.planning.costs import steps_per_epoch
+from kerastune_recipes.planning.layer_patterns import LayerGroup
 from kerastune_recipes.planning.plan import FitPlan
 from kerastune_recipes.training import augmentation, frozen_views, losses, lr_range_test, optimizers
 from kerastune_recipes.training.batches import Batches, LabelledBatches, LabelledViews
-from kerastune_recipes.training.callbacks import EpochOrder, HistoryRecorder, StopAtStep
+from kerastune_recipes.training.callbacks import EpochOrder, HistoryRecorder, ResumedCallbacks, StopAtStep
+from kerastune_recipes.training.fit_checkpoint import Cadence, FitCheckpoint, FitState, SaveState
 from kerastune_recipes.training.lr_range_test import RangeTest
 from kerastune_recipes.training.optimizers import ScheduleBuilder
 
@@ -41,7 +44,8 @@ class FitOptions:
         precision: Precision that the network computes in.
         jit_compile: Whether steps are compiled with XLA; None leaves it to Keras.
         callbacks: Further Keras callbacks.
-        backup: Folder for a checkpoint of each epoch, from which an interrupted phase resumes; None writes none.
+        checkpoint: Where the state of the phase is saved, and from where an interrupted phase resumes; None for
+            nowhere.
         progress: Called before the training with the number of batches that went through the frozen part.
         workers: The workers that share the work; all get the same arguments.
     """
@@ -50,7 +54,7 @@ class FitOptions:
     precision: Precision = "float32"
     jit_compile: bool | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
-    backup: Path | None = None
+    checkpoint: FitCheckpoint | None = None
     progress: Callable[[int], None] = lambda done: None
     workers: Workers = SINGLE
 
@@ -66,6 +70,7 @@ class Fitted:
         frozen_parameters: Number of all other weights.
         diverged: What happened and what to do, where the loss became NaN or infinite and training stopped; else empty.
         range_test: The learning-rate range test, where the plan asks for one.
+        earlier_seconds: Seconds that the phase took before it was interrupted.
     """
 
     rows: tuple[dict[str, float], ...]
@@ -74,6 +79,7 @@ class Fitted:
     frozen_parameters: int
     diverged: str = ""
     range_test: RangeTest | None = None
+    earlier_seconds: float = 0.0
 
 
 def fit(
@@ -110,10 +116,10 @@ def fit(
         0.31
     """
     classes = network.head.units
-    groups = layer_patterns.group_layers(plan.trainable, facts, f"phases.{phase}.fit.trainable")
+    resumed = options.checkpoint.load() if options.checkpoint else None
     fresh = layer_patterns.match_layers(plan.reinitialize, facts, f"phases.{phase}.fit.reinitialize")
     reinitialize(network.backbone, fresh, options.seed)
-    multipliers = freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum, fresh)
+    groups, multipliers = freeze_layers(network, facts, phase, plan)
     batches: Batches = LabelledBatches(
         *train, classes, plan.batch_size, seed=options.seed, augment=_augment(plan, train[0].shape[1], options)
     )
@@ -121,50 +127,144 @@ def fit(
     norms = replicated.synchronized(batch_norms(network.backbone))
     with frozen_dropout_off(network.backbone, groups), losses.l2_sp(network, plan.l2_sp, fresh), norms:
         model = network.core
-        if plan.views is not None:
+        if plan.views is not None and not (resumed and resumed.done):
             model, batches, held_out = _with_cached_views(network, plan.views, batches, held_out, options)
         # Only now: a balanced epoch may leave out images, and the frozen part must see all of them.
         batches.balance(plan.class_balance, train[1])
-        model, training_data, validation_data = replicated.distribute(model, batches, held_out)
-
-        def train_with(
-            schedule: ScheduleBuilder, steps: int, callbacks: Sequence[keras.callbacks.Callback], validation: Any = None
-        ) -> None:
-            model.compile(
-                optimizer=optimizers.build(plan, multipliers, options.precision, schedule),
-                loss=losses.build(plan),
-                metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-                jit_compile="auto" if options.jit_compile is None else options.jit_compile,
-                auto_scale_loss=False,  # the optimizer of `optimizers.build` does
-            )
-            # Variables made in the first step would have TensorFlow trace it twice.
-            model.optimizer.build(model.trainable_variables)
-            model.fit(
-                data_parallel.pad(training_data),
-                validation_data=data_parallel.pad(validation),
-                epochs=-(-steps // steps_per_epoch(len(train[1]), plan.batch_size)),
-                verbose=0,
-                # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
-                shuffle=False,
-                callbacks=[*callbacks, EpochOrder(batches), StopAtStep(steps)],
-            )
-
-        range_test = lr_range_test.find(model, plan, train_with) if plan.find_rate else None
+        training = _Training(
+            network, plan, multipliers, options, batches, *replicated.distribute(model, batches, held_out)
+        )
+        range_test = _range_test(training, resumed)
         if range_test:
-            plan = plan.model_copy(update={"learning_rate": range_test.learning_rate})
-        recorder = HistoryRecorder(optimizers.schedule(plan), options.backup)
-        # The backup comes first: the other callbacks read the step that it restores.
-        callbacks = [*_backup(options.backup), recorder, *options.callbacks]
-        train_with(optimizers.schedule, plan.steps, callbacks, validation_data)
+            training = replace(training, plan=plan.model_copy(update={"learning_rate": range_test.learning_rate}))
+        recorder = training.run(resumed, range_test)
     network.weights_changed()
     return Fitted(
         rows=tuple(recorder.rows),
         steps=recorder.step,
         trainable_parameters=_count(network.core.trainable_weights),
         frozen_parameters=_count(network.core.non_trainable_weights),
-        diverged=_diverged(phase, plan, recorder.rows),
+        diverged=_diverged(phase, training.plan, recorder.rows),
         range_test=range_test,
+        earlier_seconds=resumed.seconds if resumed else 0.0,
     )
+
+
+def freeze_layers(
+    network: Network, facts: BackboneFacts, phase: str, plan: FitPlan
+) -> tuple[Sequence[LayerGroup], Mapping[str, float]]:
+    """Freeze and unfreeze layers as a phase states; for the arguments see `fit`.
+
+    Returns:
+        The groups of layers, and the learning-rate multiplier of each trained variable by its path.
+    """
+    groups = layer_patterns.group_layers(plan.trainable, facts, f"phases.{phase}.fit.trainable")
+    fresh = layer_patterns.match_layers(plan.reinitialize, facts, f"phases.{phase}.fit.reinitialize")
+    return groups, freeze(network, groups, plan.batch_norm, plan.batch_norm_momentum, fresh)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Everything that a call of Keras's `fit` takes.
+
+    Args:
+        network: The network.
+        plan: The plan of the phase.
+        multipliers: Learning-rate multiplier of each trained variable, by its path.
+        options: Seed, precision, callbacks and the like.
+        batches: The training batches.
+        model: The model to fit, with the layers of the network.
+        data: The batches as `fit` takes them.
+        validation_data: The validation batches as `fit` takes them, or None.
+    """
+
+    network: Network
+    plan: FitPlan
+    multipliers: Mapping[str, float]
+    options: FitOptions
+    batches: Batches
+    model: keras.Model
+    data: Any
+    validation_data: Any
+
+    def compile(self, schedule: ScheduleBuilder = optimizers.schedule) -> None:
+        """Compile the model with a fresh optimizer."""
+        self.model.compile(
+            optimizer=optimizers.build(self.plan, self.multipliers, self.options.precision, schedule),
+            loss=losses.build(self.plan),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile="auto" if self.options.jit_compile is None else self.options.jit_compile,
+            auto_scale_loss=False,  # the optimizer of `optimizers.build` does
+        )
+        # Variables made in the first step would have TensorFlow trace it twice.
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def test_rates(self, schedule: ScheduleBuilder, steps: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Train a few steps for the range test."""
+        self.compile(schedule)
+        self._fit(steps, [*callbacks, EpochOrder(self.batches), StopAtStep(steps)])
+
+    def run(self, resumed: FitState | None, range_test: RangeTest | None) -> HistoryRecorder:
+        """Train all steps, or those that an interrupted phase has left."""
+        options, steps, epoch, first = self.options, self.plan.steps, 0, 0
+        if resumed:
+            epoch, first = resumed.epoch, resumed.batch
+        recorder = HistoryRecorder(optimizers.schedule(self.plan))
+        callbacks = [recorder, *options.callbacks, StopAtStep(steps)]
+        order = EpochOrder(self.batches, epoch, first)
+        if options.checkpoint is None:
+            self.compile()
+            self._fit(steps, [order, *callbacks], self.validation_data)
+            return recorder
+        if resumed and resumed.done:
+            resumed.restore_weights(self.network)
+            resumed.restore_callbacks(callbacks, options.checkpoint.notify)
+            return recorder
+        self.compile()
+        saving = SaveState(
+            options.checkpoint,
+            self.network,
+            self.model,
+            callbacks,
+            Cadence(options.workers),
+            resumed,
+            range_test.to_data() if range_test else None,
+        )
+        with interruption.deferred():
+            self._fit(steps, [order, *callbacks, saving], self.validation_data, epoch, first)
+        return recorder
+
+    def _fit(
+        self,
+        steps: int,
+        callbacks: Sequence[keras.callbacks.Callback],
+        validation_data: Any = None,
+        epoch: int = 0,
+        first: int = 0,
+    ) -> None:
+        epochs = -(-steps // len(self.batches))
+        with warnings.catch_warnings():
+            if first:
+                # The first epoch has fewer batches than Keras expects.
+                warnings.filterwarnings("ignore", message="Your input ran out of data")
+            self.model.fit(
+                data_parallel.pad(self.data),
+                validation_data=data_parallel.pad(validation_data),
+                epochs=epochs,
+                initial_epoch=epoch,
+                verbose=0,
+                # The batches shuffle themselves; Keras would change their order again, by Python's global generator.
+                shuffle=False,
+                callbacks=ResumedCallbacks(
+                    callbacks, first, add_history=True, model=self.model, epochs=epochs, steps=len(self.batches)
+                ),
+            )
+
+
+def _range_test(training: _Training, resumed: FitState | None) -> RangeTest | None:
+    if resumed and resumed.range_test:
+        return RangeTest.from_data(resumed.range_test)
+    return lr_range_test.find(training.model, training.plan, training.test_rates) if training.plan.find_rate else None
 
 
 def _augment(plan: FitPlan, size: int, options: FitOptions) -> augmentation.Augment | None:
@@ -220,8 +320,3 @@ def _with_cached_views(
 
 def _count(weights: Sequence) -> int:
     return int(sum(np.prod(weight.shape) for weight in weights))
-
-
-def _backup(folder: Path | None) -> list[keras.callbacks.Callback]:
-    # One folder for each phase: BackupAndRestore ignores freezing, and would restore one phase into another.
-    return [] if folder is None else [keras.callbacks.BackupAndRestore(str(folder))]

@@ -1,8 +1,9 @@
 """Learning-rate range test (Smith 2017): raise the rate until training diverges, then restore the model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -28,6 +29,15 @@ class RangeTest:
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     learning_rate: float
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result as data for JSON."""
+        return {"rates": list(self.rates), "losses": list(self.losses), "learning_rate": self.learning_rate}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Return the result that `to_data` wrote."""
+        return cls(tuple(data["rates"]), tuple(data["losses"]), data["learning_rate"])
 
 
 def find(

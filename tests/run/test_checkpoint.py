@@ -6,98 +6,166 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import CheckpointWarning, OutputError
+from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.planning.resolve import resolve
 from kerastune_recipes.reporting.outcome import Outcome
 from kerastune_recipes.run import checkpoint
-from kerastune_recipes.run.checkpoint import Checkpoint
+from kerastune_recipes.run.checkpoint import Checkpoint, SavedPhase
+from kerastune_recipes.run.request import Asked, Request, images_of
 from kerastune_recipes.spec import catalog
 
 IMAGES = np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 3), np.uint8)
-POOL = 100 + IMAGES[:3]
 RECIPE = catalog.load("small_similar")
-OUTCOME = Outcome("solved", "solve", 1.0, 0, 10, 20, {"log_loss": 0.5}, {"strength": 1.0}, ())
+OUTCOME = Outcome("solved", "solve", 1.5, 0, 10, 20, {"log_loss": 0.5}, {"strength": 1.0}, ())
+SAVED = SavedPhase(OUTCOME, {"3": np.arange(4, dtype=np.float32)}, np.full((2, 3), 1 / 3, np.float32))
 
 
 @pytest.fixture
-def dataset():
-    """Two classes and three images without labels."""
-    return open_dataset((IMAGES, np.tile([0, 1], 10)), unlabeled=POOL)
-
-
-@pytest.fixture
-def find(tmp_path, data_facts, backbone_facts, dataset):
-    """Return a function that finds the checkpoint of a run in one folder."""
+def request_now(data_facts, backbone_facts):
     plan = resolve("small_similar", RECIPE, data_facts, backbone_facts)
-
-    def in_folder(seed=0, resume=True, data=dataset):
-        return checkpoint.find(tmp_path, RECIPE, plan, data, seed=seed, resume=resume)
-
-    return in_folder
+    images, digests = images_of(open_dataset((IMAGES, np.tile([0, 1], 10))))
+    asked = Asked("small_similar", RECIPE.to_data(), {"data": None})
+    return Request(asked, plan.to_data(), 0, "tensorflow", images, {"Tiny": "ab"}, {"keras": "3.15.1"}, digests)
 
 
-def test_an_interrupted_run_resumes_with_the_same_request(find):
-    find(resume=False).begin()
-    assert find().resumes
-    assert not find(resume=False).resumes
+@pytest.fixture
+def begin(tmp_path, request_now):
+    """Return a function that begins a run in a folder."""
+
+    def begun():
+        run = checkpoint.find(tmp_path, resume=False)
+        run.compare(request_now)
+        run.begin()
+        return run
+
+    return begun
 
 
-@pytest.mark.parametrize("change", ["seed", "labels", "groups", "fewer unlabelled", "no unlabelled"])
-def test_another_request_is_refused(find, dataset, change):
-    find(resume=False).begin()
-    train, seed = dataset.train, 1 if change == "seed" else 0
-    other = {
-        "labels": replace(dataset, train=replace(train, labels=1 - train.labels)),
-        "groups": replace(dataset, train=replace(train, groups=np.arange(len(train)))),
-        "fewer unlabelled": replace(dataset, unlabeled=dataset.unlabeled.select(np.arange(2))),
-        "no unlabelled": replace(dataset, unlabeled=None),
-    }.get(change, dataset)
-    with pytest.raises(OutputError, match="had another plan, other data or another seed"):
-        find(seed, data=other)
+@pytest.fixture
+def again(tmp_path):
+    """Return a function that resumes the run, after its process has ended."""
+
+    def resume(run):
+        run.close()
+        return checkpoint.find(tmp_path, resume=True)
+
+    return resume
 
 
-def test_beginning_twice_removes_nothing(find, tmp_path, assembled):
-    run = find(resume=False)
-    run.begin()
-    assert (tmp_path / "recipe.yaml").is_file()
-    run.save(1, OUTCOME, assembled()[2], np.zeros((2, 3), np.float32))
+def test_an_interrupted_run_resumes_with_the_plan_that_it_made(begin, again, request_now):
+    resumed = again(begin())
+    assert resumed.resumes
+    plan = resumed.plan_of(RECIPE)
+    assert isinstance(plan, Plan)
+    assert plan.to_data() == request_now.plan
+    resumed.compare(request_now)
+    assert resumed.notes == []
+
+
+def test_another_recipe_or_seed_is_refused(begin, again, request_now):
+    resumed = again(begin())
+    other = type(RECIPE).from_data({**RECIPE.to_data(), "refit": "none"}, "small_similar")
+    with pytest.raises(OutputError, match=r"the interrupted run began with something else: refit was .* and is none\."):
+        resumed.plan_of(other)
+    with pytest.raises(OutputError, match="the seed was 0 and is 1"):
+        resumed.compare(replace(request_now, seed=1))
+
+
+def test_other_versions_are_noted(begin, again, request_now):
+    resumed = again(begin())
+    resumed.compare(replace(request_now, surroundings={"keras": "3.16.0"}))
+    assert resumed.notes[0].startswith("Resumed under other conditions: keras was 3.15.1 and is 3.16.0;")
+
+
+def test_completed_phases_come_back(begin, again):
+    run = begin()
+    run.save(1, SAVED)
+    (loaded,) = (resumed := again(run)).completed()
+    assert loaded.outcome == OUTCOME
+    np.testing.assert_array_equal(loaded.changes["3"], SAVED.changes["3"])
+    np.testing.assert_array_equal(loaded.probabilities, SAVED.probabilities)
+    assert resumed.earlier_seconds == 1.5
+
+
+def test_a_damaged_phase_runs_again_and_so_do_those_after_it(begin, again, tmp_path):
+    run = begin()
+    for position in (1, 2, 3):
+        run.save(position, SAVED)
+    file = tmp_path / "checkpoints" / "phase_2"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.warns(CheckpointWarning, match=r"phase_2: this checkpoint cannot be used .*; its phase runs again"):
+        assert len(list(again(run).completed())) == 1
+
+
+def test_one_damaged_request_is_no_loss_and_two_are_said(begin, again, tmp_path):
+    run = begin()
+    (tmp_path / "checkpoints" / "request").write_bytes(b"")
+    assert again(run).resumes
+    (tmp_path / "checkpoints" / "request.copy").write_bytes(b"")
+    with pytest.raises(OutputError, match="request: this file cannot be used.*it is empty"):
+        again(run)
+
+
+def test_a_full_disk_ends_no_run(begin, monkeypatch):
+    run = begin()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.checksummed_files, "save", full)
+    with pytest.warns(CheckpointWarning, match="cannot be written .No space left on device.; the run continues"):
+        run.save(1, SAVED)
+
+
+def test_a_part_has_its_own_phases_and_begins_the_whole_run(begin, again, tmp_path, request_now):
+    run = checkpoint.find(tmp_path, resume=False)
+    run.compare(request_now)
+    part = run.part("fold_1")
+    part.begin()
+    part.save(1, SAVED)
+    resumed = again(run)
+    assert list(resumed.completed()) == []
+    assert len(list(resumed.part("fold_1").completed())) == 1
+    assert resumed.earlier_seconds == 1.5
+
+
+def test_beginning_twice_removes_nothing(begin, again):
+    run = begin()
+    run.save(1, SAVED)
     run.begin()
     run.part("fold_1").begin()
-    assert find().completed() == [OUTCOME]
+    assert len(list(again(run).completed())) == 1
 
 
-def test_a_part_begins_the_whole_run(find, tmp_path):
-    run = find(resume=False)
-    run.part("fold_1").begin()
-    assert (tmp_path / "recipe.yaml").is_file()
-    assert find().resumes
+def test_a_new_run_replaces_an_interrupted_one(begin, again):
+    run = begin()
+    run.save(1, SAVED)
+    run.close()
+    assert list(again(begin()).completed()) == []
 
 
-def test_a_new_run_replaces_an_interrupted_one(find, assembled):
-    first = find(resume=False)
-    first.begin()
-    first.save(1, OUTCOME, assembled()[2], np.zeros((2, 3), np.float32))
-    find(resume=False).begin()
-    assert find().completed() == []
+def test_a_second_process_is_refused(begin, tmp_path):
+    run = begin()
+    with pytest.raises(OutputError, match="another process is working here"):
+        checkpoint.find(tmp_path, resume=True)
+    with pytest.raises(OutputError, match="another process is working here"):
+        begin()
+    run.close()
 
 
-def test_loading_gives_back_weights_and_probabilities(find, assembled):
-    run, network = find(resume=False), assembled()[2]
-    run.begin()
-    weights, probabilities = network.model.get_weights(), np.random.default_rng(0).random((2, 3), np.float32)
-    run.save(1, OUTCOME, network, probabilities)
-    version = network.weights_version
-    network.set_weights([weight + 1 for weight in weights])
-    np.testing.assert_array_equal(find().load(1, network), probabilities)
-    for one, other in zip(network.model.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert network.weights_version > version
+def test_removing_leaves_an_empty_folder(begin, tmp_path):
+    run = begin()
+    run.save(1, SAVED)
+    run.begin_saving()
+    run.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_folder_nothing_is_kept(assembled):
+def test_without_a_folder_nothing_is_kept():
     nowhere = Checkpoint(None)
     nowhere.begin()
-    nowhere.save(1, OUTCOME, assembled()[2], np.zeros((2, 3), np.float32))
-    assert nowhere.completed() == []
-    assert nowhere.part("fold_1").epochs(1) is None
+    nowhere.save(1, SAVED)
+    assert list(nowhere.completed()) == []
+    assert nowhere.part("fold_1").of_fit(1) is None
     nowhere.remove()

@@ -10,8 +10,9 @@ from stripes import stripes
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.backbones.pretrained_classifier import classifier_facts, load_classifier
-from kerastune_recipes.errors import DataError, OutputError, RequestError
+from kerastune_recipes.errors import CheckpointWarning, DataError, OutputError, RequestError
 from kerastune_recipes.features import extraction
+from kerastune_recipes.run import run_folder
 
 QUICK = {
     "backbone.name": "DemoNet",
@@ -61,7 +62,7 @@ def test_a_run_in_16_bits_ends_in_a_plain_model_with_the_same_answers(tmp_path):
         for precision in ("float32", "float16")
     )
     assert half.record["compute"] == {
-        "backend": "tensorflow", "device": "cpu", "precision": "float16", "jit_compile": False
+        "backend": "tensorflow", "device": "cpu", "precision": "float16", "jit_compile": False, "reproducible": True
     }  # fmt: skip
     assert half.record["phases"][0]["features_computed"] == 30  # none of those in float32
     half.save(tmp_path)
@@ -174,28 +175,86 @@ class _Interrupted(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_resumes(tmp_path):
+def same(one, other):
+    """Return whether two models have the same weights, bit for bit."""
+    return all(map(np.array_equal, one.model.get_weights(), other.model.get_weights()))
+
+
+def test_an_interrupted_run_resumes(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNE_CHECKPOINT_SECONDS", "0")
     recipe, out = Recipe.from_name("small_similar", **QUICK, refit="none"), tmp_path / "run"
+    whole = recipe.run(stripes(), verbose=False)
     with pytest.raises(KeyboardInterrupt):
         recipe.run(stripes(), out=out, verbose=False, callbacks=[_Interrupted()])
-    assert (out / "checkpoints" / "phase_1.json").is_file()
-    solved = json.loads((out / "checkpoints" / "phase_1.json").read_text())
-    report = recipe.run(stripes(), out=out, verbose=False, resume=True)
-    # The solved phase was loaded, and fine-tuning resumed with its second epoch.
-    assert report.record["phases"][0]["seconds"] == solved["seconds"]
+    assert (out / "checkpoints" / "phase_1").is_file()
+    assert (out / "checkpoints" / "phase_2.fit").is_file()
+    with pytest.warns(CheckpointWarning, match="Those that are missing do nothing"):
+        report = recipe.run(stripes(), out=out, verbose=False, resume=True)
     assert report.record["phases"][1]["steps"] == 6
-    assert [row["epoch"] for row in report.history] == [1, 2]
+    assert report.history == whole.history
+    assert same(report, whole)
     assert not (out / "checkpoints").exists()
+
+
+def test_a_run_killed_while_it_was_saved_only_writes_the_report(tmp_path, monkeypatch):
+    """The model is written first and the report last; a kill in between loses no training."""
+    recipe, out = Recipe.from_name("small_similar", **QUICK, refit="none"), tmp_path / "run"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kerastune_recipes.reporting.report.Report.to_html", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recipe.run(stripes(), out=out, verbose=False)
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoints", "recipe.yaml", "plan.yaml", "model.keras", "labels.txt", "history.csv",
+    }  # fmt: skip
+
+    def trained(*_, **__):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("kerastune_recipes.training.fit.fit", trained)
+    recipe.run(stripes(), out=out, verbose=False, resume=True)
+    assert {path.name for path in out.iterdir()} == set(run_folder.FILES)
+
+
+def test_a_full_disk_at_the_end_loses_no_training(tmp_path, monkeypatch):
+    recipe, out = Recipe.from_name("small_similar", **SOLVED), tmp_path / "run"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.Model, "save", full)
+        with pytest.raises(OutputError, match="the report cannot be written: No space left on device"):
+            recipe.run(stripes(), out=out, verbose=False)
+    assert not (out / "report.json").exists()
+    assert recipe.run(stripes(), out=out, verbose=False, resume=True).record["status"] == "done"
+
+
+def test_an_older_run_stays_until_the_new_one_is_saved(tmp_path):
+    """`overwrite` replaces a run that is complete by one that is complete."""
+    recipe, out = Recipe.from_name("small_similar", **QUICK), tmp_path / "run"
+    recipe.run(stripes(), out=out, verbose=False)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(stripes(), out=out, verbose=False, overwrite=True, seed=1, callbacks=[_Interrupted()])
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
 def test_resuming_another_run_is_refused(tmp_path):
     recipe, out = Recipe.from_name("small_similar", **QUICK), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         recipe.run(stripes(), out=out, verbose=False, callbacks=[_Interrupted()])
-    (out / "recipe.yaml").write_text("as it was")
-    with pytest.raises(OutputError, match="the interrupted run here had another plan, other data or another seed"):
+    before = {path.name: path.read_bytes() for path in (out / "checkpoints").iterdir()}
+    with pytest.raises(OutputError, match=r"the interrupted run began with something else: the seed was 0 and is 1\."):
         recipe.run(stripes(), out=out, verbose=False, resume=True, seed=1)
-    assert (out / "recipe.yaml").read_text() == "as it was"
+    images, labels = stripes()
+    other = np.where(images > 100, images - 1, images), labels
+    with pytest.raises(OutputError, match="of the training images .* have other content"):
+        recipe.run(other, out=out, verbose=False, resume=True)
+    assert {path.name: path.read_bytes() for path in (out / "checkpoints").iterdir()} == before
 
 
 SOLVED = {

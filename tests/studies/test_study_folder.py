@@ -43,6 +43,7 @@ def test_an_interrupted_run_is_resumed_and_any_other_is_replaced(tmp_path, monke
     monkeypatch.setattr(study_folder, "run", lambda name, content, ds, options, network: received.append(options))
     if interrupted:
         (tmp_path / "checkpoints").mkdir()
+        (tmp_path / "checkpoints" / "request").touch()
     study_folder.run_in(tmp_path, Recipe.from_name("small_similar"), "photos", RunOptions(seed=3))
     (options,) = received
     assert (options.out, options.seed) == (tmp_path, 3)

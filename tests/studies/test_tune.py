@@ -145,7 +145,7 @@ def test_an_interrupted_trial_resumes(search, recipe, tmp_path, monkeypatch):
         patched.setattr("kerastune_recipes.training.fit.fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tune(recipe, stripes(), trials=4, out=out, verbose=False)
-    assert (out / "trials" / "004" / "checkpoints" / "phase_1.json").is_file()
+    assert (out / "trials" / "004" / "checkpoints" / "phase_1").is_file()
     tuned = tune(recipe, stripes(), trials=4, out=out, verbose=False)
     assert [trial.number for trial in tuned.trials] == [1, 2, 3, 4]
     assert not (out / "trials" / "004" / "checkpoints").exists()

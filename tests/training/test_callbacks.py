@@ -1,14 +1,20 @@
 """Callbacks of a fit phase, each on a tiny model."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 
+from kerastune_recipes.devices import replicated
 from kerastune_recipes.progress import Display
 from kerastune_recipes.training.batches import LabelledBatches
-from kerastune_recipes.training.callbacks import EpochLines, EpochOrder, HistoryRecorder, StopAtStep, Ticks
+from kerastune_recipes.training.callbacks import (
+    EpochLines,
+    EpochOrder,
+    HistoryRecorder,
+    ResumedCallbacks,
+    StopAtStep,
+    Ticks,
+)
 
 
 @pytest.fixture
@@ -31,13 +37,47 @@ def halving():
     return keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
 
 
-def test_a_resumed_epoch_has_its_own_order(model, batches):
+def test_a_resumed_epoch_has_its_own_order_and_begins_where_it_was_interrupted(batches):
     batches.start(2)
     third = batches.order.copy()
-    batches.start(0)
-    callback = EpochOrder(batches)
+    callback = EpochOrder(batches, resumed_epoch=2, first=1)
     callback.on_epoch_begin(2)
     np.testing.assert_array_equal(batches.order, third)
+    assert len(batches) == 2
+    callback.on_epoch_begin(3)
+    assert len(batches) == 3
+
+
+class Seen(keras.callbacks.Callback):
+    """Records epochs and batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.batches.append((self.epoch, batch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        assert self.batches[-1] == (self.epoch, batch)
+
+
+@pytest.mark.parametrize("stop", [5, 9])
+def test_batches_of_a_resumed_epoch_are_counted_on(model, batches, stop):
+    """The first epoch has one batch left of three; the phase ends at the step that is asked for, within or after it."""
+    seen = Seen()
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(2)
+    given = [EpochOrder(batches, 0, first=2), seen, StopAtStep(stop)]
+    callbacks = ResumedCallbacks(given, 2, add_history=True, model=model, epochs=4, steps=3)
+    _, data = replicated.distribute(model, batches)
+    model.fit(data, epochs=4, verbose=0, callbacks=callbacks)
+    expected = [(0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+    assert seen.batches == expected[: stop - 2]
+    assert int(model.optimizer.iterations) == stop
 
 
 def test_the_phase_stops_within_an_epoch(model, batches):
@@ -53,35 +93,15 @@ def test_a_resumed_phase_counts_the_steps_before(model, batches):
 
 
 def test_a_row_for_each_epoch_with_the_rate_of_its_last_step(model, batches):
-    recorder = HistoryRecorder(halving(), None)
+    recorder = HistoryRecorder(halving())
     model.fit(batches, epochs=2, verbose=0, shuffle=False, callbacks=[recorder])
     assert [(row["epoch"], row["step"]) for row in recorder.rows] == [(1, 3), (2, 6)]
     assert [row["learning_rate"] for row in recorder.rows] == pytest.approx([1 / 4, 1 / 32])
     assert {"loss", "accuracy"} <= set(recorder.rows[0])
 
 
-def test_saved_rows_are_read_again_up_to_the_resumed_step(model, batches, tmp_path):
-    first = HistoryRecorder(halving(), tmp_path)
-    model.fit(batches, epochs=2, verbose=0, shuffle=False, callbacks=[first])
-    assert json.loads((tmp_path / "rows.json").read_text()) == first.rows
-    model.optimizer.iterations.assign(3)  # the backup is that of the first epoch
-    resumed = HistoryRecorder(halving(), tmp_path)
-    resumed.set_model(model)
-    resumed.on_train_begin()
-    assert (resumed.step, resumed.rows) == (3, first.rows[:1])
-
-
-def test_a_fresh_phase_ignores_old_rows(model, tmp_path):
-    (tmp_path / "rows.json").write_text('[{"epoch": 1, "step": 3}]')
-    recorder = HistoryRecorder(halving(), tmp_path)
-    model.optimizer.build(model.trainable_variables)
-    recorder.set_model(model)
-    recorder.on_train_begin()
-    assert recorder.rows == []
-
-
 def test_an_infinite_loss_stops_the_training(model):
-    recorder = HistoryRecorder(halving(), None)
+    recorder = HistoryRecorder(halving())
     recorder.set_model(model)
     model.stop_training = False
     recorder.on_epoch_end(0, {"loss": 0.5})

@@ -9,8 +9,9 @@ import pytest
 
 from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.model import frozen_part
-from kerastune_recipes.training import fit
+from kerastune_recipes.training import fit, fit_checkpoint
 from kerastune_recipes.training.fit import FitOptions
+from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
 
 pytestmark = pytest.mark.slow
 
@@ -198,31 +199,77 @@ def test_discriminative_learning_rates_hold_with_cached_views(assembled, fit_pla
         np.testing.assert_allclose(cached, plain, atol=1e-5)
 
 
-class Interrupted(keras.callbacks.Callback):
-    """Raises KeyboardInterrupt after the second epoch."""
+class Interrupt(keras.callbacks.Callback):
+    """Raises KeyboardInterrupt in a batch, counted over all epochs from 1; without a number it only counts."""
 
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1:
+    def __init__(self, at=None):
+        super().__init__()
+        self.done, self.seen = 0, []
+        self.wanted = lambda: self.done == at
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        self.seen.append((batch, logs["loss"]))
+        if self.wanted():
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_phase_resumes_with_the_same_views(assembled, fit_plan, pictures, tmp_path):
-    augmentation = [{"layer": "RandomFlip", "arguments": {}}]
+PLANS = {
+    "plain": {},
+    "augmented": {
+        "augmentation": [{"layer": "RandomTranslation", "arguments": {"height_factor": 0.2, "width_factor": 0.2}}]
+    },
+    "cached views": {"trainable": LAST_STAGE, "views": 3, "augmentation": [{"layer": "RandomFlip", "arguments": {}}]},
+    "several rates": {"trainable": [["head", 1.0], ["backbone/last_stage", 0.5], ["backbone", 0.1]]},
+    "adamw": {"optimizer": {"name": "adamw", "weight_decay": 0.1}, "class_balance": "weights", "l2_sp": 0.01},
+    "batch normalization": {"batch_norm": "trained", "batch_norm_momentum": 0.9},
+    "range test": {"find_rate": True},
+}
+
+
+@pytest.mark.parametrize(("kind", "at"), [*((kind, 5) for kind in PLANS), ("plain", 2), ("plain", 6)])
+def test_an_interrupted_phase_resumes_bit_for_bit(kind, at, assembled, fit_plan, pictures, tmp_path, monkeypatch):
+    """Three batches an epoch, seven steps: within an epoch, and in the last and first batch of one."""
+    monkeypatch.setenv(fit_checkpoint.VARIABLE, "0")
     optimizer = {"name": "sgd", "momentum": 0.9}
-    plan = fit_plan(
-        trainable=LAST_STAGE, views=3, steps=8, augmentation=augmentation, optimizer=optimizer, learning_rate=0.01
-    )
-    keras.utils.set_random_seed(0)
-    _, facts, network = assembled()
-    start = network.model.get_weights()
-    uninterrupted = run(network, facts, plan, pictures)
-    network.model.set_weights(start)
+    plan = fit_plan(**{"steps": 7, "batch_size": 3, "optimizer": optimizer, "learning_rate": 0.01, **PLANS[kind]})
+
+    def phase(checkpoint, callback):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled(dropout=0.3)
+        stopping = keras.callbacks.EarlyStopping("loss", patience=9)
+        options = {"checkpoint": checkpoint, "callbacks": [callback, stopping]}
+        return network, run(network, facts, plan, pictures, **options), stopping.best
+
+    undisturbed, counter = Interrupt(), Interrupt()
+    network, whole, best = phase(None, undisturbed)
+    checkpoint = FitCheckpoint(tmp_path / "phase_1.fit")
     with pytest.raises(KeyboardInterrupt):
-        run(network, facts, plan, pictures, backup=tmp_path / "epochs", callbacks=[Interrupted()])
-    network.model.set_weights(start)
-    resumed = run(network, facts, plan, pictures, backup=tmp_path / "epochs")
-    assert [row["epoch"] for row in resumed.rows] == [1, 2, 3, 4]
-    np.testing.assert_allclose(losses(resumed), losses(uninterrupted), atol=1e-5)
+        phase(checkpoint, Interrupt(at))
+    resumed_network, resumed, resumed_best = phase(checkpoint, counter)
+    for one, other in zip(network.model.variables, resumed_network.model.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    assert resumed.rows == whole.rows
+    assert (resumed.steps, resumed.range_test, resumed_best) == (whole.steps, whole.range_test, best)
+    assert counter.seen == undisturbed.seen  # batches and losses, those before the interruption from its memory
+    # Complete: nothing is trained again.
+    again_network, again, _ = phase(checkpoint, Interrupt(at))
+    assert again.rows == whole.rows
+    for one, other in zip(network.model.variables, again_network.model.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+
+
+def test_a_phase_after_a_resumed_one_makes_all_its_steps(assembled, fit_plan, pictures, tmp_path, monkeypatch):
+    """Keras's BackupAndRestore leaves the epoch that it resumed in the model, and later fits skip epochs."""
+    monkeypatch.setenv(fit_checkpoint.VARIABLE, "0")
+    _, facts, network = assembled()
+    checkpoint = FitCheckpoint(tmp_path / "phase_1.fit")
+    with pytest.raises(KeyboardInterrupt):
+        run(network, facts, fit_plan(steps=10), pictures, checkpoint=checkpoint, callbacks=[Interrupt(7)])
+    assert run(network, facts, fit_plan(steps=10), pictures, checkpoint=checkpoint, callbacks=[Interrupt()]).steps == 10
+    second = Interrupt()
+    assert run(network, facts, fit_plan(steps=6), pictures, callbacks=[second]).steps == 6
+    assert second.done == 6
 
 
 def test_progress_counts_the_batches_of_the_frozen_part(assembled, fit_plan, pictures):

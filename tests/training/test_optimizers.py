@@ -1,5 +1,8 @@
 """Optimizers and schedules of a phase."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -87,3 +90,42 @@ def test_the_default_decay_of_adamw_spares_biases_too(fit_plan):
     # The default of Keras is 0.004, here at a learning rate of 0.1.
     assert float(kernel[0]) == pytest.approx(1 - 0.1 * 0.004)
     assert float(bias[0]) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.5)], ids=["one rate", "two rates"])
+def test_variables_have_the_same_names_in_every_run(rates, precision, fit_plan):
+    fast, slow = keras.Variable(np.zeros(1), name="fast"), keras.Variable(np.zeros(1), name="slow")
+
+    def names():
+        plan = fit_plan(optimizer={"name": "sgd", "momentum": 0.9})
+        optimizer = optimizers.build(plan, dict(zip((fast.path, slow.path), rates, strict=True)), precision)
+        optimizer.build([fast, slow])
+        return [variable.path for variable in optimizer.variables]
+
+    # TensorFlow keeps a piece of memory for each new name.
+    assert names() == names()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow builds graphs")
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (1.0, 0.5)], ids=["one rate", "two rates"])
+def test_a_graph_is_gone_with_the_model_that_was_trained(rates, fit_plan):
+    import tensorflow as tf
+
+    graphs = []
+
+    def loss(labels, probabilities):
+        if not tf.executing_eagerly():
+            graphs.append(weakref.ref(probabilities.graph))
+        return keras.ops.mean(keras.ops.square(labels - probabilities))
+
+    def train():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(3)])
+        multipliers = {one.path: rates["dense_1" in one.path] for one in model.trainable_variables}
+        model.compile(optimizers.build(fit_plan(), multipliers), loss, jit_compile=False)
+        model.fit(np.ones((4, 2), np.float32), np.eye(3, dtype=np.float32)[[0, 1, 2, 0]], verbose=0)
+
+    train()
+    gc.collect()
+    assert graphs
+    assert [graph() for graph in graphs] == [None] * len(graphs)
