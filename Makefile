@@ -2,14 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+FUZZ_SECONDS ?= 3600
 
-.PHONY: demo test lint format pages clean
+.PHONY: demo test fuzz lint format pages clean
 
 demo: $(VENV)/.installed
 	$(RUN)/python -m benchmarks.product.demo
 
 test: $(VENV)/.installed-dev
 	$(RUN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# Damaged images, half of the time by a seed, half guided by coverage; every run tries others. Faults are in the output.
+fuzz: $(VENV)/.installed-dev
+	cd tests && ../$(RUN)/python -m fuzz.images --seconds $$(($(FUZZ_SECONDS) / 2))
+	$(RUN)/python -m pip install --quiet atheris || true
+	cd tests && ../$(RUN)/python -m fuzz.guided --seconds $$(($(FUZZ_SECONDS) / 2))
 
 lint: $(VENV)/.installed-dev
 	$(RUN)/ruff check .
@@ -24,7 +31,7 @@ pages: $(VENV)/.installed
 	$(RUN)/python -m benchmarks.lib.pages
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE, TESTS = ROOT / "kerastune_recipes", ROOT / "tests"
-# Tests of promises that span modules.
-CONTRACTS = TESTS / "contracts"
+# Tests of promises that span modules, and fuzzers with the test of them.
+ACROSS = (TESTS / "contracts", TESTS / "fuzz")
 # `python -m kerastune_recipes` is run by tests/test_cli.py.
 WITHOUT = {"__init__", "__main__"}
 
@@ -22,7 +22,7 @@ def test_every_module_has_its_test_file():
 
 
 def test_every_test_file_has_its_module():
-    found = {path for path in TESTS.rglob("test_*.py") if CONTRACTS not in path.parents}
+    found = {path for path in TESTS.rglob("test_*.py") if not set(ACROSS) & set(path.parents)}
     strays = {str(path.relative_to(TESTS)) for path in found - expected()}
     assert not strays
 
