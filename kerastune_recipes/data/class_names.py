@@ -23,25 +23,33 @@ def problems(names: Sequence[object]) -> list[str]:
         >>> problems(["ants", "ants"])
         ['class names that occur more than once: "ants"; give each class its own.']
     """
+    return [f"{mistake}; {remedy}." for mistake, remedy in _mistakes(names)]
+
+
+def mistakes(names: Sequence[object]) -> list[str]:
+    """Return the same without what to do, for a place where the names cannot be changed.
+
+    Example:
+        >>> mistakes(["ants", "ants"])
+        ['class names that occur more than once: "ants"']
+    """
+    return [mistake for mistake, _ in _mistakes(names)]
+
+
+def _mistakes(names: Sequence[object]) -> list[tuple[str, str]]:
     texts = [name for name in names if isinstance(name, str)]
-    found: dict[str, list[Any]] = {
-        "that are not text": [name for name in names if not isinstance(name, str)],
-        "that are blank": [name for name in texts if not name.strip()],
-        "with control characters or line breaks": printable.unsafe(texts),
-        f"of more than {LONGEST:,} characters": [name for name in texts if len(name) > LONGEST],
-        "that occur more than once": [name for name, count in Counter(texts).items() if count > 1],
-    }
-    return [
-        f"class names {mistake}: {listed(map(_quoted, wrong))}; {_REMEDIES.get(mistake, 'rename the class')}."
-        for mistake, wrong in found.items()
-        if wrong
+    found: list[tuple[str, list[Any], str]] = [
+        ("that are not text", [name for name in names if not isinstance(name, str)], "write them as texts"),
+        ("that are blank", [name for name in texts if not name.strip()], "name the class"),
+        ("with control characters or line breaks", printable.unsafe(texts), "rename the class"),
+        (f"of more than {LONGEST:,} characters", [name for name in texts if len(name) > LONGEST], "rename the class"),
+        (
+            "that occur more than once",
+            [name for name, count in Counter(texts).items() if count > 1],
+            "give each class its own",
+        ),
     ]
-
-
-_REMEDIES = {
-    "that are not text": "write them as texts",
-    "that occur more than once": "give each class its own",
-}
+    return [(f"class names {what}: {listed(map(_quoted, wrong))}", remedy) for what, wrong, remedy in found if wrong]
 
 
 def _quoted(name: object) -> str:

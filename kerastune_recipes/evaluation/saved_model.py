@@ -95,7 +95,9 @@ def _read_model(file: Path) -> keras.Model:
         with SafeModeScope(True):
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file fails in many ways: ValueError, KeyError, OSError, TypeError ...
-        why = printable.shortened(" ".join(str(error).split()), most=300).rstrip(".") or type(error).__name__
+        why = " ".join(str(error).split()) or type(error).__name__
+        # Keras goes on to say how its safe mode is switched off.
+        why = printable.shortened(why.split(" If you trust ")[0], most=300).rstrip(".")
         raise OutputError(f"{file}: this model cannot be loaded: {why}.") from error
     if not _maps_images_to_classes(model):
         raise OutputError(

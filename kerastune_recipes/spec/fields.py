@@ -11,8 +11,10 @@ from kerastune_recipes import printable, units
 from kerastune_recipes.data import class_names
 from kerastune_recipes.errors import listed
 
-# The numbers in arguments of layers: pixels are at most 255, and images 4096 a side.
-_LARGEST_ARGUMENT, _LARGEST_SEED = 4096, 2**32
+# Pixels a side.
+LARGEST_IMAGE = 4096
+# The numbers in arguments of layers are pixels, at most 255, sizes, or smaller.
+_LARGEST_ARGUMENT, _LARGEST_SEED = LARGEST_IMAGE, 2**32
 # Entries of a list; the largest networks of the table have a thousand layers.
 MOST_ENTRIES = 1000
 
@@ -97,7 +99,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Multiplier = Annotated[float, Field(gt=0, le=1000)] | Literal["frozen"]
 # Whole numbers of a size that a run can have; the data and the network set narrower bounds.
-ImageSize = Annotated[int, Field(ge=8, le=4096)]
+ImageSize = Annotated[int, Field(ge=8, le=LARGEST_IMAGE)]
 FeatureViews = Annotated[int, Field(ge=1, le=64)]
 FoldCount = Annotated[int, Field(ge=2, le=100)]
 Count = Annotated[int, Field(ge=1, le=10**9)]

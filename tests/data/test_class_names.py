@@ -16,7 +16,7 @@ def test_any_visible_text_is_a_name(name):
     ("names", "problem"),
     [
         ([1, "bees"], "class names that are not text: 1; write them as texts."),
-        (["", "bees", " "], 'class names that are blank: "", " "; rename the class.'),
+        (["", "bees", " "], 'class names that are blank: "", " "; name the class.'),
         (
             ["ants\x1b[2J", "bees\n", "was\u202eps", "\udcff", "a\u2028", "b\x85", "c\x0b"],
             'class names with control characters or line breaks: "ants\x1b[2J", "bees\n", "was\u202eps", "\udcff", '
