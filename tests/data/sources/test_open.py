@@ -33,7 +33,8 @@ def test_without_validation_the_seed_decides_what_is_held_out():
     assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
 
 
-def test_names_of_classes_are_checked_with_everything_else(photos):
+def test_names_of_classes_are_checked_with_everything_else(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = photos("classes", **{"ants\x1b[2J": 2, "bees\nwasps": 1})
     assert problems(folder) == (
         'classes: class names with control characters or line breaks: "ants\x1b[2J", "bees\nwasps"; rename the class.\n'
