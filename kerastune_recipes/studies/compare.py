@@ -32,11 +32,13 @@ from kerastune_recipes.records import digest
 from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.request import arguments_of
 from kerastune_recipes.studies import study_folder
-from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedBy, JudgedRun
+from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedBy, JudgedFigures, JudgedRun
 
 # The file with the predictions that judge a run; written last, so a run without it is not finished.
 _JUDGED = "judged"
 _SCRATCH = "from_scratch"
+# Characters of a folder name before it is cut; file systems allow 255 bytes.
+_LONGEST_FOLDER = 200
 
 
 def compare(
@@ -319,12 +321,14 @@ class _Runner:
 
 def _folders(labels: Iterable[str]) -> dict[str, str]:
     """Return a different folder name for each recipe, without characters that a shell needs quoted."""
-    plain = {label: re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_") for label in labels}
-    taken = list(plain.values())
-    return {
-        label: name if name not in taken[:index] else f"{name}_{index + 1}"
-        for index, (label, name) in enumerate(plain.items())
-    }
+    folders: dict[str, str] = {}
+    for number, label in enumerate(labels, 1):
+        # Without dots at the ends: a recipe called .. would be run outside the folder.
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_.")[:_LONGEST_FOLDER] or "recipe"
+        while name in folders.values():
+            name += f"_{number}"
+        folders[label] = name
+    return folders
 
 
 def _load_finished(folder: Path) -> JudgedRun | None:
@@ -332,15 +336,16 @@ def _load_finished(folder: Path) -> JudgedRun | None:
     try:
         arrays, judged = checksummed_files.load(folder / _JUDGED)
         record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), str(folder / "plan.yaml"))
+        JudgedFigures.from_data(record, "report.json")
+        plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), "plan.yaml")
+        return JudgedRun(record, plan, judged["by"], arrays["probabilities"], arrays["labels"], judged["images"])
     except FileNotFoundError:
         return None
-    except (DamagedError, OSError, ValueError, RecipeError) as error:
+    except (DamagedError, OSError, ValueError, TypeError, LookupError, RecursionError, RecipeError) as error:
         warnings.warn(
             f"{folder}: this run is damaged ({reason(error)}); it runs again.", CheckpointWarning, stacklevel=2
         )
         return None
-    return JudgedRun(record, plan, judged["by"], arrays["probabilities"], arrays["labels"], judged["images"])
 
 
 def _save_finished(folder: Path, run: JudgedRun) -> None:

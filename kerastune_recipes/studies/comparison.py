@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import ConfigDict, Field
 from rich.table import Table
 
 from kerastune_recipes import atomic_files
@@ -14,7 +15,9 @@ from kerastune_recipes.errors import DataError, writing
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.progress import as_text
+from kerastune_recipes.records import Record
 from kerastune_recipes.reporting import plots
+from kerastune_recipes.spec.fields import NotNegative
 from kerastune_recipes.studies import page, significance
 
 # The images that judge the runs.
@@ -27,12 +30,46 @@ _JUDGED = {
 }
 
 
+class _PhaseFigures(Record):
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["solve", "fit"]
+    trainable_parameters: Annotated[int, Field(ge=0)]
+    features_computed: Annotated[int, Field(ge=0)] | None = None
+
+
+class _DataFigures(Record):
+    model_config = ConfigDict(extra="ignore")
+
+    train: Annotated[int, Field(ge=1)]
+    validation: Annotated[int, Field(ge=0)]
+
+
+class _CostFigures(Record):
+    model_config = ConfigDict(extra="ignore")
+
+    seconds_total: NotNegative
+    seconds_in_phases: NotNegative
+    seconds_one_forward_pass: NotNegative
+    forward_equivalents: NotNegative
+
+
+class JudgedFigures(Record):
+    """The figures of report.json that a comparison needs."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    data: _DataFigures
+    phases: Annotated[tuple[_PhaseFigures, ...], Field(min_length=1)]
+    cost: _CostFigures
+
+
 @dataclass(frozen=True)
 class JudgedRun:
     """One run and its predictions.
 
     Args:
-        record: All figures of the run, as report.json holds them.
+        record: All figures of the run, as report.json holds them; those of `JudgedFigures` are needed.
         plan: The plan that was run.
         by: The images that judge it.
         probabilities: Probabilities for these images, float (n, k).
@@ -46,6 +83,12 @@ class JudgedRun:
     probabilities: np.ndarray
     labels: np.ndarray
     images: Sequence[str]
+
+    def __post_init__(self) -> None:
+        images = len(self.labels)
+        fits = self.probabilities.shape == (images, len(self.plan.class_names)) and len(self.images) == images > 0
+        if not fits or self.by not in _JUDGED or not np.isin(self.labels, range(len(self.plan.class_names))).all():
+            raise ValueError("predictions, labels, names and classes do not belong together")
 
     @property
     def correct(self) -> np.ndarray:

@@ -102,6 +102,13 @@ def test_folders_of_recipes_need_no_quoting_and_are_never_shared():
     ]  # fmt: skip
 
 
+def test_a_folder_of_a_recipe_stays_within_the_comparison():
+    labels = ["..", "...", "!!", "a b", "a_b", "a_b_4", "x" * 300]
+    assert list(compare_module._folders(labels).values()) == [
+        "recipe", "recipe_2", "recipe_3", "a_b", "a_b_5", "a_b_4", "x" * 200,
+    ]  # fmt: skip
+
+
 # With and without pretraining
 
 

@@ -1,13 +1,15 @@
 """A comparison of finished runs: its figures, the images that judge them, its table and its files."""
 
+import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kerastune_recipes.errors import DataError, OutputError
+from kerastune_recipes.errors import DataError, OutputError, RecipeError
 from kerastune_recipes.planning.plan import Plan
-from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedRun
+from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedFigures, JudgedRun
 
 
 @pytest.fixture
@@ -36,6 +38,47 @@ def judged(assembled):
         return JudgedRun(record, plan, by, np.eye(2)[named] * 0.8 + 0.1, labels, names)
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda record: record.pop("cost"), "report.json: cost: this key is missing."),
+        (lambda record: record.update(phases=[]), "report.json: phases: expected a list of at least 1; received []."),
+        (
+            lambda record: record["phases"][0].update(kind="<b>"),
+            'phases.solved.kind: expected "solve" or "fit"; received',
+        ),
+        (lambda record: record["phases"][1].update(trainable_parameters="many"), "expected a valid integer; received"),
+        (lambda record: record["data"].update(train=0), "data.train: expected greater than or equal to 1; received 0."),
+        (lambda record: record["cost"].update(seconds_total=float("nan")), "seconds_total: expected a finite number"),
+        (lambda record: record["cost"].update(seconds_total=None), "seconds_total: expected a valid number; received"),
+    ],
+)
+def test_a_damaged_report_is_refused_in_a_sentence(judged, change, problem):
+    record = copy.deepcopy(judged([1, 0]).record)
+    JudgedFigures.from_data(record, "report.json")
+    change(record)
+    with pytest.raises(RecipeError) as caught:
+        JudgedFigures.from_data(record, "report.json")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"probabilities": np.ones((2, 3))},
+        {"probabilities": np.ones(2)},
+        {"labels": np.array([0, 2])},
+        {"labels": np.array([], int), "probabilities": np.ones((0, 2)), "images": []},
+        {"images": ["1"]},
+        {"by": "luck"},
+    ],
+    ids=["classes", "shape", "labels", "none", "names", "judge"],
+)
+def test_predictions_that_do_not_belong_together_are_refused(judged, change):
+    with pytest.raises(ValueError, match="predictions, labels, names and classes do not belong together"):
+        replace(judged([1, 0]), **change)
 
 
 def test_each_recipe_is_compared_with_the_first(judged):
