@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -216,8 +217,6 @@ def test_the_report_has_every_documented_key(finished):
 def test_an_existing_folder_is_refused_without_overwrite(shell, ants_and_bees):
     Path("out").mkdir()
     Path("out/notes.txt").write_text("mine")
-    Path("out/report.html").write_text("old")
-
     refused = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
     assert (refused.status, refused.err) == (
         2,
@@ -226,17 +225,35 @@ def test_an_existing_folder_is_refused_without_overwrite(shell, ants_and_bees):
     )
     nothing = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--resume")
     assert (nothing.status, nothing.err) == (
-        2, "kerastune: out: there is no interrupted run here to resume; leave out --resume to start one.\n",
-    )  # fmt: skip
+        2,
+        "kerastune: out: there is no interrupted run here; leave out --resume, and name another folder or give "
+        "--overwrite.\n",
+    )
+    first = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--overwrite")
+    assert first.status == 0
+    assert first.out.endswith("written to out: report.html, model.keras and the rest\n")
+    assert {path.name for path in Path("out").iterdir()} == RUN_FOLDER | {"notes.txt"}
+    report = Path("out/report.html").read_text()
     wrong = shell("run", *QUICK, "--data", "nowhere", "--out", "out", "--overwrite")
     assert wrong.status == 2
-    assert Path("out/report.html").read_text() == "old"  # a wrong request replaces nothing
+    assert Path("out/report.html").read_text() == report  # a wrong request replaces nothing
 
-    replaced = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--overwrite")
-    assert replaced.status == 0
-    assert replaced.out.endswith("written to out: report.html, model.keras and the rest\n")
-    assert {path.name for path in Path("out").iterdir()} == RUN_FOLDER | {"notes.txt"}
-    assert Path("out/report.html").read_text() != "old"
+
+def test_files_that_no_run_has_written_are_refused_under_our_names(shell, ants_and_bees):
+    Path("out").mkdir()
+    Path("out/labels.txt").write_text("mine")
+    refused = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--overwrite")
+    assert (refused.status, refused.err) == (
+        2,
+        "kerastune: out: a run writes files named labels.txt, and those here were not written by one; move them, or "
+        "name another folder.\n",
+    )
+    inside = shell("run", *QUICK, "--data", ants_and_bees, "--out", f"{ants_and_bees}/run")
+    assert (inside.status, inside.err) == (
+        2,
+        "kerastune: photos/run: this folder lies within the images photos, and would become part of it; name one "
+        "outside.\n",
+    )
 
 
 def test_out_that_is_a_file_and_resume_without_out(shell, ants_and_bees):
@@ -257,14 +274,26 @@ def test_an_interrupted_run_says_how_to_resume_and_resumes(shell, ants_and_bees,
     with monkeypatch.context() as patched:
         patched.setattr(fit, "fit", interrupt)
         interrupted = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out")
-    assert interrupted.status == 1
-    assert interrupted.err.endswith("kerastune: interrupted. The same command with --resume resumes from out.\n")
+    assert interrupted.status == 130
+    assert interrupted.err.endswith("kerastune: interrupted. To resume: kerastune resume out\n")
     assert not Path("out/report.json").exists()
 
-    resumed = shell("run", *QUICK, "--data", ants_and_bees, "--out", "out", "--resume")
+    resumed = shell("resume", "out")
     assert resumed.status == 0
+    assert resumed.out.endswith("written to out: report.html, model.keras and the rest\n")
     assert "feature_extraction: completed before, loaded from the checkpoint" in resumed.err
     assert {path.name for path in Path("out").iterdir()} == RUN_FOLDER
+    again = shell("resume", "out")
+    assert (again.status, again.err) == (
+        2,
+        "kerastune: out: the run here is finished, and there is nothing to resume.\n",
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_command_with_its_status(shell, ants_and_bees, monkeypatch, number, status):
+    monkeypatch.setattr(fit, "fit", lambda *_, **__: signal.raise_signal(number))
+    assert shell("run", *QUICK, "--data", ants_and_bees, "--out", "out").status == status
 
 
 # Finished runs
@@ -517,8 +546,12 @@ def test_an_interrupted_comparison_says_how_to_resume(shell, ants_and_bees, monk
 
     monkeypatch.setattr(study_folder, "run", interrupt)
     interrupted = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
-    assert interrupted.status == 1
-    assert interrupted.err.endswith("kerastune: interrupted. The same command resumes from out.\n")
+    assert interrupted.status == 130
+    assert interrupted.err.endswith("kerastune: interrupted. To resume: kerastune resume out\n")
+    monkeypatch.undo()
+    resumed = shell("resume", "out", "--json")
+    assert resumed.status == 0
+    assert len(json.loads(resumed.out)["results"]) == 2
 
 
 # Tuning

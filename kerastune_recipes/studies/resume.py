@@ -42,8 +42,8 @@ def resume(folder: str | Path, verbose: bool = True) -> Report | Comparison | Tu
     try:
         request = study_folder.read_request(folder)
     except OutputError:
-        state = "the run here is finished" if run_folder.is_finished(folder) else "there is nothing here"
-        raise OutputError(f"{folder}: {state} to resume.") from None
+        state = "the run here is finished, and there is" if run_folder.is_finished(folder) else "there is"
+        raise OutputError(f"{folder}: {state} nothing to resume.") from None
     repeat = request.get(study_folder.REPEAT, {})
     if repeat.get("study") not in ("comparison", "search"):
         raise OutputError(f"{folder}: this was written by an earlier version; repeat the command that began it.")

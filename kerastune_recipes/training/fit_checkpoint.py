@@ -179,7 +179,7 @@ class Cadence:
         if self.single:
             return self._time_is_over()
         if self._first_step is None:
-            self._first_step, self._look = step, step + _FIRST_LOOK
+            self._first_step, self._look = step, step if self._stated is not None else step + _FIRST_LOOK
         if step < self._look:
             return False
         _, (due, self._look) = self._workers.broadcast(lambda: ({}, [self._time_is_over(), self._next_look(step)]))

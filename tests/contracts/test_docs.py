@@ -32,7 +32,7 @@ NOT_RUN = {
     "--strategy mirrored": "needs two GPUs",
     "launch --workers": "starts processes of its own; tests/contracts/test_several_workers.py runs it",
     "--out runs/many": "needs two machines",
-    "--resume": "needs an interrupted run; tests/run/test_checkpoint.py resumes one",
+    "kerastune resume": "needs an interrupted run; tests/studies/test_resume.py resumes some",
 }
 # The same example with less work.
 SHORTER = (

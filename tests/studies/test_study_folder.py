@@ -15,20 +15,35 @@ from kerastune_recipes.studies import study_folder
 def test_the_same_request_is_resumed(tmp_path):
     request = {"recipes": {"one": "digest"}, "images": "digest"}
     for _ in range(2):
-        study_folder.check_same(tmp_path / "out", "comparison", request)
-        study_folder.write_request(tmp_path / "out", request)
+        study_folder.check_same(tmp_path / "out", "comparison", request, {})
+        study_folder.write_request(tmp_path / "out", request, {"study": "comparison"})
     with pytest.raises(OutputError, match="out: the comparison in this folder was made with other images; give the"):
-        study_folder.check_same(tmp_path / "out", "comparison", {**request, "images": "other"})
+        study_folder.check_same(tmp_path / "out", "comparison", {**request, "images": "other"}, {})
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(OutputError, match="this folder exists, is not empty and holds no search; name another"):
-        study_folder.check_same(tmp_path, "search", {})
+        study_folder.check_same(tmp_path, "search", {}, {})
     with pytest.raises(OutputError, match=r"notes\.txt: this is a file; name a folder"):
-        study_folder.check_same(tmp_path / "notes.txt", "search", {})
+        study_folder.check_same(tmp_path / "notes.txt", "search", {}, {})
     with pytest.raises(OutputError, match="the folder cannot be written"):
-        study_folder.write_request(tmp_path / "notes.txt" / "out", {})
+        study_folder.write_request(tmp_path / "notes.txt" / "out", {}, {})
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "soup", "[" * 100_000])
+def test_a_damaged_request_is_none(tmp_path, content):
+    (tmp_path / "request.json").write_text(content)
+    with pytest.raises(OutputError, match="holds no search"):
+        study_folder.check_same(tmp_path, "search", {}, {})
+
+
+def test_one_process_works_in_a_folder(tmp_path):
+    with study_folder.alone_in(tmp_path):
+        with pytest.raises(OutputError, match="another process is working here"), study_folder.alone_in(tmp_path):
+            pass
+    with study_folder.alone_in(None):
+        pass
 
 
 def test_the_request_states_the_options_that_change_a_run():

@@ -1,0 +1,72 @@
+"""Resuming what a folder holds, with the arguments that it was begun with."""
+
+import numpy as np
+import pytest
+from stripes import stripes
+
+from kerastune_recipes import Recipe, compare, resume, tune
+from kerastune_recipes.errors import OutputError, RequestError
+from kerastune_recipes.studies import study_folder
+
+QUICK = {
+    "backbone.name": "DemoNet",
+    "backbone.weights": "demo",
+    "backbone.image_size": 32,
+    "phases.fine_tuning.fit.duration": "2 epochs",
+}
+RECIPE = Recipe.from_name("small_similar", **QUICK)
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def interrupted(monkeypatch, work):
+    with monkeypatch.context() as patched:
+        patched.setattr("kerastune_recipes.training.fit.fit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+
+
+@pytest.fixture
+def data(photos):
+    return photos("photos", ants=8, bees=8)
+
+
+def test_a_run_resumes_with_its_arguments(data, tmp_path, monkeypatch):
+    options = {"seed": 3, "folds": 2, "verbose": False}
+    whole = RECIPE.run(data, **options)
+    interrupted(monkeypatch, lambda: RECIPE.run(data, out=tmp_path / "run", **options))
+    monkeypatch.chdir(tmp_path)  # paths are kept absolute
+    report = resume(tmp_path / "run", verbose=False)
+    assert report.plan == whole.plan
+    assert report.record["seed"] == 3
+    for one, other in zip(report.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_comparison_resumes_with_its_arguments(data, tmp_path, monkeypatch):
+    recipes = [RECIPE, Recipe.from_name("small_dissimilar", **QUICK)]
+    interrupted(monkeypatch, lambda: compare(recipes, data, seeds=1, out=tmp_path / "out", verbose=False))
+    comparison = resume(tmp_path / "out", verbose=False)
+    assert [result["recipe"] for result in comparison.record["results"]] == ["small_similar", "small_dissimilar"]
+
+
+def test_a_search_resumes_with_its_arguments(data, tmp_path, monkeypatch):
+    pytest.importorskip("keras_tuner", reason="KerasTuner is not installed")
+    interrupted(monkeypatch, lambda: tune(RECIPE, data, trials=2, seed=1, out=tmp_path / "out", verbose=False))
+    assert len(resume(tmp_path / "out", verbose=False).trials) == 2
+
+
+def test_what_was_given_in_python_is_named(tmp_path, monkeypatch):
+    interrupted(monkeypatch, lambda: RECIPE.run(stripes(), out=tmp_path / "run", verbose=False))
+    with pytest.raises(RequestError, match="data was given in Python and cannot be read from the folder"):
+        resume(tmp_path / "run")
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(OutputError, match="there is nothing to resume"):
+        resume(tmp_path)
+    study_folder.write_request(tmp_path / "old", {"recipe": "x"}, {})
+    with pytest.raises(OutputError, match="written by an earlier version; repeat the command that began it"):
+        resume(tmp_path / "old")
