@@ -1,6 +1,7 @@
 """The command line, `kerastune COMMAND`. Exit status: 0 done, 1 the work failed, 2 the request was wrong.
 
-128 and the number of the signal where one ended the work: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+128 and the number of the signal where one ended the work: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP; 141, as for
+SIGPIPE, where the reader of the output has gone, as in `| head`.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerastune_recipes import atomic_files, interruption, printable, units, yaml_files
+from kerastune_recipes import atomic_files, interruption, printable, standard_streams, units, yaml_files
 from kerastune_recipes.errors import (
     Interrupted,
     KerastuneError,
@@ -52,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # Hides TensorFlow's pages of notices, unless the user sets the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with standard_streams.watched():
+            return _obey(arguments)
+    except standard_streams.Unwritable as unwritable:
+        return unwritable.exit_code
+
+
+def _obey(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with interruption.handled(), warnings.catch_warnings():
@@ -143,7 +152,16 @@ def _parser() -> argparse.ArgumentParser:
 
     launch = _command(commands, "launch", _launch, "start several workers on this machine, to try a distributed run")
     launch.add_argument("--workers", type=int, default=2, metavar="N", help="number of processes (default: 2)")
-    launch.add_argument("words", nargs=argparse.REMAINDER, metavar="-- run ...", help="the command of every worker")
+    launch.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="-- run ...",
+        help="the command of every worker: -- run ... or -- resume DIR",
+    )  # fmt: skip
+    launch.epilog = (
+        "The workers connect through ports of this machine. TensorFlow opens them on every network interface, without "
+        "a password: who connects can run programs as you. Under Linux (5.7 or later) they are closed to other "
+        "machines; where that fails, a warning says so: then use a firewall or a private network. Other users of this "
+        "machine can always connect."
+    )
 
     evaluate = _command(commands, "evaluate", _evaluate, "evaluate a trained model on labelled images")
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
@@ -403,13 +421,15 @@ def _print_report(report: "Report", folder: Path | None, as_json: bool) -> None:
 
 def _resume(options: argparse.Namespace) -> None:
     _start_keras()
+    from kerastune_recipes.devices import strategies
     from kerastune_recipes.reporting.report import Report
     from kerastune_recipes.studies.comparison import Comparison
     from kerastune_recipes.studies.resume import resume
 
     result = resume(options.folder)
     if isinstance(result, Report):
-        _print_report(result, options.folder, options.json)
+        if strategies.reports_to_user("auto"):
+            _print_report(result, options.folder, options.json)
     elif isinstance(result, Comparison):
         _print_comparison(result, options.folder, options.json)
     else:
@@ -423,9 +443,9 @@ def _launch(options: argparse.Namespace) -> int:
     problems = []
     if options.workers < 2:
         problems.append(f"--workers: expected 2 or more; received {options.workers}.")
-    if words[:1] != ["run"]:
+    if words[:1] not in (["run"], ["resume"]):
         received = f"received {words[0]}" if words else "received nothing"
-        problems.append(f"launch: write a run command after --, such as -- run small_similar --data DIR; {received}.")
+        problems.append(f"launch: write run or resume after --, such as -- run small_similar --data DIR; {received}.")
     if problems:
         raise RequestError(*problems)
     _parser().parse_args(words)  # reports errors once, not from every worker

@@ -10,7 +10,7 @@ from typing import Any
 from kerastune_recipes.errors import Interrupted
 
 # SIGHUP, sent when a terminal or a connection closes, does not exist under Windows.
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class _State:
@@ -42,7 +42,7 @@ def handled() -> Iterator[None]:
         return
     before: dict[int, Any] = {}
     try:
-        for number in _SIGNALS:
+        for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 before[number] = signal.signal(number, _handle)
         _State.handled, _State.received = True, None

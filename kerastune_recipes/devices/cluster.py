@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from kerastune_recipes.devices import loopback
 from kerastune_recipes.errors import RequestError, listed
 
 # Seconds that workers wait for each other: enough for a cluster that still pulls container images.
@@ -40,6 +41,16 @@ class Cluster:
     def name(self, index: int) -> str:
         """Return the name of a worker in messages: its index and address."""
         return f"worker {index} ({self.addresses[index]})"
+
+    @property
+    def port(self) -> int:
+        """Port that this process listens on."""
+        return _host_and_port(self.addresses[self.index])[1]
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether all addresses are loopback addresses, so that no other machine takes part."""
+        return all(loopback.is_loopback(_host_and_port(address)[0]) for address in self.addresses)
 
 
 def find_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
@@ -147,9 +158,8 @@ def wait_for_workers(
     seconds = wait_seconds() if seconds is None else seconds
     began = time.monotonic()
     notified = False
-    _, port = _host_and_port(cluster.addresses[cluster.index])
     missing = {index: "" for index in range(len(cluster.addresses)) if index != cluster.index}
-    with closing(_listen(port, cluster)):
+    with closing(_listen(cluster)):
         while True:
             for index in list(missing):
                 try:
@@ -196,11 +206,16 @@ def wait_seconds(environment: Mapping[str, str] = os.environ) -> float:
     return seconds
 
 
-def _listen(port: int, cluster: Cluster) -> socket.socket:
-    """Listen on a port; nothing is read from it, the others only connect."""
-    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+def _listen(cluster: Cluster) -> socket.socket:
+    """Listen on this worker's port; nothing is read from it, the others only connect."""
+    host, port = _host_and_port(cluster.addresses[cluster.index])
+    host = ("127.0.0.1" if host == "localhost" else host) if cluster.on_this_machine else ""
+    family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
+    dualstack = family is socket.AF_INET6 and not host
     try:
-        return socket.create_server(("", port), family=family, backlog=128, dualstack_ipv6=family is socket.AF_INET6)
+        return socket.create_server(
+            (host, port), family=family, backlog=128, reuse_port=loopback.reuses_ports(), dualstack_ipv6=dualstack
+        )
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise RequestError(

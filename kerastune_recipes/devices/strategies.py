@@ -1,15 +1,17 @@
 """Choosing the distribution strategy: one device, or several through tf.distribute or keras.distribution."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 
-from kerastune_recipes.devices import data_parallel
-from kerastune_recipes.devices.cluster import Cluster, find_cluster, wait_for_workers
+from kerastune_recipes.devices import data_parallel, loopback
+from kerastune_recipes.devices.cluster import Cluster, find_cluster, wait_for_workers, wait_seconds
+from kerastune_recipes.devices.time_limit import time_limit
 from kerastune_recipes.devices.workers import SINGLE, Workers
-from kerastune_recipes.errors import RequestError, did_you_mean, reason
+from kerastune_recipes.errors import RequestError, did_you_mean, listed, reason
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 
@@ -89,10 +91,35 @@ def _required_cluster() -> Cluster:
 
 def _multi_worker(cluster: Cluster, notify: Callable[[str], None]) -> Any:
     def start() -> Any:
+        if not cluster.on_this_machine:
+            _warn_of_open_ports(cluster)
         wait_for_workers(cluster, notify=notify)
-        return _connect(cluster)
+        seconds = wait_seconds()
+        late = (
+            f"kerastune: {cluster.name(cluster.index)} could not connect to the others within {seconds:g} s, though "
+            "all were reachable; one has failed since, and its own output shows the cause. Start all workers again."
+        )
+        # TensorFlow waits up to an hour for a worker that fails at this point.
+        with time_limit(seconds, late):
+            if not cluster.on_this_machine:
+                return _connect(cluster)
+            with loopback.closed(cluster.port):
+                strategy = _connect(cluster)
+        if not loopback.is_closed(cluster.port):
+            _warn_of_open_ports(cluster)
+        return strategy
 
     return _create_once(cluster, start)
+
+
+def _warn_of_open_ports(cluster: Cluster) -> None:
+    if cluster.index == 0:  # once for all workers
+        warnings.warn(
+            f"the ports of the workers ({listed(cluster.addresses)}) are open to every machine that can reach them: "
+            "TensorFlow listens on all network interfaces, without a password or encryption, and who connects can run "
+            "programs as this user. Keep them in a private network, or behind a firewall that admits the workers only.",
+            stacklevel=2,
+        )
 
 
 def _connect(cluster: Cluster) -> Any:

@@ -153,7 +153,11 @@ class Workers:
             disconnected = isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
             if not disconnected and "Collective ops is aborted" not in str(error):
                 raise
-            lost = sorted({int(task) for task in re.findall(r"/task:(\d+)", str(error))} - {self.index})
+            tasks = {int(task) for task in re.findall(r"/task:(\d+)", str(error))}
+            # Where the main worker does not answer, only its service is named.
+            lost = sorted(
+                (tasks or ({0} if "/tensorflow.CoordinationService/" in str(error) else set())) - {self.index}
+            )
             names = listed(self.cluster.name(index) for index in lost if index < self.size) or "a worker"
             raise WorkError(
                 f"{names} was lost, and the others cannot continue without it; its own output shows the cause. Start "

@@ -385,7 +385,7 @@ def test_what_cannot_be_launched(shell):
     done = shell("launch", "--workers", "1", "--", "plan", "small_similar")
     assert done.status == 2
     assert "--workers: expected 2 or more; received 1." in done.err
-    assert "launch: write a run command after --, such as -- run small_similar --data DIR; received plan." in done.err
+    assert "launch: write run or resume after --, such as -- run small_similar --data DIR; received plan." in done.err
 
 
 def test_a_plan_for_other_classes(problems_of, data, photos, shell):

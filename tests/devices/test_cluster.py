@@ -2,11 +2,12 @@
 
 import json
 import socket
+import sys
 from contextlib import closing
 
 import pytest
 
-from kerastune_recipes.devices import cluster
+from kerastune_recipes.devices import cluster, loopback
 from kerastune_recipes.devices.cluster import Cluster, find_cluster, wait_for_workers, wait_seconds
 from kerastune_recipes.errors import RequestError
 
@@ -25,6 +26,12 @@ def test_a_chief_is_the_first_of_the_workers():
     both = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
     assert find_cluster(config(both, type="chief", index=0)) == Cluster(("a:1", "b:1", "c:1"), 0)
     assert find_cluster(config(both, type="worker", index=1)) == Cluster(("a:1", "b:1", "c:1"), 2)
+
+
+def test_a_cluster_is_on_this_machine_if_all_addresses_are_loopback():
+    assert Cluster(("127.0.0.1:2222", "localhost:2223", "[::1]:2224"), 2).on_this_machine
+    assert not Cluster(("127.0.0.1:2222", "10.0.0.1:2222"), 0).on_this_machine
+    assert Cluster(("127.0.0.1:2222", "[::1]:2224"), 1).port == 2224
 
 
 @pytest.mark.parametrize("environment", [{}, {"TF_CONFIG": ""}, {"TF_CONFIG": "{}"}, {"SLURM_STEP_NUM_TASKS": "1"}])
@@ -122,6 +129,30 @@ def test_missing_workers_are_named_while_waiting(ports, monkeypatch):
     with pytest.raises(RequestError):
         wait_for_workers(Cluster((f"127.0.0.1:{mine}", f"127.0.0.1:{other}"), 0), seconds=0.5, notify=lines.append)
     assert lines == [f"waiting for worker 1 (127.0.0.1:{other}), at most 0.5 s"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks up the sockets of this process, as Linux shows them")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_on_one_machine_no_other_machine_can_connect_while_waiting(ports, host, monkeypatch):
+    mine, other = ports
+    monkeypatch.setattr(cluster, "_NOTIFY_AFTER", 0.0)
+    found = []
+
+    def look(text):
+        found.extend(one.getsockname()[0] for one in loopback.listening(mine))
+
+    with pytest.raises(RequestError):
+        wait_for_workers(Cluster((f"{host}:{mine}", f"{host}:{other}"), 0), seconds=0.5, notify=look)
+    assert found == ["127.0.0.1"]
+
+
+def test_a_port_that_launch_reserved_can_be_listened_on(monkeypatch):
+    monkeypatch.setenv(loopback.REUSE_PORT, "1")
+    with closing(socket.socket()) as reserved, closing(socket.create_server(("127.0.0.1", 0))) as other:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("", 0))
+        addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in (reserved, other)]
+        wait_for_workers(Cluster(tuple(addresses), 0), seconds=5)
 
 
 def test_a_port_in_use_is_an_error(ports):

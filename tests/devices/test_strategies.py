@@ -1,7 +1,11 @@
 """Choosing a strategy, and running with it."""
 
+import json
+import socket
 import subprocess
 import sys
+import warnings
+from contextlib import closing
 
 import keras
 import pytest
@@ -86,3 +90,42 @@ def test_auto_takes_all_devices_under_jax_only(backend, found, monkeypatch):
     monkeypatch.setattr(data_parallel, "choose", lambda: "all devices")
     assert strategies.choose("auto") == found
     assert strategies.choose("none") is None
+
+
+@pytest.fixture
+def connected(monkeypatch):
+    """Return a function that chooses a strategy of workers; instead of TensorFlow, a plain socket listens."""
+
+    def choose(*hosts, index=0, listen=lambda port: socket.create_server(("", port), reuse_port=True)):
+        monkeypatch.setattr(strategies, "wait_for_workers", lambda cluster, notify: None)
+        monkeypatch.setattr(strategies, "_connect", lambda cluster: listen(cluster.port))
+        with closing(socket.create_server(("", 0), reuse_port=True)) as one:
+            port = one.getsockname()[1]
+        config = {"cluster": {"worker": [f"{host}:{port}" for host in hosts]}, "task": {"type": "worker"}}
+        config["task"]["index"] = index
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        return strategies.choose("multi_worker")
+
+    return choose
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="closes the ports under Linux")
+def test_ports_of_workers_on_this_machine_are_closed_to_others(connected):
+    with warnings.catch_warnings(action="error"), connected("127.0.0.1", "127.0.0.2") as server:
+        assert server.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
+
+
+OPEN = r"the ports of the workers \({}.*\) are open to every machine that can reach them: TensorFlow listens on all"
+
+
+def test_open_ports_of_several_machines_are_a_warning_of_the_main_worker(connected):
+    with pytest.warns(UserWarning, match=OPEN.format("node1:")), connected("node1", "node2"):
+        pass
+    with warnings.catch_warnings(action="error"), connected("node1", "node2", index=1):
+        pass
+
+
+def test_ports_of_workers_on_this_machine_that_cannot_be_closed_are_a_warning(connected, monkeypatch):
+    monkeypatch.delattr(socket, "SO_BINDTODEVICE", raising=False)
+    with pytest.warns(UserWarning, match=OPEN.format("127.0.0.1:")), connected("127.0.0.1", "127.0.0.2"):
+        pass

@@ -85,3 +85,13 @@ def test_a_lost_worker_is_named():
     message = r"worker 1 \(b:1\) was lost, and the others cannot continue without it"
     with pytest.raises(WorkError, match=message), three().report_lost_worker():
         raise lost
+
+
+def test_the_main_worker_is_named_when_it_no_longer_answers():
+    """Where it hangs, TensorFlow names only the service that it runs."""
+    import tensorflow as tf
+
+    text = "Collective ops is aborted by: Deadline Exceeded\n\nRPC: /tensorflow.CoordinationService/Heartbeat"
+    message = r"worker 0 \(a:1\) was lost, and the others cannot continue without it"
+    with pytest.raises(WorkError, match=message), three(index=2).report_lost_worker():
+        raise tf.errors.DeadlineExceededError(None, None, text)
