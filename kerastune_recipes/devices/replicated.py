@@ -12,6 +12,7 @@ Keras's own `fit` differs from a single device in four ways, each observed with 
 The model built here exists only during its phase. It shares its layers with the plain model that the run returns.
 """
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -84,7 +85,21 @@ def distribute(model: keras.Model, *batches: ShardableBatches | None) -> tuple[A
 
 def _to_dataset(batches: ShardableBatches) -> Any:
     """Return batches as a tf.data.Dataset."""
-    return _dataset(lambda: map(batches.__getitem__, range(len(batches))), batches.example(), len(batches), ahead=2)
+    held = [batches]
+
+    def elements() -> Iterator[tuple[Any, ...]]:
+        return map(held[0].__getitem__, range(len(held[0])))
+
+    return _let_go(_dataset(elements, batches.example(), len(batches), ahead=2), held)
+
+
+def _let_go(data: Any, held: list[ShardableBatches]) -> Any:
+    """Return a dataset that empties a list once it is gone.
+
+    TensorFlow keeps the function behind `from_generator` until the process ends, and would keep all images with it.
+    """
+    weakref.finalize(data, held.clear)
+    return data
 
 
 def _dataset(elements: Callable[[], Iterable[Any]], example: Any, count: int, ahead: int) -> Any:
@@ -109,24 +124,25 @@ def _dataset(elements: Callable[[], Iterable[Any]], example: Any, count: int, ah
 
 def _to_distributed_dataset(strategy: Any, batches: ShardableBatches) -> Any:
     """Return a distributed dataset that gives each replica its shard of each batch."""
-    example = _with_weights(batches.example())
+    example, count, held = _with_weights(batches.example()), len(batches), [batches]
 
     def of_worker(context: Any) -> Any:
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
 
         def elements() -> Iterator[Batch]:
-            for index in range(len(batches)):
-                yield from split_batch(_shard(batches, index, context), replicas)
+            mine = held[0]
+            for index in range(count):
+                yield from split_batch(_shard(mine, index, context), replicas)
 
-        return _dataset(elements, example, len(batches) * replicas, ahead=replicas)
+        return _dataset(elements, example, count * replicas, ahead=replicas)
 
     # Not by tf.data's auto-sharding, which shards files or elements of a fixed order. Here every worker holds all
     # images, shuffles them with the same seed and takes its shard of each global batch, so that the images of a batch
     # do not depend on the number of workers.
     distributed = strategy.distribute_datasets_from_function(of_worker)
     # TensorFlow counts one element for each replica, and Keras would take that number for the steps.
-    distributed._cardinality = len(batches)
-    return distributed
+    distributed._cardinality = count
+    return _let_go(distributed, held)
 
 
 def _shard(batches: ShardableBatches, index: int, context: Any) -> Batch:
@@ -180,9 +196,7 @@ class Replicated(keras.Model):
 
     def compile(self, optimizer: keras.optimizers.Optimizer, **kwargs: Any) -> None:
         """Compile; the optimizer must not sum the gradients, for `train_step` does before they are clipped."""
-        for one in _with_inner(optimizer):
-            one._all_reduce_sum_gradients = list
-        super().compile(optimizer=optimizer, **kwargs)
+        super().compile(optimizer=without_sum(optimizer), **kwargs)
 
     def train_step(self, data: Batch) -> None:
         """Make one update from the shard of one replica."""
@@ -194,7 +208,7 @@ class Replicated(keras.Model):
             loss = self.optimizer.scale_loss(loss * count)
         gradients = tape.gradient(loss, self.trainable_variables)
         pairs = [(one, by) for one, by in zip(self.trainable_variables, gradients, strict=True) if by is not None]
-        sums = tf.distribute.get_replica_context().all_reduce("SUM", [*(by for _, by in pairs), count])
+        sums = tf.distribute.get_replica_context().merge_call(_sums, args=(*(by for _, by in pairs), count))
         self.optimizer.apply([by / tf.cast(sums[-1], by.dtype) for by in sums[:-1]], [one for one, _ in pairs])
 
     def test_step(self, data: Batch) -> None:
@@ -246,6 +260,23 @@ class Replicated(keras.Model):
         # augmented by prefetching depends on timing.
         with self.distribute_strategy.scope():
             self._symbolic_build(data_batch=self.example)
+
+
+def _sums(strategy: Any, *values: Any) -> list[Any]:
+    """Return the sum of each value over all replicas; `all_reduce` would keep the graph, see `without_sum`."""
+    return strategy.extended.batch_reduce_to("SUM", [(one, one) for one in values])
+
+
+def without_sum(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Keep an optimizer, and all that it delegates to, from summing gradients over the replicas.
+
+    On a single device too, where the sum changes nothing: it is a `tf.custom_gradient`, and TensorFlow keeps the graph
+    of each until the process ends (https://github.com/tensorflow/tensorflow/issues/97697).
+    """
+    if keras.backend.backend() == "tensorflow":
+        for one in _with_inner(optimizer):
+            one._all_reduce_sum_gradients = list
+    return optimizer
 
 
 def _with_inner(optimizer: keras.optimizers.Optimizer) -> Iterator[keras.optimizers.Optimizer]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import keras
 
 from kerastune_recipes.devices.facts import Precision
+from kerastune_recipes.devices.replicated import without_sum
 from kerastune_recipes.planning.plan import FitPlan
 from kerastune_recipes.training.losses import NOT_DECAYED
 
@@ -16,6 +17,13 @@ _CLASSES = {
     "rmsprop": keras.optimizers.RMSprop,
     "adagrad": keras.optimizers.Adagrad,
 }
+
+
+# Names that every optimizer gets, with the number of its group. Keras would count them up from run to run, and
+# TensorFlow keeps 35 KiB for each new name of a variable until the process ends.
+_GROUP = "group_{}"
+_GROUPS = "groups"
+_SCALED = "scaled"
 
 
 class ScheduleBuilder(Protocol):
@@ -59,7 +67,8 @@ def build(
         One optimizer if all variables have the same learning rate, else a MultiOptimizer; for float16 inside a
         LossScaleOptimizer.
     """
-    return with_loss_scaling(_grouped(fit, multipliers, build_schedule), precision)
+    # The gradients of several replicas are summed before they are clipped, see `devices.replicated`.
+    return without_sum(with_loss_scaling(_grouped(fit, multipliers, build_schedule), precision))
 
 
 def with_loss_scaling(optimizer: keras.optimizers.Optimizer, precision: Precision) -> keras.optimizers.Optimizer:
@@ -67,27 +76,32 @@ def with_loss_scaling(optimizer: keras.optimizers.Optimizer, precision: Precisio
 
     A step with an infinite or NaN gradient is skipped, and the scale halved (Micikevicius et al. 2018).
     """
-    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer, name=_SCALED) if precision == "float16" else optimizer
 
 
 def _grouped(
     fit: FitPlan, multipliers: Mapping[str, float], build_schedule: ScheduleBuilder
 ) -> keras.optimizers.Optimizer:
     rates = sorted(set(multipliers.values()), reverse=True)
-    by_rate = {rate: _single(fit, build_schedule(fit, rate)) for rate in rates}
+    by_rate = {
+        rate: _single(fit, build_schedule(fit, rate), _GROUP.format(number)) for number, rate in enumerate(rates)
+    }
     if len(by_rate) == 1:
         (single,) = by_rate.values()
         single.global_clipnorm = fit.clip_norm
         return single
     paths = {path: by_rate[rate] for path, rate in multipliers.items()}
     fallback = next(iter(by_rate.values()))
-    return GloballyClipped(keras.optimizers.OptimizerMap(fallback, paths), fit.clip_norm)
+    return GloballyClipped(keras.optimizers.OptimizerMap(fallback, paths), fit.clip_norm, name=_GROUPS)
 
 
-def _single(fit: FitPlan, learning_rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+def _single(
+    fit: FitPlan, learning_rate: keras.optimizers.schedules.LearningRateSchedule, name: str
+) -> keras.optimizers.Optimizer:
     arguments: dict[str, Any] = fit.optimizer.model_dump(exclude_none=True)
     averaged = "ema_momentum" in arguments
-    optimizer = _CLASSES[arguments.pop("name")](learning_rate=learning_rate, use_ema=averaged, **arguments)
+    cls = _CLASSES[arguments.pop("name")]
+    optimizer = cls(learning_rate=learning_rate, use_ema=averaged, name=name, **arguments)
     # AdamW decays by default too, so the optimizer knows better than the plan.
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))

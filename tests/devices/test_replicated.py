@@ -1,7 +1,9 @@
 """Training on several replicas gives the losses of one device."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -85,6 +87,19 @@ def test_one_device_trains_the_model_itself_on_the_batches_in_order(assembled, p
     assert index == 1
     # The tuning thread of TensorFlow delayed the closing of an iterator by up to a minute.
     assert not data.options().autotune.enabled
+
+
+def test_the_images_are_gone_with_the_dataset_that_reads_them(assembled, pictures):
+    _, _, network = assembled()
+    batches = LabelledBatches(*pictures(7), classes=3, batch_size=4)
+    remaining = weakref.ref(batches)
+    _, data = distribute(network.core, batches)
+    del batches
+    assert len(list(data)) == 2
+    # TensorFlow keeps the function that reads them until the process ends.
+    del data
+    gc.collect()
+    assert remaining() is None
 
 
 def test_one_device_does_not_synchronize_batch_norm(assembled):

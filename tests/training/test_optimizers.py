@@ -120,8 +120,10 @@ def test_a_graph_is_gone_with_the_model_that_was_trained(rates, fit_plan):
         return keras.ops.mean(keras.ops.square(labels - probabilities))
 
     def train():
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(3)])
-        multipliers = {one.path: rates["dense_1" in one.path] for one in model.trainable_variables}
+        model = keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(3, name="one"), keras.layers.Dense(3, name="two")]
+        )
+        multipliers = {one.path: rates["two" in one.path] for one in model.trainable_variables}
         model.compile(optimizers.build(fit_plan(), multipliers), loss, jit_compile=False)
         model.fit(np.ones((4, 2), np.float32), np.eye(3, dtype=np.float32)[[0, 1, 2, 0]], verbose=0)
 
