@@ -12,11 +12,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(RUN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Damaged images, half of the time by a seed, half guided by coverage; every run tries others. Faults are in the output.
+# Changed recipes, plans and labels for a third of the time; damaged images, a third by a seed, a third guided by
+# coverage. Every run tries others. Faults are in the output.
 fuzz: $(VENV)/.installed-dev
-	cd tests && ../$(RUN)/python -m fuzz.images --seconds $$(($(FUZZ_SECONDS) / 2))
+	cd tests && ../$(RUN)/python -m fuzz.text --seconds $$(($(FUZZ_SECONDS) / 3))
+	cd tests && ../$(RUN)/python -m fuzz.images --seconds $$(($(FUZZ_SECONDS) / 3))
 	$(RUN)/python -m pip install --quiet atheris || true
-	cd tests && ../$(RUN)/python -m fuzz.guided --seconds $$(($(FUZZ_SECONDS) / 2))
+	cd tests && ../$(RUN)/python -m fuzz.guided --seconds $$(($(FUZZ_SECONDS) / 3))
 
 lint: $(VENV)/.installed-dev
 	$(RUN)/ruff check .

@@ -62,7 +62,7 @@ def load(folder: str | Path) -> Saved:
             f"{folder}: this is not the folder of a finished run; {' and '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing."
         )
-    names = _read_labels(folder / _LABELS)
+    names = read_labels(folder / _LABELS)
     model = _read_model(folder / _MODEL)
     if len(names) != model.output_shape[-1]:
         raise OutputError(
@@ -72,8 +72,12 @@ def load(folder: str | Path) -> Saved:
     return Saved(model, names)
 
 
-def _read_labels(file: Path) -> tuple[str, ...]:
-    """Read labels.txt exactly: only a line feed ends a name."""
+def read_labels(file: Path) -> tuple[str, ...]:
+    """Read labels.txt exactly: only a line feed ends a name.
+
+    Raises:
+        OutputError: It cannot be read, or holds what cannot be a name of a class.
+    """
     try:
         with file.open("rb") as opened:
             content = opened.read(_LARGEST_LABELS + 1)
