@@ -312,11 +312,11 @@ def _load_all(names: Sequence[str], overrides: dict[str, Any]) -> list[Recipe]:
 
 
 def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    wrong = [pair for pair in pairs if "=" not in pair]
+    wrong = [printable.shortened(pair) for pair in pairs if "=" not in pair]
     if wrong:
         raise RequestError(*(f"--set {pair}: write KEY=VALUE, such as backbone=VGG16." for pair in wrong))
     split = (pair.split("=", 1) for pair in pairs)
-    return {key: yaml_files.parse(value, f"--set {key}") for key, value in split}
+    return {key: yaml_files.parse(value, f"--set {printable.shortened(key)}") for key, value in split}
 
 
 def _ls(options: argparse.Namespace) -> None:

@@ -19,6 +19,9 @@ from kerastune_recipes.evaluation.saved_model import Saved
 from kerastune_recipes.model.forward import BATCH
 from kerastune_recipes.model.network import RESIZE
 
+# Views of an image, each of which takes a forward pass; tens are already more than enough.
+MOST_VIEWS = 1000
+
 
 def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") -> np.ndarray:
     """Predict class probabilities, with test-time augmentation if asked.
@@ -27,7 +30,7 @@ def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") 
         model: A model that maps raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
         images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of any
             sizes.
-        tta: Number of views of each image whose probabilities are averaged, at least 1: the image itself, then random
+        tta: Number of views of each image whose probabilities are averaged, 1 to 1000: the image itself, then random
             crops, the same ones for an image in every call. Each view takes a forward pass (test-time augmentation;
             Krizhevsky et al. 2012).
         flip: "horizontal" makes the mirror image the second view and mirrors every other crop; for images that keep
@@ -82,8 +85,10 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
 
 def _views(tta: int, flip: Flip) -> tuple[View, ...]:
     problems = []
-    if not isinstance(tta, int) or tta < 1:
-        problems.append(f"tta: expected a whole number, 1 or more; received {tta!r}. 1 is no test-time augmentation.")
+    if not isinstance(tta, int) or not 1 <= tta <= MOST_VIEWS:
+        problems.append(
+            f"tta: expected a whole number, 1 to {MOST_VIEWS}; received {tta!r}. 1 is no test-time augmentation."
+        )
     if flip not in ("none", "horizontal"):
         problems.append(f"flip: expected none or horizontal; received {flip!r}.")
     if problems:

@@ -43,9 +43,9 @@ def test_the_mean_is_taken_over_the_views_of_each_image(model, picture):
     np.testing.assert_allclose(many[-1], predict(model, picture[::-1].copy(), tta=3)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("tta", [0, -1, 1.5])
-def test_the_number_of_views_is_a_whole_number_of_at_least_one(model, picture, tta):
-    with pytest.raises(RequestError, match=f"tta: expected a whole number, 1 or more; received {tta}"):
+@pytest.mark.parametrize("tta", [0, -1, 1.5, 1001, 10**9])
+def test_the_number_of_views_is_a_whole_number_from_1_to_1000(model, picture, tta):
+    with pytest.raises(RequestError, match=f"tta: expected a whole number, 1 to 1000; received {tta}"):
         predict(model, picture, tta=tta)
 
 
