@@ -4,6 +4,7 @@ Pillow opens a file by its content, in any of fifty formats. Some start other pr
 only these are ever tried.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -60,17 +61,18 @@ class Format:
 
 # Imported plugins are registered in Pillow under these names. A JPEG of several frames (MPO), as some phones write it,
 # is opened by the plugin of JPEG.
+# The most common first, as they are tried in this order.
 FORMATS = (
-    Format(AvifImagePlugin.AvifImageFile.format, (".avif",), working_bytes=12),
-    Format(BmpImagePlugin.BmpImageFile.format, (".bmp",)),
-    Format(BmpImagePlugin.DibImageFile.format, (".dib",)),
-    Format(GifImagePlugin.GifImageFile.format, (".gif",)),
     Format(JpegImagePlugin.JpegImageFile.format, (".jfif", ".jpe", ".jpeg", ".jpg")),
     Format(PngImagePlugin.PngImageFile.format, (".png",)),
-    Format(PpmImagePlugin.PpmImageFile.format, (".pbm", ".pgm", ".pnm", ".ppm")),
-    Format(TgaImagePlugin.TgaImageFile.format, (".tga",), signed=False),
-    Format(TiffImagePlugin.TiffImageFile.format, (".tif", ".tiff")),
     Format(WebPImagePlugin.WebPImageFile.format, (".webp",), working_bytes=16),
+    Format(TiffImagePlugin.TiffImageFile.format, (".tif", ".tiff")),
+    Format(BmpImagePlugin.BmpImageFile.format, (".bmp",)),
+    Format(GifImagePlugin.GifImageFile.format, (".gif",)),
+    Format(AvifImagePlugin.AvifImageFile.format, (".avif",), working_bytes=12),
+    Format(PpmImagePlugin.PpmImageFile.format, (".pbm", ".pgm", ".pnm", ".ppm")),
+    Format(BmpImagePlugin.DibImageFile.format, (".dib",)),
+    Format(TgaImagePlugin.TgaImageFile.format, (".tga",), signed=False),
 )
 SUFFIXES = frozenset(suffix for form in FORMATS for suffix in form.suffixes)
 
@@ -113,8 +115,8 @@ _FOREIGN = (
 )
 
 
-def candidates(head: bytes, suffix: str) -> list[Format]:
-    """Return the formats that a file may be in.
+def candidates(head: bytes, suffix: str) -> Iterator[Format]:
+    """Yield the formats that a file may be in.
 
     Args:
         head: Its first 16 bytes or more.
@@ -124,8 +126,11 @@ def candidates(head: bytes, suffix: str) -> list[Format]:
         >>> [form.name for form in candidates(b"GIF89a", ".jpg")]
         ['GIF']
     """
-    found = [form for form in FORMATS if form.signed and form.accepts(head)]
-    return found or [form for form in FORMATS if not form.signed and suffix in form.suffixes]
+    told = False
+    for form in FORMATS:
+        if form.accepts(head) if form.signed else not told and suffix in form.suffixes:
+            told = True
+            yield form
 
 
 def foreign(head: bytes) -> str | None:

@@ -1,13 +1,14 @@
 """Decodes image files and arrays to uint8 RGB arrays."""
 
 import io
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from os import PathLike
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -166,7 +167,7 @@ def _read(source: ImageSource, name: str) -> Iterator[tuple[ImageFile.ImageFile,
     # On damaged bytes decoders raise all kinds of errors (OSError, SyntaxError, struct.error, ...).
     try:
         with _file(source) as file:
-            image, form = _identified(file, PurePath(name).suffix.lower())
+            image, form = _identified(file, os.path.splitext(name)[1].lower())
             with image:
                 coefficients = decode_limits.coefficient_bytes(image) if "progressive" in image.info else 0
                 needed = decode_limits.needed_bytes(image, form.working_bytes, coefficients)
@@ -183,10 +184,9 @@ def _read(source: ImageSource, name: str) -> Iterator[tuple[ImageFile.ImageFile,
 def _file(source: ImageSource) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
-    path = Path(source)
-    if not path.is_file() and path.exists():  # to open a pipe would wait for a writer
+    if not os.path.isfile(source) and os.path.exists(source):  # to open a pipe would wait for a writer
         raise _Refused("it is a folder, a pipe or a device; give the path of a file")
-    return path.open("rb")
+    return open(source, "rb")
 
 
 def _identified(file: BinaryIO, suffix: str) -> tuple[ImageFile.ImageFile, Format]:
@@ -243,7 +243,8 @@ def _rgb(image: ImageFile.ImageFile, orientation: int) -> np.ndarray:
     stored = _STORED.get(orientation, np.asarray)(pixels)
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):
-        stored[top : top + rows] = _part_to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        part = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
+        stored[top : top + rows] = _part_to_rgb(part)
     return pixels
 
 
@@ -254,7 +255,7 @@ def _part_to_rgb(image: Image.Image) -> np.ndarray:
         return to_rgb(gray.astype(np.uint8))
     if image.has_transparency_data:
         return to_rgb(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _rounded(image: np.ndarray, name: str) -> np.ndarray:

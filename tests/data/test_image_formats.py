@@ -18,19 +18,19 @@ def encoded(form: str, **options) -> bytes:
 @pytest.mark.parametrize("form", [form for form in FORMATS if form.signed], ids=lambda form: form.name)
 def test_the_content_tells_the_format_whatever_the_extension(form):
     data = encoded(form.name)
-    assert candidates(data, ".tga") == [form]
+    assert [*candidates(data, ".tga")] == [form]
     assert form.open(io.BytesIO(data)).format == form.name
 
 
 def test_targa_is_told_by_its_extension_as_its_content_tells_nothing():
     data = encoded("TGA")
-    assert candidates(data, ".tga") == [BY_NAME["TGA"]]
-    assert candidates(data, ".jpg") == []
+    assert [*candidates(data, ".tga")] == [BY_NAME["TGA"]]
+    assert [*candidates(data, ".jpg")] == []
 
 
 def test_a_photo_of_several_frames_is_a_jpeg():
     data = encoded("MPO", save_all=True, append_images=[Image.new("RGB", (6, 4))])
-    assert candidates(data, ".jpg") == [BY_NAME["JPEG"]]
+    assert [*candidates(data, ".jpg")] == [BY_NAME["JPEG"]]
     assert BY_NAME["JPEG"].open(io.BytesIO(data)).format == "MPO"
 
 
