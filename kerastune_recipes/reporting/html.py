@@ -42,6 +42,7 @@ def render(report: Mapping[str, Any]) -> str:
         _headline(report),
         section_html("Phases", _phases(report)),
         section_html("Metrics", _metrics(report)),
+        *_notes(report.get("notes", ())),
         *_curves(report["history"]),
         *(
             _range_test(number, phase)
@@ -56,6 +57,10 @@ def render(report: Mapping[str, Any]) -> str:
         ),
     ]
     return page_html(title, body)
+
+
+def _notes(notes: Sequence[str]) -> list[Html]:
+    return [section_html("Notes", joined(element("p", note) for note in notes))] if notes else []
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[Html]:

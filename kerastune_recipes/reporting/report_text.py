@@ -40,6 +40,7 @@ def describe(record: Mapping[str, Any]) -> str:
         f"  cost: {cost['seconds_total']:.1f} s in total; the phases took as long as "
         f"{cost['forward_equivalents']:.1f} forward passes"
     )
+    lines += [f"  note: {note}" for note in record.get("notes", ())]
     return "\n".join(map(printable.one_line, lines))
 
 

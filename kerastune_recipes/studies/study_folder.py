@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ from kerastune_recipes.run.run import run
 
 # The file with the request that the runs in the folder belong to.
 _REQUEST = "request.json"
-# Key in it: the arguments that repeat the request.
+# The lock of the process that works in it.
+_LOCK = ".lock"
+# Key in the request: the arguments that repeat the request.
 REPEAT = "repeat"
 
 
-def alone_in(folder: Path | None) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which no other process works in a folder; without a folder it does nothing.
+@contextlib.contextmanager
+def alone_in(folder: Path | None) -> Iterator[None]:
+    """Let no other process work in a folder while the context lasts; without a folder it does nothing.
 
     Args:
         folder: A folder with a request, or None.
@@ -30,7 +33,13 @@ def alone_in(folder: Path | None) -> contextlib.AbstractContextManager[None]:
     Raises:
         OutputError: Another process works in it.
     """
-    return contextlib.nullcontext() if folder is None else run_folder.locked(folder, ".lock")
+    if folder is None:
+        yield
+        return
+    with run_folder.locked(folder, _LOCK):
+        yield
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            (folder / _LOCK).unlink(missing_ok=True)
 
 
 def check_same(folder: Path, kind: str, request: Mapping[str, Any], sources: Mapping[str, Any]) -> None:

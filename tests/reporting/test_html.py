@@ -97,6 +97,12 @@ def test_the_headline_shows_recipe_backbone_accuracy_and_cost(report):
     assert "Cost 1 h 2 min phases took 19.5 forward passes of 10.1 s" in text
 
 
+def test_notes_are_shown_where_there_are_any(report):
+    assert "Notes" not in read(report).text
+    report["notes"] = ["Resumed under other conditions: <b>keras</b> was 3.15.0."]
+    assert "Notes Resumed under other conditions: <b>keras</b> was 3.15.0." in read(report).text
+
+
 def test_without_test_images_the_page_warns_that_the_accuracy_chose_the_phase(report):
     report |= {"test": None, "confusion": {"validation": np.eye(3, dtype=int), "test": None}}
     text = read(report).text

@@ -48,6 +48,11 @@ def test_a_report_has_a_line_for_each_phase(record):
     ]
 
 
+def test_notes_come_last(record):
+    record["notes"] = ["Resumed under other conditions."]
+    assert describe(record).splitlines()[-1] == "  note: Resumed under other conditions."
+
+
 def test_no_name_can_break_a_line_or_steer_the_terminal(record):
     record["data"]["source"] = "photos\n  kept: nothing\x1b[2J"
     first, *others = describe(record).splitlines()

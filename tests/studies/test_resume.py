@@ -29,8 +29,10 @@ def interrupted(monkeypatch, work):
 
 
 @pytest.fixture
-def data(photos):
-    return photos("photos", ants=8, bees=8)
+def data(photos, tmp_path):
+    folder = tmp_path / "photos"
+    photos(folder, ants=8, bees=8)
+    return folder
 
 
 def test_a_run_resumes_with_its_arguments(data, tmp_path, monkeypatch):

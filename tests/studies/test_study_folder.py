@@ -39,9 +39,10 @@ def test_a_damaged_request_is_none(tmp_path, content):
 
 
 def test_one_process_works_in_a_folder(tmp_path):
-    with study_folder.alone_in(tmp_path):
-        with pytest.raises(OutputError, match="another process is working here"), study_folder.alone_in(tmp_path):
-            pass
+    second = study_folder.alone_in(tmp_path)
+    with study_folder.alone_in(tmp_path), pytest.raises(OutputError, match="another process is working here"):
+        second.__enter__()
+    assert list(tmp_path.iterdir()) == []
     with study_folder.alone_in(None):
         pass
 
