@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.devices import data_parallel
+from kerastune_recipes.devices.graphs import forget_gradients
 from kerastune_recipes.devices.strategies import local_replicas
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.progress import Tick
@@ -61,7 +62,9 @@ def _graph(network: keras.Model, dtype: str | None) -> Any:
         network_of: Callable[[], Any] = weakref.ref(network)
 
         def call(batch: Any) -> Any:
-            return network_of()(batch, training=False)
+            outputs = network_of()(batch, training=False)
+            forget_gradients()
+            return outputs
 
         if dtype is None:
             graphs[dtype] = tf.function(lambda shards: network_of().distribute_strategy.run(call, args=(shards,)))

@@ -12,7 +12,7 @@ import numpy as np
 from kerastune_recipes import interruption
 from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.backbones.facts import BackboneFacts
-from kerastune_recipes.devices import data_parallel, replicated
+from kerastune_recipes.devices import data_parallel, graphs, replicated
 from kerastune_recipes.devices.facts import Precision
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.model import frozen_part
@@ -243,7 +243,7 @@ class _Training:
         first: int = 0,
     ) -> None:
         epochs = -(-steps // len(self.batches))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), graphs.forgotten_after_fit(self.model):
             if first:
                 # The first epoch has fewer batches than Keras expects.
                 warnings.filterwarnings("ignore", message="Your input ran out of data")
