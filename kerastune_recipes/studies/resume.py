@@ -1,6 +1,7 @@
 """Resume what a folder holds: an interrupted run, comparison or search."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,15 @@ def resume(folder: str | Path, verbose: bool = True) -> Report | Comparison | Tu
     except OutputError:
         state = "the run here is finished, and there is" if run_folder.is_finished(folder) else "there is"
         raise OutputError(f"{folder}: {state} nothing to resume.") from None
-    repeat = request.get(study_folder.REPEAT, {})
-    if repeat.get("study") not in ("comparison", "search"):
-        raise OutputError(f"{folder}: this was written by an earlier version; repeat the command that began it.")
-    return (_compare if repeat["study"] == "comparison" else _tune)(folder, repeat, verbose)
+    try:
+        repeat = request[study_folder.REPEAT]
+        again = _STUDIES[repeat["study"]](folder, repeat)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise OutputError(
+            f"{folder}: its request.json is damaged, or was written by an earlier version; repeat the command that "
+            "began it."
+        ) from None
+    return again(out=folder, verbose=verbose)
 
 
 def _run(folder: Path, verbose: bool) -> Report:
@@ -56,17 +62,17 @@ def _run(folder: Path, verbose: bool) -> Report:
     return recipe.run(out=folder, seed=request.seed, resume=True, verbose=verbose, **options)
 
 
-def _compare(folder: Path, repeat: Mapping[str, Any], verbose: bool) -> Comparison:
+def _comparison(folder: Path, repeat: Mapping[str, Any]) -> Callable[..., Comparison]:
+    """Return `compare` with the arguments that a folder holds."""
     recipes = [_recipe(*each) for each in repeat["recipes"]]
     same = {key: repeat[key] for key in ("seeds", "folds", "scratch")}
-    return compare(recipes, out=folder, verbose=verbose, **same, **_options(folder, repeat["arguments"]))
+    return partial(compare, recipes, **same, **_options(folder, repeat["arguments"]))
 
 
-def _tune(folder: Path, repeat: Mapping[str, Any], verbose: bool) -> Tuned:
+def _search(folder: Path, repeat: Mapping[str, Any]) -> Callable[..., Tuned]:
+    """Return `tune` with the arguments that a folder holds."""
     same = {key: repeat[key] for key in ("trials", "seed")}
-    return tune(
-        _recipe(*repeat["recipe"]), out=folder, verbose=verbose, **same, **_options(folder, repeat["arguments"])
-    )
+    return partial(tune, _recipe(*repeat["recipe"]), **same, **_options(folder, repeat["arguments"]))
 
 
 def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
@@ -83,3 +89,9 @@ def _options(folder: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
         )
     given = {key: arguments[key] for key in ("unlabeled", "group_by", "strategy", "cache")}
     return {"ds": arguments["data"], **given}
+
+
+_STUDIES: dict[str, Callable[[Path, Mapping[str, Any]], Callable[..., Comparison | Tuned]]] = {
+    "comparison": _comparison,
+    "search": _search,
+}

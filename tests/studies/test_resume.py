@@ -72,3 +72,21 @@ def test_nothing_to_resume_is_said(tmp_path):
     study_folder.write_request(tmp_path / "old", {"recipe": "x"}, {})
     with pytest.raises(OutputError, match="written by an earlier version; repeat the command that began it"):
         resume(tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        [],
+        "comparison",
+        {"study": ["comparison"]},
+        {"study": "comparison", "recipes": [["a"]]},
+        {"study": "comparison", "recipes": 3},
+        {"study": "search", "trials": 2, "seed": 0, "recipe": ["a", {}], "arguments": []},
+    ],
+)
+def test_a_damaged_request_is_one_sentence(tmp_path, repeat):
+    study_folder.write_request(tmp_path / "out", {"recipe": "x"}, repeat)
+    with pytest.raises(RequestError) as caught:
+        resume(tmp_path / "out")
+    assert "request.json is damaged" in str(caught.value) or "a: summary: this key is missing" in str(caught.value)
