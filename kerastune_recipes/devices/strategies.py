@@ -1,5 +1,7 @@
 """Choosing the distribution strategy: one device, or several through tf.distribute or keras.distribution."""
 
+import signal
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -145,6 +147,15 @@ def _connect(cluster: Cluster) -> Any:
             f"{cluster.name(cluster.index)} cannot connect to the others: {reason(error)}; check that its port is free "
             "and that all workers run the same version of TensorFlow."
         ) from error
+    finally:
+        _take_sigterm_back()
+
+
+def _take_sigterm_back() -> None:
+    """Install the handler of SIGTERM again: TensorFlow has put its own in its place, after which the signal is lost."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _tpu() -> Any:

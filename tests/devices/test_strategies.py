@@ -1,6 +1,8 @@
 """Choosing a strategy, and running with it."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -113,6 +115,28 @@ def connected(monkeypatch):
 def test_ports_of_workers_on_this_machine_are_closed_to_others(connected):
     with warnings.catch_warnings(action="error"), connected("127.0.0.1", "127.0.0.2") as server:
         assert server.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
+
+
+SIGTERM = """
+import os, signal
+from kerastune_recipes.devices import strategies
+before = signal.signal(signal.SIGTERM, lambda number, frame: print("saves a checkpoint", flush=True))
+strategies.choose("multi_worker")
+os.kill(os.getpid(), signal.SIGTERM)
+signal.signal(signal.SIGTERM, before)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_still_reaches_python_after_tensorflow_has_connected():
+    """In its own process, because TensorFlow's server is started once in each."""
+    config = {"cluster": {}, "task": {"type": "worker", "index": 0}}
+    with closing(socket.create_server(("", 0))) as one:
+        config["cluster"]["worker"] = [f"127.0.0.1:{one.getsockname()[1]}"]
+    environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+    done = subprocess.run([sys.executable, "-c", SIGTERM], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.returncode) == ("saves a checkpoint\n", -signal.SIGTERM), done.stderr[-3000:]
 
 
 OPEN = r"the ports of the workers \({}.*\) are open to every machine that can reach them: TensorFlow listens on all"
