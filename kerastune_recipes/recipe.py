@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kerastune_recipes import yaml_files
+from kerastune_recipes import printable, yaml_files
 from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.planning.plan import Plan, is_plan
 from kerastune_recipes.spec import catalog
@@ -64,7 +64,8 @@ class Recipe:
             RecipeError: The file cannot be read or understood; all its errors are named at once.
         """
         path = Path(path)
-        return cls._from_data(path.stem, yaml_files.read(path), str(path), overrides)
+        # The name goes into plans and folders; the name of a file may hold what is no text.
+        return cls._from_data(printable.one_line(path.stem), yaml_files.read(path), str(path), overrides)
 
     @classmethod
     def load(cls, recipe: "str | Path | Recipe", **overrides: Any) -> "Recipe":

@@ -7,6 +7,8 @@ from stripes import stripes
 from kerastune_recipes import Recipe, yaml_files
 from kerastune_recipes.errors import RecipeError
 from kerastune_recipes.planning.plan import Plan
+from kerastune_recipes.planning.resolve import resolve
+from kerastune_recipes.spec import catalog
 
 DEMO = {"backbone": "DemoNet", "backbone.weights": "none"}
 
@@ -52,3 +54,11 @@ def test_a_misspelt_recipe():
 def test_the_description_is_of_the_same_plan():
     recipe = Recipe.from_name("small_similar", **DEMO)
     assert recipe.describe(stripes()).startswith(f"Plan: small_similar\n{recipe.plan(stripes()).summary}\n")
+
+
+def test_a_file_may_have_any_name(tmp_path, data_facts, backbone_facts):
+    file = tmp_path / "mine\x1b[2J\udcff.yaml"
+    file.write_text(catalog.text("small_similar"))
+    recipe = Recipe.from_file(file)
+    assert recipe.name == r"mine\x1b[2J\udcff"
+    assert resolve(recipe.name, recipe.content, data_facts, backbone_facts).recipe == recipe.name
