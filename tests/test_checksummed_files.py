@@ -59,6 +59,13 @@ def test_every_truncation_and_any_appended_byte_is_noticed(file):
             checksummed_files.load(file)
 
 
+def test_a_file_in_the_place_of_another_is_refused(tmp_path):
+    checksummed_files.save(tmp_path / "file", ARRAYS, VALUE, "phase 1")
+    assert checksummed_files.load(tmp_path / "file", "phase 1")[1] == VALUE
+    with pytest.raises(DamagedError, match="its checksum does not match its content and place"):
+        checksummed_files.load(tmp_path / "file", "phase 2")
+
+
 def test_the_reason_is_said(file):
     file.write_bytes(b"")
     with pytest.raises(DamagedError, match="^it is empty$"):

@@ -59,7 +59,7 @@ def command(case: str, out: Path, unlabeled: Path) -> list[str]:
         sys.executable,
         "-m",
         "kerastune_recipes",
-        *(word.format(unlabeled=unlabeled) for word in CASES[case]),
+        *(word.replace("{unlabeled}", str(unlabeled)) for word in CASES[case]),
         "--out",
         str(out),
     ]
@@ -231,9 +231,9 @@ def plan(
 ) -> Iterator[tuple[str, signal.Signals, bool, np.ndarray]]:
     """Yield the trials: case, signal, whether to disturb twice, and when."""
     cases = itertools.cycle(CASES)
-    for index in range(kills + terms):
-        number = signal.SIGKILL if index < kills else signal.SIGTERM
-        yield next(cases), number, index < twice, random.uniform(0.1, 1.0, 2)
+    signals = random.permutation([signal.SIGKILL] * kills + [signal.SIGTERM] * terms)
+    for index, number in enumerate(signals):
+        yield next(cases), signal.Signals(number), index < twice, random.uniform(0.1, 1.0, 2)
 
 
 def main() -> None:

@@ -21,6 +21,10 @@ from kerastune_recipes.spec.recipe_spec import RecipeSpec
 from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
 
 
+# The place of both copies of the request.
+_REQUEST = "request"
+
+
 @dataclass(frozen=True)
 class SavedPhase:
     """A completed phase on disk.
@@ -137,7 +141,7 @@ class Checkpoint:
                 self.lock()
                 run_folder.clear(self.folder)
                 for name in run_folder.REQUESTS:
-                    checksummed_files.save(self.folder / name, *self._new.to_parts())
+                    checksummed_files.save(self.folder / name, *self._new.to_parts(), _REQUEST)
         self._begun = True
 
     def lock(self) -> None:
@@ -159,7 +163,7 @@ class Checkpoint:
         while self.resumes and self.folder and (self.folder / f"phase_{position}").exists():
             file = self.folder / f"phase_{position}"
             try:
-                arrays, data = checksummed_files.load(file)
+                arrays, data = checksummed_files.load(file, self._place(file))
             except (DamagedError, OSError) as error:
                 self._warn(f"{file}: this checkpoint cannot be used ({error}); its phase runs again.")
                 return
@@ -181,7 +185,7 @@ class Checkpoint:
         try:
             self.folder.mkdir(exist_ok=True)  # the folder of a part
             arrays = {**phase.changes, "probabilities": phase.probabilities}
-            checksummed_files.save(file, arrays, phase.outcome.to_data())
+            checksummed_files.save(file, arrays, phase.outcome.to_data(), self._place(file))
             FitCheckpoint(self._fit_file(position)).remove()
         except OSError as error:
             self._warn(
@@ -193,13 +197,23 @@ class Checkpoint:
         """Return the checkpoint within a fit phase."""
         if self.folder is None:
             return None
-        checkpoint = FitCheckpoint(self._fit_file(position), self._warn, self.writes)
+        checkpoint = FitCheckpoint(
+            self._fit_file(position), self._warn, self.writes, self._place(self._fit_file(position))
+        )
         (self.whole or self)._fits.append(checkpoint)
         return checkpoint
 
     def _fit_file(self, position: int) -> Path:
         assert self.folder is not None  # callers check
         return self.folder / f"phase_{position}.fit"
+
+    def _place(self, file: Path) -> str:
+        """Return the run and the place in it that a file belongs to: another run's is no checkpoint of this one."""
+        whole = self.whole or self
+        request = whole.request or whole._new
+        assert whole.folder is not None  # callers check
+        identity = request.digest() if request else ""
+        return f"{identity} {file.relative_to(whole.folder).as_posix()}"
 
     def part(self, name: str) -> "Checkpoint":
         """Return the checkpoint of a part of the run, such as a fold."""
@@ -261,7 +275,7 @@ def read_request(out: Path) -> Request:
     for name in run_folder.REQUESTS:
         file = out / run_folder.CHECKPOINTS / name
         try:
-            return Request.from_parts(*checksummed_files.load(file))
+            return Request.from_parts(*checksummed_files.load(file, _REQUEST))
         except (DamagedError, OSError, TypeError) as error:
             reasons.append(f"{file}: this file cannot be used ({error}); without it the run cannot resume.")
     raise OutputError(*reasons, "Start again in another folder (or with --overwrite).")

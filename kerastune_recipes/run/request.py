@@ -1,6 +1,7 @@
 """What a run was asked to do and what it began with: saved when it begins, compared exactly when it resumes."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,6 +61,14 @@ class Request:
         """Return arrays, and data for JSON."""
         data = asdict(self)
         return data.pop("digests"), data
+
+    def digest(self) -> str:
+        """Return a digest of everything that decides what the run computes."""
+        stated = json.dumps([self.plan, self.seed, self.backend, self.images, self.weights], sort_keys=True)
+        digest = hashlib.blake2b(stated.encode(), digest_size=16)
+        for split in sorted(self.digests):
+            digest.update(np.ascontiguousarray(self.digests[split]))
+        return digest.hexdigest()
 
     @classmethod
     def from_parts(cls, arrays: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Self:

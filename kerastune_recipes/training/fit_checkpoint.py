@@ -103,6 +103,7 @@ class FitCheckpoint:
     file: Path
     notify: Callable[[str], None] = lambda text: None
     writes: bool = True
+    place: str = ""
     earlier_seconds: float = field(default=0.0, init=False)
 
     @property
@@ -118,7 +119,7 @@ class FitCheckpoint:
         """Return the newest whole state, or None."""
         for file in self.files:
             try:
-                arrays, value = checksummed_files.load(file)
+                arrays, value = checksummed_files.load(file, self.place)
             except FileNotFoundError:
                 continue
             except (DamagedError, OSError) as error:
@@ -137,7 +138,7 @@ class FitCheckpoint:
             self.file.parent.mkdir(exist_ok=True)  # the folder of a part of the run
             if self.file.exists():
                 self.file.replace(self._before)
-            checksummed_files.save(self.file, state.arrays, value)
+            checksummed_files.save(self.file, state.arrays, value, self.place)
         except OSError as error:
             self.notify(
                 f"{self.file}: this checkpoint cannot be written ({error.strerror}); training continues. Free disk "
