@@ -53,8 +53,8 @@ import sys
 
 with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
     addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
-print("a thread ticks every 0.1 s; worker 1 comes 10 s after worker 0")
-commands = [[sys.executable, sys.argv[1], str(index), str(10 * index), *addresses] for index in range(2)]
+print("a thread ticks every 0.1 s; worker 1 comes 20 s after worker 0")
+commands = [[sys.executable, sys.argv[1], str(index), str(20 * index), *addresses] for index in range(2)]
 processes = [subprocess.Popen(command) for command in commands]
 raise SystemExit(max(process.wait() for process in processes))
 PYTHON
