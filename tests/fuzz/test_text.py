@@ -85,9 +85,11 @@ def test_faults_are_told_from_refusals(monkeypatch, error, found):
     assert fails_with(monkeypatch, error) == found
 
 
-def test_a_hang_is_ended(monkeypatch):
-    monkeypatch.setattr(text, "MOST_SECONDS", 1)
-    monkeypatch.setitem(text.READERS, "recipe", lambda made: time.sleep(60))
+@pytest.mark.parametrize("limit", ["MOST_SECONDS", "LONGEST_WAIT"])
+def test_a_hang_is_ended(monkeypatch, limit):
+    monkeypatch.setattr(text, limit, 0.1)
+    endless = {"MOST_SECONDS": lambda made: sum(iter(int, 1)), "LONGEST_WAIT": lambda made: time.sleep(600)}
+    monkeypatch.setitem(text.READERS, "recipe", endless[limit])
     assert timed(Case("recipe", "", ""))[0] == "hang"
 
 
