@@ -92,6 +92,10 @@ class CheckpointWarning(UserWarning):
     """A checkpoint cannot be written or used; an interrupted run repeats more of its work."""
 
 
+class OutOfMemoryWarning(UserWarning):
+    """A device has too little memory for a batch; it gets the batch in parts, and the work continues."""
+
+
 @contextmanager
 def writing(path: object, what: str = "the folder") -> Iterator[None]:
     """Turn an OSError in the block into an OutputError that names the path.

@@ -159,3 +159,30 @@ def shell(capsys, monkeypatch, tmp_path):
         return SimpleNamespace(status=status, out=written.out, err=written.err)
 
     return run
+
+
+@pytest.fixture
+def memory_for(monkeypatch):
+    """Return a function that leaves memory for steps on some images at once, and none on more: memory_for(2)."""
+
+    def leave(images):
+        import keras
+        import tensorflow as tf
+
+        from kerastune_recipes.training import losses
+
+        build = losses.build
+
+        class Hungry(keras.losses.Loss):
+            def __init__(self, inner):
+                super().__init__(name=inner.name)
+                self.inner = inner
+
+            def call(self, y_true, y_pred):
+                # More than any address space holds, so that it is refused at once.
+                numbers = tf.where(tf.shape(y_pred)[0] > images, tf.constant(2**48, tf.int64), 1)
+                return self.inner.call(y_true, y_pred) + tf.reduce_max(tf.fill([numbers], 0.0))
+
+        monkeypatch.setattr(losses, "build", lambda plan: Hungry(build(plan)))
+
+    return leave

@@ -202,14 +202,20 @@ class Replicated(keras.Model):
         """Make one update from the shard of one replica."""
         import tensorflow as tf
 
+        gradients, count = self.gradients(data)
+        pairs = [(one, by) for one, by in zip(self.trainable_variables, gradients, strict=True) if by is not None]
+        sums = tf.distribute.get_replica_context().merge_call(_sums, args=(*(by for _, by in pairs), count))
+        self.optimizer.apply([by / tf.cast(sums[-1], by.dtype) for by in sums[:-1]], [one for one, _ in pairs])
+
+    def gradients(self, data: Batch) -> tuple[list[Any], Any]:
+        """Return the gradients of the sum of the losses of this replica's images, and the number of these images."""
+        import tensorflow as tf
+
         with tf.GradientTape() as tape:
             loss, count = self._observe(data, training=True)
             # The sum over the images of this replica; the number of images on all replicas is not known yet.
             loss = self.optimizer.scale_loss(loss * count)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        pairs = [(one, by) for one, by in zip(self.trainable_variables, gradients, strict=True) if by is not None]
-        sums = tf.distribute.get_replica_context().merge_call(_sums, args=(*(by for _, by in pairs), count))
-        self.optimizer.apply([by / tf.cast(sums[-1], by.dtype) for by in sums[:-1]], [one for one, _ in pairs])
+        return tape.gradient(loss, self.trainable_variables), count
 
     def test_step(self, data: Batch) -> None:
         """Update the metrics from the shard of one replica."""

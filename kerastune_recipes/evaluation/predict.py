@@ -16,7 +16,7 @@ from kerastune_recipes.data.views import Flip, View, box, views
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation.saved_model import Saved
-from kerastune_recipes.model.forward import BATCH
+from kerastune_recipes.model.forward import BATCH, as_memory_allows
 from kerastune_recipes.model.network import RESIZE
 
 # Views of an image, each of which takes a forward pass; tens are already more than enough.
@@ -107,7 +107,11 @@ def _probabilities(
     core = keras.Model(resizing.output, model.output)
     shown = (view for image in _readable(read, count) for view in _shown(image, chosen, resizing.height))
     batches = iter(lambda: list(islice(shown, BATCH)), [])
-    rows = np.concatenate([np.asarray(core.predict_on_batch(_resized(resizing, batch))) for batch in batches])
+
+    def run(pixels: np.ndarray, size: int) -> np.ndarray:
+        return np.asarray(core.predict_on_batch(pixels))
+
+    rows = np.concatenate([as_memory_allows(core, run, _resized(resizing, batch)) for batch in batches])
     return rows.reshape(count, len(chosen), -1).mean(axis=1)
 
 

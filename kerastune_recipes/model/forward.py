@@ -1,6 +1,7 @@
 """Forward passes through a network: compiled once, on all replicas of this machine."""
 
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -11,14 +12,19 @@ import numpy as np
 
 from kerastune_recipes.devices import data_parallel
 from kerastune_recipes.devices.graphs import forget_gradients
+from kerastune_recipes.devices.out_of_memory import is_out_of_memory
 from kerastune_recipes.devices.strategies import local_replicas
 from kerastune_recipes.devices.workers import SINGLE, Workers
+from kerastune_recipes.errors import OutOfMemoryWarning, WorkError
 from kerastune_recipes.progress import Tick
 
 BATCH = 32
 
 # Compiled functions of each network by the dtype of its input; the key None is for all replicas.
 _GRAPHS: weakref.WeakKeyDictionary[keras.Model, dict[str | None, Any]] = weakref.WeakKeyDictionary()
+
+# Images that each device has memory for at once, for networks with less than that of a batch.
+_AT_ONCE: weakref.WeakKeyDictionary[keras.Model, int] = weakref.WeakKeyDictionary()
 
 
 def forward(network: keras.Model, dtype: str = "uint8") -> tuple[Callable[[np.ndarray], Any], int]:
@@ -29,23 +35,73 @@ def forward(network: keras.Model, dtype: str = "uint8") -> tuple[Callable[[np.nd
         dtype: dtype of the images.
 
     Returns:
-        A function of images (b, s, s, 3), 1 <= b <= the number at once, to NumPy arrays; and that number.
+        A function of images (b, s, s, 3), 1 <= b <= the number at once, to NumPy arrays; and that number. Where the
+        devices run out of memory, it passes fewer images through the network at once.
 
     Example:
         >>> run, batch_size = forward(network.extractor)
         >>> features = run(images[:batch_size])
     """
+    run, devices = _compiled(network, dtype)
+    return partial(as_memory_allows, network, run, devices=devices), BATCH * devices
+
+
+def as_memory_allows(
+    network: keras.Model, run: Callable[[np.ndarray, int], Any], images: np.ndarray, devices: int = 1
+) -> Any:
+    """Run a forward pass, on half as many images at once as often as the devices run out of memory.
+
+    How many there is memory for is remembered for the network.
+
+    Args:
+        network: The network that computes.
+        run: The forward pass: images, and the number of images to pad them to where they need padding.
+        images: Images (b, s, s, 3).
+        devices: Number of devices that share them.
+
+    Raises:
+        WorkError: There is not enough memory for one image.
+    """
+    while True:
+        size = _AT_ONCE.get(network, BATCH) * devices
+        try:
+            parts = [run(images[start : start + size], size) for start in range(0, len(images), size)]
+            return parts[0] if len(parts) == 1 else keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # After the handler, which keeps what the failed pass has in memory.
+        _halve(network, images.shape[1])
+
+
+def _halve(network: keras.Model, image_size: int) -> None:
+    before = _AT_ONCE.get(network, BATCH)
+    if before == 1:
+        raise WorkError(
+            f"the device has no memory for a forward pass of a single image of {image_size} x {image_size} pixels; "
+            "give a smaller backbone.image_size or a smaller backbone, or end other programs that use the device."
+        )
+    _AT_ONCE[network] = before // 2
+    warnings.warn(
+        f"The device has no memory for a forward pass of {before} images at once; it gets {before // 2} at once, which "
+        "changes results by rounding only.",
+        OutOfMemoryWarning,
+        stacklevel=3,
+    )
+
+
+def _compiled(network: keras.Model, dtype: str) -> tuple[Callable[[np.ndarray, int], Any], int]:
+    """Return a compiled forward pass, which takes images and their number on all devices, and the number of devices."""
     if keras.backend.backend() != "tensorflow":
         data_parallel.refresh_predict_function(network)
-        size = BATCH * data_parallel.device_count()
-        return partial(_padded, lambda batch: network.predict_on_batch(data_parallel.shard(batch)), size), size
+        devices = data_parallel.device_count()
+        return partial(_padded, lambda batch: network.predict_on_batch(data_parallel.shard(batch))), devices
     strategy = network.distribute_strategy
     replicas = local_replicas(strategy)
     if replicas > 1:
-        size = BATCH * replicas
-        return partial(_padded, partial(_on_replicas, strategy, replicas, _graph(network, None)), size), size
+        return partial(_padded, partial(_on_replicas, strategy, replicas, _graph(network, None))), replicas
     graph = _graph(network, dtype)
-    return lambda batch: keras.tree.map_structure(np.asarray, graph(batch)), BATCH
+    return lambda batch, size: keras.tree.map_structure(np.asarray, graph(batch)), 1
 
 
 def _graph(network: keras.Model, dtype: str | None) -> Any:
@@ -87,7 +143,7 @@ def _on_replicas(strategy: Any, replicas: int, graph: Callable[[Any], Any], batc
     )
 
 
-def _padded(run: Callable[[np.ndarray], Any], size: int, batch: np.ndarray) -> Any:
+def _padded(run: Callable[[np.ndarray], Any], batch: np.ndarray, size: int) -> Any:
     """Run a forward pass on a batch padded to a fixed size, so that it is compiled once."""
     padding = np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)
     outputs = run(np.concatenate([batch, padding]))

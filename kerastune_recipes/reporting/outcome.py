@@ -32,6 +32,11 @@ class Outcome:
     choices: dict[str, Any]
     rows: tuple[dict[str, float], ...]
 
+    @property
+    def batch_parts(self) -> int:
+        """Number of parts in which the device saw each batch, above 1 where it had no memory for the whole."""
+        return self.choices.get("batch_parts", 1)
+
     def to_data(self) -> dict[str, Any]:
         """Return the outcome as plain data that JSON can hold."""
         return asdict(self)

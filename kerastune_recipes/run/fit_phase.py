@@ -15,11 +15,12 @@ from kerastune_recipes.heads.cached import HeadRequest, load_head, solve_head
 from kerastune_recipes.heads.solve import Solved
 from kerastune_recipes.model.batch_norm import batch_norms, reestimate
 from kerastune_recipes.planning import rules
-from kerastune_recipes.planning.plan import FitPlan
+from kerastune_recipes.planning.plan import FitPlan, PhasePlan
 from kerastune_recipes.reporting.outcome import Outcome
 from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.training import fit as training
 from kerastune_recipes.training import gate
+from kerastune_recipes.training.accumulation import part_size
 from kerastune_recipes.training.batches import LabelledBatches
 from kerastune_recipes.training.callbacks import EpochLines, Ticks
 from kerastune_recipes.training.fit import FitOptions, Fitted
@@ -36,12 +37,14 @@ class _Trained:
         plan: The plan of the phase.
         before: All weights before it.
         after: All weights after it.
+        at_once: Number of images that the devices saw at once.
     """
 
     context: RunContext
     plan: FitPlan
     before: list[np.ndarray]
     after: list[np.ndarray]
+    at_once: int
 
 
 def fit(
@@ -72,7 +75,8 @@ def fit(
     began = time.perf_counter()
     network, before = context.network, context.network.model.get_weights()
     fitted = _train(context, name, plan, checkpoint)
-    trained = _Trained(context, plan, before, network.model.get_weights())
+    at_once = part_size(plan.batch_size, fitted.parts)
+    trained = _Trained(context, plan, before, network.model.get_weights(), at_once)
     probabilities = np.empty((0, network.head.units), np.float32)
     choices: dict[str, Any] = {}
     if fitted.diverged:
@@ -102,7 +106,12 @@ def fit(
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
         validation=context.scores(probabilities),
-        choices=choices | _class_balance(plan, context.images[TRAIN].labels) | _found_rate(fitted),
+        choices={
+            **choices,
+            **_class_balance(plan, context.images[TRAIN].labels),
+            **_found_rate(fitted),
+            **batch_parts(fitted.parts),
+        },
         rows=fitted.rows,
     ), probabilities
 
@@ -177,18 +186,18 @@ def _apply(trained: _Trained, candidate: Candidate) -> None:
     context, plan = trained.context, trained.plan
     context.network.set_weights(gate.interpolate(trained.before, trained.after, candidate.share))
     if 0 < candidate.share < 1 and plan.batch_norm_momentum is not None:
-        _reestimate(context, plan)
+        _reestimate(context, trained.at_once)
     if candidate.solved_again:
         solve_again(context, plan)
 
 
-def _reestimate(context: RunContext, plan: FitPlan) -> None:
+def _reestimate(context: RunContext, batch_size: int) -> None:
     """Re-estimate the statistics of trained BatchNormalization on the training images."""
     network, images = context.network, context.images[TRAIN]
     norms = [norm for norm in batch_norms(network.backbone) if norm.trainable]
-    batches = LabelledBatches(images.pixels, images.labels, network.head.units, plan.batch_size, seed=context.seed)
+    batches = LabelledBatches(images.pixels, images.labels, network.head.units, batch_size, seed=context.seed)
     # The last batch may be too small for statistics.
-    whole = max(1, len(images.labels) // plan.batch_size)
+    whole = max(1, len(images.labels) // batch_size)
     with context.display.bar("statistics of BatchNormalization", whole) as tick:
         reestimate(network.core, norms, _ticking((batches[index][0] for index in range(whole)), tick))
     network.weights_changed()
@@ -213,6 +222,34 @@ def apply_temperature(context: RunContext, temperature: float) -> None:
     """Divide the logits by a temperature, in the weights of the head."""
     kernel, bias = context.network.head.get_weights()
     context.network.put_head(kernel / temperature, bias / temperature)
+
+
+def batch_parts(parts: int) -> dict[str, int]:
+    """Return the choice that says in how many parts batches were trained, where there were several."""
+    return {"batch_parts": parts} if parts > 1 else {}
+
+
+def notes(phases: Iterable[PhasePlan], outcomes: Iterable[Outcome]) -> list[str]:
+    """Return a sentence for each fit phase whose batches were trained in parts.
+
+    Args:
+        phases: The plans of all phases.
+        outcomes: Their outcomes.
+    """
+    plans = {phase.name: phase for phase in phases}
+    return [
+        f"Phase {outcome.name}: the device had no memory for a whole batch and trained each in "
+        f"{outcome.batch_parts} parts, whose gradients were summed; the result differs by rounding and the masks of "
+        f"dropout{_trained_norms(plans[outcome.name])}."
+        for outcome in outcomes
+        if outcome.batch_parts > 1
+    ]
+
+
+def _trained_norms(phase: PhasePlan) -> str:
+    if phase.fit is None or (phase.fit.batch_norm == "frozen" and not phase.fit.reinitialize):
+        return " only"
+    return ", and trained BatchNormalization had the statistics of the parts instead of those of the batch"
 
 
 def decision_of(outcome: Outcome) -> Decision:

@@ -12,7 +12,7 @@ from kerastune_recipes.reporting.outcome import Outcome
 from kerastune_recipes.run import phases
 from kerastune_recipes.run.checkpoint import Checkpoint
 from kerastune_recipes.run.context import RunContext
-from kerastune_recipes.run.fit_phase import apply_temperature, decision_of, solve_again
+from kerastune_recipes.run.fit_phase import apply_temperature, batch_parts, decision_of, solve_again
 from kerastune_recipes.run.solve_phase import solve
 
 
@@ -93,7 +93,7 @@ def _announce(context: RunContext, what: str) -> None:
 
 def _merged(judged: Outcome, refitted: Outcome) -> Outcome:
     if judged.kind == "fit":
-        choices = refitted.choices | judged.choices
+        choices = refitted.choices | judged.choices | batch_parts(max(refitted.batch_parts, judged.batch_parts))
     else:
         computed = judged.choices["features_computed"] + refitted.choices["features_computed"]
         # These describe the refitted head; all other choices explain how it was chosen.

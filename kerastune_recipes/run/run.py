@@ -25,7 +25,7 @@ from kerastune_recipes.progress import Display
 from kerastune_recipes.reporting.report import Cost, Report, RunFacts, Split
 from kerastune_recipes.reporting.versions import versions
 from kerastune_recipes.run import checkpoint as checkpoints
-from kerastune_recipes.run import run_folder, selection
+from kerastune_recipes.run import fit_phase, run_folder, selection
 from kerastune_recipes.run.checkpoint import Checkpoint
 from kerastune_recipes.run.context import RunContext
 from kerastune_recipes.run.options import RunOptions
@@ -124,10 +124,11 @@ def _work(
     if workers.size > 1:
         model = without_strategy(model)
         compile_plainly(model, dataset.one_hot_labels, plan.precision)
+    notes = (*checkpoint.notes, *fit_phase.notes(plan.phases, selected.outcomes))
     in_phases = sum(outcome.seconds for outcome in selected.outcomes)
     return Report.of_run(
         model,
-        RunFacts(plan, dataset.facts(), prepared.hardware, options.seed, prepared.plan_text, tuple(checkpoint.notes)),
+        RunFacts(plan, dataset.facts(), prepared.hardware, options.seed, prepared.plan_text, notes),
         selected,
         splits,
         Cost(time.perf_counter() - began + checkpoint.earlier_seconds, one_pass, in_phases),

@@ -13,7 +13,7 @@ from kerastune_recipes.reporting.outcome import Outcome, Selection
 from kerastune_recipes.run import phases, refit
 from kerastune_recipes.run.checkpoint import Checkpoint
 from kerastune_recipes.run.context import RunContext
-from kerastune_recipes.run.fit_phase import decision_of
+from kerastune_recipes.run.fit_phase import batch_parts, decision_of
 from kerastune_recipes.run.phases import CompletedPhase
 from kerastune_recipes.training import gate
 
@@ -125,4 +125,5 @@ def _combined_choices(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
         "interpolation": 1.0 if again else fmean(each.candidate.share for each in decisions),
         "head_solved_again": again,
         "temperature": geometric_mean(each.temperature for each in decisions),
+        **batch_parts(max(outcome.batch_parts for outcome in outcomes)),
     }

@@ -1,5 +1,6 @@
 """A fit phase: freeze layers, compile with a fresh optimizer and call Keras's `fit`."""
 
+import gc
 import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,9 @@ from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.backbones.facts import BackboneFacts
 from kerastune_recipes.devices import data_parallel, graphs, replicated
 from kerastune_recipes.devices.facts import Precision
+from kerastune_recipes.devices.out_of_memory import is_out_of_memory
 from kerastune_recipes.devices.workers import SINGLE, Workers
+from kerastune_recipes.errors import OutOfMemoryWarning, WorkError
 from kerastune_recipes.model import frozen_part
 from kerastune_recipes.model.batch_norm import batch_norms
 from kerastune_recipes.model.freeze import freeze, frozen_dropout_off
@@ -24,12 +27,13 @@ from kerastune_recipes.planning import layer_patterns
 from kerastune_recipes.planning.costs import steps_per_epoch
 from kerastune_recipes.planning.layer_patterns import LayerGroup
 from kerastune_recipes.planning.plan import FitPlan
-from kerastune_recipes.training import augmentation, frozen_views, losses, lr_range_test, optimizers
+from kerastune_recipes.training import accumulation, augmentation, frozen_views, losses, lr_range_test, optimizers
 from kerastune_recipes.training.batches import Batches, LabelledBatches, LabelledViews
 from kerastune_recipes.training.callbacks import EpochOrder, HistoryRecorder, ResumedCallbacks, StopAtStep
-from kerastune_recipes.training.fit_checkpoint import Cadence, FitCheckpoint, FitState, SaveState
+from kerastune_recipes.training.fit_checkpoint import Cadence, FitCheckpoint, FitState, SaveState, Session
 from kerastune_recipes.training.lr_range_test import RangeTest
 from kerastune_recipes.training.optimizers import ScheduleBuilder
+from kerastune_recipes.training.snapshot import snapshot
 
 # uint8 (n, s, s, 3) images and int (n,) labels.
 LabelledImages = tuple[AnyArray, np.ndarray]
@@ -71,6 +75,7 @@ class Fitted:
         diverged: What happened and what to do, where the loss became NaN or infinite and training stopped; else empty.
         range_test: The learning-rate range test, where the plan asks for one.
         earlier_seconds: Seconds that the phase took before it was interrupted.
+        parts: Number of parts in which the device saw each batch, above 1 where it had no memory for the whole.
     """
 
     rows: tuple[dict[str, float], ...]
@@ -80,6 +85,7 @@ class Fitted:
     diverged: str = ""
     range_test: RangeTest | None = None
     earlier_seconds: float = 0.0
+    parts: int = 1
 
 
 def fit(
@@ -96,6 +102,9 @@ def fit(
     Where the plan sets a number of views, the outputs of the frozen part are computed once for each view, and only the
     rest of the network is trained; the losses equal those of training the whole network on the same views.
 
+    Where a device runs out of memory, the phase begins again with each batch in 2 parts, then 4, 8 and so on, whose
+    gradients are summed: the steps and their order stay those of the plan.
+
     Call it within the scope of the distribution strategy.
 
     Args:
@@ -108,7 +117,7 @@ def fit(
         options: Seed, precision, callbacks and the like.
 
     Raises:
-        WorkError: The disk has no room for the views.
+        WorkError: The disk has no room for the views, or the device no memory for one image.
 
     Example:
         >>> fitted = fit(network, facts, "fine_tuning", plan, (images, labels), None, FitOptions(seed=0))
@@ -134,10 +143,7 @@ def fit(
         training = _Training(
             network, plan, multipliers, options, batches, *replicated.distribute(model, batches, held_out)
         )
-        range_test = _range_test(training, resumed)
-        if range_test:
-            training = replace(training, plan=plan.model_copy(update={"learning_rate": range_test.learning_rate}))
-        recorder = training.run(resumed, range_test)
+        training, range_test, recorder = _train(phase, training, resumed)
     network.weights_changed()
     return Fitted(
         rows=tuple(recorder.rows),
@@ -147,6 +153,7 @@ def fit(
         diverged=_diverged(phase, training.plan, recorder.rows),
         range_test=range_test,
         earlier_seconds=resumed.seconds if resumed else 0.0,
+        parts=training.parts,
     )
 
 
@@ -176,6 +183,7 @@ class _Training:
         model: The model to fit, with the layers of the network.
         data: The batches as `fit` takes them.
         validation_data: The validation batches as `fit` takes them, or None.
+        parts: Number of parts in which the device sees a batch.
     """
 
     network: Network
@@ -186,6 +194,27 @@ class _Training:
     model: keras.Model
     data: Any
     validation_data: Any
+    parts: int = 1
+
+    @property
+    def largest_batch(self) -> int:
+        """Number of images in a whole batch."""
+        return min(self.plan.batch_size, self.batches.count)
+
+    @property
+    def at_once(self) -> int:
+        """Number of images of a batch that a device sees at once."""
+        return accumulation.part_size(self.largest_batch, self.parts, accumulation.replicas())
+
+    def in_parts(self, parts: int) -> "_Training":
+        """Return the same training with each batch in a number of parts."""
+        divided = replace(self, parts=parts)
+        return divided if parts == 1 else replace(divided, model=accumulation.in_parts(self.model, divided.at_once))
+
+    def free(self) -> None:
+        """Free what a failed call of `fit` leaves on the device: compiled functions and the optimizer's variables."""
+        self.model.train_function = self.model.test_function = self.model.optimizer = None
+        gc.collect()
 
     def compile(self, schedule: ScheduleBuilder = optimizers.schedule) -> None:
         """Compile the model with a fresh optimizer."""
@@ -227,8 +256,7 @@ class _Training:
             self.model,
             callbacks,
             Cadence(options.workers),
-            resumed,
-            range_test.to_data() if range_test else None,
+            Session(resumed, range_test.to_data() if range_test else None, self.parts),
         )
         with interruption.deferred():
             self._fit(steps, [order, *callbacks, saving], self.validation_data, epoch, first)
@@ -259,6 +287,76 @@ class _Training:
                     callbacks, first, add_history=True, model=self.model, epochs=epochs, steps=len(self.batches)
                 ),
             )
+
+
+def _train(
+    phase: str, training: _Training, resumed: FitState | None
+) -> tuple[_Training, RangeTest | None, HistoryRecorder]:
+    """Train; where a device runs out of memory, begin again with each batch in twice as many parts.
+
+    Returns:
+        The training that succeeded, the range test where the plan asks for one, and the history.
+    """
+    undo = snapshot(training.model, training.options.callbacks)
+    parts = resumed.parts if resumed else 1
+    while True:
+        attempt = training.in_parts(parts)
+        try:
+            return _attempt(attempt, resumed)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # After the handler: the error holds the frames of the failed attempt, and they what is in its memory.
+        _check_divisible(phase, attempt)
+        attempt.free()
+        undo()
+        parts *= 2
+        warnings.warn(
+            f"Phase {phase}: the device has no memory for {attempt.at_once} images at once; the phase begins "
+            f"again, with each batch in {parts} parts whose gradients are summed.",
+            OutOfMemoryWarning,
+            stacklevel=2,
+        )
+
+
+def _attempt(training: _Training, resumed: FitState | None) -> tuple[_Training, RangeTest | None, HistoryRecorder]:
+    range_test = _range_test(training, resumed)
+    if range_test:
+        plan = training.plan.model_copy(update={"learning_rate": range_test.learning_rate})
+        training = replace(training, plan=plan)
+    return training, range_test, training.run(resumed, range_test)
+
+
+def _indivisible(training: _Training) -> str:
+    """Return the case in which batches are not divided, or an empty string."""
+    if training.options.workers.size > 1:
+        # The others wait for this one in the middle of a step.
+        return "several workers train"
+    norms = batch_norms(training.network.backbone)
+    # TensorFlow has no sums over replicas within a loop.
+    return (
+        "several devices train BatchNormalization" if any(one.synchronized and one.trainable for one in norms) else ""
+    )
+
+
+def _check_divisible(phase: str, training: _Training) -> None:
+    """Refuse a batch that does not fit into the memory of the device and cannot be divided further."""
+    plan = training.plan
+    case = _indivisible(training)
+    if case:
+        raise WorkError(
+            f"Phase {phase}: a device has no memory for its share of a batch of {plan.batch_size} images, and batches "
+            f"are not divided where {case}; give a smaller phases.{phase}.fit.batch_size, such as "
+            f"{max(1, plan.batch_size // 2)}."
+        )
+    if training.at_once > 1:
+        return
+    size = training.network.core.input_shape[1]
+    raise WorkError(
+        f"Phase {phase}: the device has no memory to train on a single image of {size} x {size} pixels, of a batch of "
+        f"{plan.batch_size}; give a smaller backbone.image_size, freeze more layers in "
+        f"phases.{phase}.fit.trainable, or set precision to bfloat16 or float16 where the device supports it."
+    )
 
 
 def _range_test(training: _Training, resumed: FitState | None) -> RangeTest | None:

@@ -8,7 +8,7 @@ they follow from seed, epoch and batch.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class FitState:
         done: Whether the training is complete.
         seconds: Seconds of the phase so far.
         range_test: The learning-rate range test as plain data, where there was one.
+        parts: Number of parts in which the device sees a batch.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -55,6 +56,7 @@ class FitState:
     done: bool
     seconds: float
     range_test: Mapping[str, Any] | None = None
+    parts: int = 1
 
     def of(self, kind: str) -> dict[str, np.ndarray]:
         """Return the arrays of one kind, such as "optimizer", by number."""
@@ -226,6 +228,21 @@ def checkpoint_seconds(environment: Mapping[str, str] = os.environ) -> float | N
     return seconds
 
 
+@dataclass(frozen=True)
+class Session:
+    """How a phase begins in this process.
+
+    Args:
+        resumed: The state to resume from, or None.
+        range_test: The learning-rate range test as plain data, where there was one.
+        parts: Number of parts in which the device sees a batch.
+    """
+
+    resumed: FitState | None = None
+    range_test: Mapping[str, Any] | None = None
+    parts: int = 1
+
+
 class SaveState(keras.callbacks.Callback):
     """Saves the state of a phase when it is due and when a signal asks for it, and restores it.
 
@@ -237,8 +254,7 @@ class SaveState(keras.callbacks.Callback):
         trained: The model whose `fit` is called; its optimizer is built.
         callbacks: The other callbacks of the phase.
         cadence: Decides when to save.
-        resumed: The state to resume from, or None.
-        range_test: The learning-rate range test as plain data, where there was one.
+        session: How the phase begins.
 
     Raises:
         RequestError: The interrupted phase had other callbacks.
@@ -251,24 +267,24 @@ class SaveState(keras.callbacks.Callback):
         trained: keras.Model,
         callbacks: Sequence[keras.callbacks.Callback],
         cadence: Cadence,
-        resumed: FitState | None = None,
-        range_test: Mapping[str, Any] | None = None,
+        session: Session = Session(),
     ):
         super().__init__()
         self.checkpoint, self.network, self.trained = checkpoint, network, trained
-        self.others, self.cadence, self.resumed, self.range_test = list(callbacks), cadence, resumed, range_test
+        self.others, self.cadence, self.session, self.resumed = list(callbacks), cadence, session, session.resumed
         self.start = network.digests()
-        self.began = time.monotonic() - (resumed.seconds if resumed else 0.0)
+        self.began = time.monotonic() - (self.resumed.seconds if self.resumed else 0.0)
         self.epoch, self.batch, self.step, self.batches = 0, 0, 0, 0
-        if resumed:
-            resumed.restore_weights(network)
-            _assign(trained.optimizer.variables, resumed.of("optimizer"))
-            self.epoch, self.step = resumed.epoch, resumed.step
+        if self.resumed:
+            self.resumed.restore_weights(network)
+            _assign(trained.optimizer.variables, self.resumed.of("optimizer"))
+            self.epoch, self.step = self.resumed.epoch, self.resumed.step
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.batches = self.params["steps"]
         if self.resumed:
             self.resumed.restore_callbacks(self.others, self.checkpoint.notify)
+        self._save_parts()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch, self.batch = epoch, 0
@@ -297,6 +313,14 @@ class SaveState(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         self._save_if_due(done=True)
 
+    def _save_parts(self) -> None:
+        """Save that batches are in parts from here on, instead of what was saved before they were."""
+        parts = self.session.parts
+        if self.resumed and self.resumed.parts != parts:
+            self.checkpoint.save(replace(self.resumed, parts=parts))
+        elif not self.resumed and parts > 1:
+            self.checkpoint.save(self._state(done=False))
+
     def _save_if_due(self, done: bool = False) -> None:
         if (interruption.requested() and self.cadence.single) or self.cadence.due(self.step):
             began = time.monotonic()
@@ -314,7 +338,17 @@ class SaveState(keras.callbacks.Callback):
             (type(one).__name__, state_of(one, arrays, f"callback.{number}.")) for number, one in enumerate(self.others)
         ]
         seconds = time.monotonic() - self.began
-        return FitState(arrays, callbacks, self.epoch, self.batch, self.step, done, seconds, self.range_test)
+        return FitState(
+            arrays,
+            callbacks,
+            self.epoch,
+            self.batch,
+            self.step,
+            done,
+            seconds,
+            self.session.range_test,
+            self.session.parts,
+        )
 
 
 def _build_metrics(model: keras.Model) -> None:

@@ -1,7 +1,6 @@
 """Learning-rate range test (Smith 2017): raise the rate until training diverges, then restore the model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ import numpy as np
 from kerastune_recipes.planning import rules
 from kerastune_recipes.planning.plan import FitPlan
 from kerastune_recipes.training.optimizers import ScheduleBuilder
+from kerastune_recipes.training.snapshot import snapshot
 
 # Decay of the moving average of the batch losses.
 _SMOOTHING = 0.9
@@ -58,8 +58,11 @@ def find(
     steps, span = rules.RANGE_TEST_STEPS, rules.RANGE_TEST_SPAN
     rates = fit.learning_rate * np.geomspace(1 / span, span, steps)
     recorder = _LossRecorder()
-    with _restored(model):
+    restore = snapshot(model)
+    try:
         train(_exponential(float(rates[0]), float(rates[-1]), steps), steps, [recorder])
+    finally:
+        restore()
     losses = np.array(recorder.losses)
     tried = rates[: len(losses)]
     return RangeTest(tuple(map(float, tried)), tuple(recorder.losses), suggested(tried, losses, fit.learning_rate))
@@ -117,14 +120,3 @@ class _LossRecorder(keras.callbacks.Callback):
         self.losses.append(self._mean / (1 - _SMOOTHING ** (len(self.losses) + 1)))
         if self.losses[-1] > min(self.losses) + rules.RANGE_TEST_END:
             self.model.stop_training = True
-
-
-@contextmanager
-def _restored(model: keras.Model) -> Iterator[None]:
-    """Restore all variables of a model at the end: weights, statistics and states of random generators."""
-    before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
-    try:
-        yield
-    finally:
-        for variable, value in before:
-            variable.assign(value)

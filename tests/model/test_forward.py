@@ -9,6 +9,7 @@ import pytest
 
 from kerastune_recipes.devices.cluster import Cluster
 from kerastune_recipes.devices.workers import Workers
+from kerastune_recipes.errors import OutOfMemoryWarning, WorkError
 from kerastune_recipes.model import forward
 
 
@@ -24,6 +25,58 @@ def test_a_forward_pass_takes_any_number_of_images(network, pictures):
     assert batch_size == forward.BATCH
     for count in (1, 5):
         np.testing.assert_allclose(run(pixels[:count]), network.core.predict_on_batch(pixels[:count]), atol=1e-5)
+
+
+def out_of_memory_above(images, run):
+    """Return a forward pass with memory for some images at once; it notes how many it gets."""
+    import tensorflow as tf
+
+    def limited(batch, size):
+        limited.seen.append(len(batch))
+        if len(batch) > images:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return run(batch, size)
+
+    limited.seen = []
+    return limited
+
+
+def test_without_memory_for_a_batch_it_passes_in_parts(network, pictures, monkeypatch):
+    compiled, passes = forward._compiled, []
+
+    def limited(model, dtype):
+        run, devices = compiled(model, dtype)
+        passes.append(out_of_memory_above(8, run))
+        return passes[-1], devices
+
+    pixels, _ = pictures(40)
+    whole = forward.predict(network.core, pixels)
+    monkeypatch.setattr(forward, "_compiled", limited)
+    with pytest.warns(OutOfMemoryWarning) as said:
+        np.testing.assert_allclose(forward.predict(network.core, pixels), whole, atol=1e-6)
+    assert [str(each.message) for each in said] == [
+        f"The device has no memory for a forward pass of {before} images at once; it gets {after} at once, which "
+        "changes results by rounding only."
+        for before, after in ((32, 16), (16, 8))
+    ]
+    forward.predict(network.core, pixels)  # remembers the number
+    assert [each.seen for each in passes] == [[32, 16, 8, 8, 8, 8, 8], [8, 8, 8, 8, 8]]
+
+
+def test_several_outputs_in_parts(pictures):
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, [image, keras.layers.Flatten()(image)])
+    run = out_of_memory_above(3, lambda batch, size: [batch, batch.reshape(len(batch), -1)])
+    pixels, _ = pictures(5)
+    with pytest.warns(OutOfMemoryWarning):
+        first, second = forward.as_memory_allows(model, run, pixels)
+    np.testing.assert_array_equal(first, pixels)
+    assert second.shape == (5, 32 * 32 * 3)
+
+
+def test_without_memory_for_one_image(network, pictures):
+    with pytest.warns(OutOfMemoryWarning), pytest.raises(WorkError, match="a single image of 32 x 32 pixels; give a"):
+        forward.as_memory_allows(network.core, out_of_memory_above(0, None), pictures(5)[0])
 
 
 def test_several_outputs_are_a_list(network, pictures):

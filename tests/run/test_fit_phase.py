@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.data.split_images import VALIDATION
-from kerastune_recipes.errors import WorkError
-from kerastune_recipes.run.fit_phase import apply_temperature, decision_of, fit
+from kerastune_recipes.errors import OutOfMemoryWarning, WorkError
+from kerastune_recipes.planning.plan import PhasePlan
+from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.run.fit_phase import apply_temperature, decision_of, fit, notes
 from kerastune_recipes.training import gate
 from kerastune_recipes.training.gate import Candidate, Decision
 
@@ -25,6 +27,31 @@ def test_a_phase_that_ruins_a_good_model_is_discarded(context, fit_plan):
     np.testing.assert_allclose(probabilities, certain, atol=1e-6)
     for one, other in zip(before, context.network.model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_phase_in_parts_says_so(context, fit_plan, memory_for):
+    memory_for(2)
+    with pytest.warns(OutOfMemoryWarning):
+        outcome, _ = fit(context, "fit", fit_plan(), None, None, None)
+    assert (outcome.batch_parts, outcome.choices["batch_parts"], outcome.steps) == (2, 2, 2)
+
+
+def test_notes_of_phases_in_parts(fit_plan):
+    def phase(**changes):
+        return PhasePlan(name="fit", fit=fit_plan(**changes))
+
+    def outcome(**choices):
+        return Outcome("fit", "fit", 1.0, 2, 3, 4, {}, choices, ())
+
+    assert notes([phase()], [outcome()]) == []
+    begin = (
+        "Phase fit: the device had no memory for a whole batch and trained each in 4 parts, whose gradients were "
+        "summed; the result differs by rounding and the masks of dropout"
+    )
+    assert notes([phase()], [outcome(batch_parts=4)]) == [f"{begin} only."]
+    assert notes([phase(batch_norm="trained")], [outcome(batch_parts=4)]) == [
+        f"{begin}, and trained BatchNormalization had the statistics of the parts instead of those of the batch."
+    ]
 
 
 def test_a_refit_repeats_the_decision_and_is_not_judged(context, fit_plan):

@@ -2,13 +2,17 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 from kerastune_recipes.arrays.files import FileArray
+from kerastune_recipes.errors import OutOfMemoryWarning, WorkError
 from kerastune_recipes.model import frozen_part
+from kerastune_recipes.model.batch_norm import batch_norms
+from kerastune_recipes.planning import rules
 from kerastune_recipes.training import fit, fit_checkpoint
 from kerastune_recipes.training.fit import FitOptions
 from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
@@ -257,6 +261,134 @@ def test_an_interrupted_phase_resumes_bit_for_bit(kind, at, assembled, fit_plan,
     assert again.rows == whole.rows
     for one, other in zip(network.model.variables, again_network.model.variables, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
+
+
+IN_PARTS = {
+    "momentum": {"optimizer": {"name": "sgd", "momentum": 0.9}, "schedule": "cosine", "warmup_steps": 2},
+    "clipped": {"clip_norm": 0.05, "trainable": [["head", 1.0], ["backbone", 0.1]]},
+    "adamw": {"optimizer": {"name": "adamw", "weight_decay": 0.1}, "class_balance": "weights", "l2_sp": 0.01},
+    "mixed labels": {"augmentation": [{"layer": "keras_cv.MixUp", "arguments": {}}], "class_balance": "weights"},
+    "cached views": {"trainable": LAST_STAGE, "views": 2, "augmentation": [{"layer": "RandomFlip", "arguments": {}}]},
+    "range test": {"find_rate": True},
+}
+
+
+@pytest.mark.parametrize("kind", IN_PARTS)
+def test_without_memory_for_a_batch_the_result_is_that_of_the_plan(
+    kind, assembled, fit_plan, pictures, memory_for, monkeypatch
+):
+    """Batches of 4, 4 and 2 images, in parts of one."""
+    monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 3)
+    plan = fit_plan(**{"steps": 7, "learning_rate": 1e-3, **IN_PARTS[kind]})
+
+    def phase():
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled()
+        recorder = Interrupt()
+        train, held_out = pictures(10), pictures(5, seed=1)
+        options = FitOptions(seed=0, callbacks=[recorder])
+        return network, fit.fit(network, facts, "fine_tuning", plan, train, held_out, options), recorder
+
+    network, whole, recorder = phase()
+    memory_for(1)
+    with pytest.warns(OutOfMemoryWarning) as said:
+        network_in_parts, parts, recorder_in_parts = phase()
+    assert [str(each.message) for each in said if each.category is OutOfMemoryWarning] == [
+        f"Phase fine_tuning: the device has no memory for {images} images at once; the phase begins again, with each "
+        f"batch in {parts} parts whose gradients are summed."
+        for images, parts in ((4, 2), (2, 4))
+    ]
+    assert (whole.parts, parts.parts) == (1, 4)
+    assert (parts.steps, recorder_in_parts.done) == (whole.steps, recorder.done) == (7, 7)
+    assert [batch for batch, _ in recorder_in_parts.seen] == [batch for batch, _ in recorder.seen]
+    for row, other in zip(whole.rows, parts.rows, strict=True):
+        assert other == pytest.approx(row, abs=1e-6)
+        assert (other["step"], other["learning_rate"]) == (row["step"], row["learning_rate"])
+    for one, other in zip(network.model.get_weights(), network_in_parts.model.get_weights(), strict=True):
+        np.testing.assert_allclose(other, one, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["augmented", "adamw", "range test"])
+def test_a_phase_in_parts_resumes_bit_for_bit(
+    kind, assembled, fit_plan, pictures, tmp_path, monkeypatch, memory_for, recwarn
+):
+    monkeypatch.setenv(fit_checkpoint.VARIABLE, "0")
+    monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 3)
+    plan = fit_plan(**{"steps": 7, "batch_size": 3, "learning_rate": 0.01, **PLANS[kind]})
+    memory_for(2)
+
+    def phase(checkpoint, callback):
+        keras.utils.set_random_seed(0)
+        _, facts, network = assembled(dropout=0.3)
+        return network, run(network, facts, plan, pictures, checkpoint=checkpoint, callbacks=[callback])
+
+    network, whole = phase(None, Interrupt())
+    checkpoint = FitCheckpoint(tmp_path / "phase_1.fit")
+    with pytest.raises(KeyboardInterrupt):
+        phase(checkpoint, Interrupt(5))
+    recwarn.clear()
+    resumed_network, resumed = phase(checkpoint, Interrupt())
+    assert not [each for each in recwarn if each.category is OutOfMemoryWarning]  # it knows the number of parts
+    assert (resumed.rows, resumed.parts, resumed.range_test) == (whole.rows, 2, whole.range_test)
+    for one, other in zip(network.model.variables, resumed_network.model.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    assert phase(checkpoint, Interrupt())[1].parts == 2  # complete
+
+
+def test_memory_that_runs_out_in_a_later_step_begins_the_phase_again(
+    assembled, fit_plan, pictures, tmp_path, monkeypatch
+):
+    """What was saved before is replaced at once: a resumed phase begins in parts too."""
+    import tensorflow as tf
+
+    monkeypatch.setenv(fit_checkpoint.VARIABLE, "0")
+    checkpoint, states = FitCheckpoint(tmp_path / "phase_1.fit"), []
+
+    class Full(keras.callbacks.Callback):
+        tries = 0
+
+        def on_train_begin(self, logs=None):
+            type(self).tries += 1
+
+        def on_train_batch_begin(self, batch, logs=None):
+            states.append(checkpoint.load())
+            if self.tries == 1 and len(states) == 4:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    _, facts, network = assembled()
+    with pytest.warns(OutOfMemoryWarning):
+        fitted = run(network, facts, fit_plan(steps=5), pictures, checkpoint=checkpoint, callbacks=[Full()])
+    assert (fitted.steps, fitted.parts, [row["step"] for row in fitted.rows]) == (5, 2, [2, 4, 5])
+    saved = [None if state is None else (state.step, state.parts) for state in states]
+    assert saved == [None, (1, 1), (2, 1), (3, 1), (0, 2), (1, 2), (2, 2), (3, 2), (4, 2)]
+
+
+def test_without_memory_for_one_image_the_phase_fails_with_a_sentence(assembled, fit_plan, pictures, memory_for):
+    _, facts, network = assembled()
+    memory_for(0)
+    with pytest.warns(OutOfMemoryWarning), pytest.raises(WorkError) as caught:
+        run(network, facts, fit_plan(), pictures)
+    assert str(caught.value) == (
+        "Phase fine_tuning: the device has no memory to train on a single image of 32 x 32 pixels, of a batch of 4; "
+        "give a smaller backbone.image_size, freeze more layers in phases.fine_tuning.fit.trainable, or set precision "
+        "to bfloat16 or float16 where the device supports it."
+    )
+
+
+def test_batches_that_several_workers_share_are_not_divided(assembled, fit_plan, pictures, memory_for):
+    _, facts, network = assembled()
+    memory_for(2)
+    with pytest.raises(WorkError, match=r"not divided where several workers train; give a smaller .*, such as 2\."):
+        run(network, facts, fit_plan(), pictures, workers=SimpleNamespace(size=2, index=0))
+
+
+def test_batches_over_which_devices_synchronize_statistics_are_not_divided(assembled, fit_plan, pictures, memory_for):
+    _, facts, network = assembled()
+    for norm in batch_norms(network.backbone):
+        norm.synchronized = True
+    memory_for(2)
+    with pytest.raises(WorkError, match="not divided where several devices train BatchNormalization"):
+        run(network, facts, fit_plan(batch_norm="trained"), pictures)
 
 
 def test_a_phase_after_a_resumed_one_makes_all_its_steps(assembled, fit_plan, pictures, tmp_path, monkeypatch):
