@@ -10,6 +10,7 @@ again.
 
 import argparse
 import copy
+import faulthandler
 import json
 import random
 import signal
@@ -369,6 +370,8 @@ def run(seed: int, count: int, seconds: float = float("inf")) -> tuple[Counter[t
     counts: Counter[tuple[str, str]] = Counter()
     faults, longest, started = [], 0.0, time.monotonic()
     for number in range(count):
+        # Signals do not reach code in C; then the traceback of the text that hangs ends the program.
+        faulthandler.dump_traceback_later(2 * LONGEST_WAIT, exit=True)
         made = case(seed, number, *texts)
         found, detail, taken = timed(made)
         counts[made.kind, found] += 1
@@ -378,6 +381,7 @@ def run(seed: int, count: int, seconds: float = float("inf")) -> tuple[Counter[t
             faults.append(f"number {number}, {made.kind}: {found}: {detail}")
         if time.monotonic() - started > seconds:
             break
+    faulthandler.cancel_dump_traceback_later()
     return counts, faults, longest
 
 
