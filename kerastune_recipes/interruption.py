@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from kerastune_recipes.errors import Interrupted
 
@@ -20,11 +20,13 @@ class _State:
         handled: Whether handlers are installed.
         deferred: Depth of the contexts that defer a signal.
         received: Number of the signal that was noted, or None.
+        raised: Number of the signal that was raised, or None.
     """
 
     handled = False
     deferred = 0
     received: int | None = None
+    raised: int | None = None
 
 
 @contextlib.contextmanager
@@ -45,8 +47,13 @@ def handled() -> Iterator[None]:
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 before[number] = signal.signal(number, _handle)
-        _State.handled, _State.received = True, None
+        _State.handled, _State.received, _State.raised = True, None, None
         yield
+    except Exception as error:
+        # TensorFlow replaces an exception that comes while it makes one of its own.
+        if _State.raised is not None:
+            raise Interrupted(_State.raised) from error
+        raise
     finally:
         _State.handled = False
         for number, handler in before.items():
@@ -83,7 +90,7 @@ def raise_if_requested() -> None:
     """
     if _State.received is not None:
         number, _State.received = _State.received, None
-        raise Interrupted(number)
+        _raise(number)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
@@ -91,4 +98,9 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _State.received = number
         return
     _State.received = None
+    _raise(number)
+
+
+def _raise(number: int) -> NoReturn:
+    _State.raised = number
     raise Interrupted(number)

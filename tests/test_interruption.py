@@ -85,6 +85,25 @@ def test_a_second_signal_does_not_wait():
     assert not interruption.requested()
 
 
+def test_a_signal_that_another_exception_replaces_is_raised():
+    """As TensorFlow does when a signal comes while it makes an exception of its own."""
+
+    def work():
+        with interruption.handled():
+            try:
+                send("SIGTERM")
+            except Interrupted:
+                raise RuntimeError("MISMATCH of original and normalized active exception types") from None
+
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        work()
+
+
+def test_an_error_without_a_signal_stays():
+    with pytest.raises(ValueError, match="own"), interruption.handled():
+        raise ValueError("own")
+
+
 def test_an_inner_context_changes_nothing():
     with pytest.raises(Interrupted), interruption.handled(), interruption.handled():
         send("SIGTERM")

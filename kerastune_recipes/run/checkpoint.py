@@ -20,7 +20,6 @@ from kerastune_recipes.run.request import Request, differences, recipe_differenc
 from kerastune_recipes.spec.recipe_spec import RecipeSpec
 from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
 
-
 # The place of both copies of the request.
 _REQUEST = "request"
 

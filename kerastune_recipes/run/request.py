@@ -67,7 +67,7 @@ class Request:
         stated = json.dumps([self.plan, self.seed, self.backend, self.images, self.weights], sort_keys=True)
         digest = hashlib.blake2b(stated.encode(), digest_size=16)
         for split in sorted(self.digests):
-            digest.update(np.ascontiguousarray(self.digests[split]))
+            digest.update(self.digests[split].tobytes())
         return digest.hexdigest()
 
     @classmethod

@@ -99,6 +99,7 @@ class FitCheckpoint:
         file: The newest.
         notify: Receives a sentence about a damaged one, or one that cannot be written.
         writes: Whether this worker writes it.
+        place: The run and phase that it belongs to, see `checksummed_files`.
         earlier_seconds: Seconds that the phase took before the state that was loaded.
     """
 
