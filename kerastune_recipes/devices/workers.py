@@ -161,7 +161,7 @@ class Workers:
             names = listed(self.cluster.name(index) for index in lost if index < self.size) or "a worker"
             raise WorkError(
                 f"{names} was lost, and the others cannot continue without it; its own output shows the cause. Start "
-                "all workers again; with --resume they continue after the last completed epoch."
+                "all workers again; with --resume they continue from the last checkpoint."
             ) from error
 
     def _raise_errors(self, answers: list[dict[str, Any]]) -> None:

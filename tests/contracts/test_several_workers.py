@@ -105,7 +105,10 @@ def same(one, other, tolerance):
     return all(np.allclose(first, second, atol=tolerance) for first, second in zip(one, other, strict=True))
 
 
-def test_a_run_with_a_killed_worker_resumes_and_ends_like_that_of_one_process(single_process, tmp_path, capfd):
+def test_a_run_with_a_killed_worker_resumes_and_ends_like_that_of_one_process(
+    single_process, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setenv("KERASTUNE_CHECKPOINT_SECONDS", "0")  # after each step
     assert run_workers(tmp_path, before=KILL_ONCE) == 137
     errors = capfd.readouterr().err
     assert "[worker 0] worker 1 (127.0.0.1:" in errors
