@@ -3,11 +3,15 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
 from kerastune_recipes.errors import Interrupted
+
+# Signals that come this close together count as one, seconds: `timeout` and systemd send each of them twice.
+_SAME = 1.0
 
 # SIGHUP, sent when a terminal or a connection closes, does not exist under Windows.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -21,12 +25,14 @@ class _State:
         deferred: Depth of the contexts that defer a signal.
         received: Number of the signal that was noted, or None.
         raised: Number of the signal that was raised, or None.
+        noted_at: When the deferred signal came, seconds of a monotonic clock.
     """
 
     handled = False
     deferred = 0
     received: int | None = None
     raised: int | None = None
+    noted_at = 0.0
 
 
 @contextlib.contextmanager
@@ -64,7 +70,7 @@ def handled() -> Iterator[None]:
 def deferred() -> Iterator[None]:
     """Defer the first signal while the context lasts; the code in it asks `requested` and raises at a good moment.
 
-    A second signal is raised at once, and the first at the end of the context, if not before.
+    A second signal, more than a second later, is raised at once, and the first at the end of the context, if not before.
 
     Raises:
         Interrupted: A signal arrived.
@@ -95,7 +101,9 @@ def raise_if_requested() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _State.deferred and _State.received is None:
-        _State.received = number
+        _State.received, _State.noted_at = number, time.monotonic()
+        return
+    if _State.deferred and time.monotonic() - _State.noted_at < _SAME:
         return
     _State.received = None
     _raise(number)
