@@ -70,7 +70,7 @@ def handled() -> Iterator[None]:
 def deferred() -> Iterator[None]:
     """Defer the first signal while the context lasts; the code in it asks `requested` and raises at a good moment.
 
-    A second signal, more than a second later, is raised at once, and the first at the end of the context, if not before.
+    A second signal, more than a second later, is raised at once; the first at the end of the context, if not before.
 
     Raises:
         Interrupted: A signal arrived.
