@@ -10,7 +10,7 @@ from stripes import stripes
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.backbones.pretrained_classifier import classifier_facts, load_classifier
-from kerastune_recipes.errors import CheckpointWarning, DataError, OutputError, RequestError
+from kerastune_recipes.errors import CheckpointWarning, DataError, OutOfMemoryWarning, OutputError, RequestError
 from kerastune_recipes.features import extraction
 from kerastune_recipes.run import run_folder
 
@@ -52,6 +52,20 @@ def test_the_report_has_the_keys_of_the_contract(run):
     assert cost["forward_equivalents"] == pytest.approx(
         sum(phase["seconds"] for phase in record["phases"]) / cost["seconds_one_forward_pass"]
     )
+
+
+def test_a_run_whose_batches_were_trained_in_parts_says_so(tmp_path, memory_for):
+    memory_for(2)
+    with pytest.warns(OutOfMemoryWarning):
+        report = Recipe.from_name("small_similar", **QUICK).run(stripes(), out=tmp_path / "run", verbose=False)
+    solve, fit = report.record["phases"]
+    assert ("batch_parts" in solve, fit["batch_parts"], fit["steps"]) == (False, 4, 6)
+    note = (
+        "Phase fine_tuning: the device had no memory for a whole batch and trained each in 4 parts, whose gradients "
+        "were summed; the result differs by rounding and the masks of dropout only."
+    )
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["notes"] == report.record["notes"] == [note]
+    assert f"note: {note}" in str(report)
 
 
 def test_a_run_in_16_bits_ends_in_a_plain_model_with_the_same_answers(tmp_path):

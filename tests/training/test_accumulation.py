@@ -145,3 +145,38 @@ def test_other_backends_too(backend, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the same" in done.stdout
+
+
+# In its own process, because logical devices must be configured before TensorFlow starts.
+ON_REPLICAS = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from kerastune_recipes.devices.replicated import distribute
+from kerastune_recipes.training.batches import LabelledBatches
+
+images = np.random.default_rng(0).integers(0, 2, (13, 8, 8, 3), dtype=np.uint8)
+found = []
+for parts in (False, True):
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model, data = distribute(network(), LabelledBatches(images, np.arange(13) % 3, 3, batch_size=5))
+        model = in_parts(model, 1) if parts else model
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        optimizer = keras.optimizers.SGD(0.5, global_clipnorm=0.05)
+        model.compile(optimizer, loss="categorical_crossentropy", metrics=[accuracy])
+        found.append((model.fit(data, validation_data=data, epochs=2, verbose=0).history, model.get_weights()))
+(history, weights), (history_in_parts, weights_in_parts) = found
+for key in history:
+    np.testing.assert_allclose(history_in_parts[key], history[key], atol=1e-5, err_msg=key)
+for one, other in zip(weights, weights_in_parts, strict=True):
+    np.testing.assert_allclose(other, one, atol=1e-5)
+print("the same")
+"""
+
+
+@pytest.mark.slow
+def test_parts_of_the_shards_of_replicas(tmp_path):
+    """Shards of three and two images, and of two and one."""
+    done = subprocess.run([sys.executable, "-c", TRAIN + ON_REPLICAS], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "the same" in done.stdout
