@@ -544,11 +544,11 @@ def test_an_interrupted_comparison_says_how_to_resume(shell, ants_and_bees, monk
 
     from kerastune_recipes.studies import study_folder
 
-    monkeypatch.setattr(study_folder, "run", interrupt)
-    interrupted = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(study_folder, "run", interrupt)
+        interrupted = shell(*BOTH, "--data", ants_and_bees, "--out", "out")
     assert interrupted.status == 130
     assert interrupted.err.endswith("kerastune: interrupted. To resume: kerastune resume out\n")
-    monkeypatch.undo()
     resumed = shell("resume", "out", "--json")
     assert resumed.status == 0
     assert len(json.loads(resumed.out)["results"]) == 2
