@@ -281,7 +281,7 @@ def _read_recipe(made: Case) -> None:
 
 def _read_override(made: Case) -> None:
     name, _, key = made.key.partition(" ")
-    _check_spec(catalog.load(name, {key: yaml_files.parse(made.text, f"--set {key}")}))
+    _check_spec(catalog.load(name, {key: yaml_files.parse(made.text, f"--set {printable.shortened(key)}")}))
 
 
 def _check_spec(spec: RecipeSpec) -> None:
