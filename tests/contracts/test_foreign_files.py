@@ -80,7 +80,8 @@ def test_files_of_others_survive_everything(crowded, photos, monkeypatch):
     assert content(crowded) == before
     assert {path: path.read_bytes() for path in pictures} == pictures
     assert (crowded / "link").readlink() == crowded / "thesis"
-    left = {path.name for path in crowded.iterdir()} - listed
+    # TensorFlow keeps the code that it generates in the temporary folder until the process ends.
+    left = {path.name for path in crowded.iterdir() if not path.name.startswith("__autograph_generated_file")} - listed
     assert left <= {"run", "kerastune-cache-2"}
 
 
