@@ -4,9 +4,11 @@ Everywhere `probabilities` is (images, classes), rows summing to 1, and `labels`
 """
 
 import math
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
+
+from kerastune_recipes.evaluation.clusters import effective_images
 
 # Guo et al. 2017, "On Calibration of Modern Neural Networks".
 CALIBRATION_BINS = 15
@@ -17,13 +19,14 @@ Z95 = 1.959963984540054
 
 
 class Summary(TypedDict):
-    """The metrics of one set of images, as report.json holds them."""
+    """The metrics of one set of images, as report.json holds them; `groups` is their number, where there are any."""
 
     accuracy: float
     accuracy_ci95: list[float]
     balanced_accuracy: float
     log_loss: float
     ece: float
+    groups: NotRequired[int]
 
 
 class CalibrationBin(NamedTuple):
@@ -34,12 +37,14 @@ class CalibrationBin(NamedTuple):
     accuracy: float
 
 
-def summary(probabilities: np.ndarray, labels: np.ndarray) -> Summary:
+def summary(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Summary:
     """Return all metrics of predictions, as plain numbers.
 
     Args:
         probabilities: (images, classes), float.
         labels: (images,), integer.
+        groups: (images,), integer, the group of each image; None where images are independent. Images of a group
+            resemble each other, so the interval is wider: that of as many independent images as they are worth.
 
     Raises:
         ValueError: There is no image, the shapes differ, or a label is out of range.
@@ -49,13 +54,17 @@ def summary(probabilities: np.ndarray, labels: np.ndarray) -> Summary:
         0.5
     """
     correct = _correct(probabilities, labels)
-    return {
+    images = effective_images(correct, groups)
+    found: Summary = {
         "accuracy": float(correct.mean()),
-        "accuracy_ci95": list(wilson_interval(int(correct.sum()), len(correct))),
+        "accuracy_ci95": list(wilson_interval(min(images, correct.sum() * images / len(correct)), images)),
         "balanced_accuracy": balanced_accuracy(probabilities, labels),
         "log_loss": log_loss(probabilities, labels),
         "ece": ece(probabilities, labels),
     }
+    if groups is not None:
+        found["groups"] = len(np.unique(groups))
+    return found
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:

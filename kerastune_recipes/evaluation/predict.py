@@ -80,7 +80,7 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
     chosen = _views(tta, flip)
     samples = open_for_evaluation(ds, saved.class_names, group_by)
     probabilities = _probabilities(saved.model, samples.read, len(samples), chosen)
-    return {"images": len(samples), **metrics.summary(probabilities, samples.labels)}
+    return {"images": len(samples), **metrics.summary(probabilities, samples.labels, samples.groups)}
 
 
 def _views(tta: int, flip: Flip) -> tuple[View, ...]:

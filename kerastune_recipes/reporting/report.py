@@ -34,10 +34,12 @@ class Split:
     Args:
         probabilities: Probabilities, float (n, k).
         labels: True classes, int (n,), 0..k-1.
+        groups: The group of each image, int (n,); None where images are not grouped.
     """
 
     probabilities: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class Report:
             cost: What the run cost.
         """
         plan, data, outcomes = facts.plan, facts.data, selection.outcomes
-        scores = {name: metrics.summary(split.probabilities, split.labels) for name, split in splits.items()}
+        scores = {
+            name: metrics.summary(split.probabilities, split.labels, split.groups) for name, split in splits.items()
+        }
         record = {
             "recipe": plan.recipe,
             "status": "done",

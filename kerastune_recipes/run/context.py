@@ -120,8 +120,8 @@ class RunContext:
         Args:
             probabilities: float32 (n, k) for these images; (0, k) in a refit.
         """
-        labels = self.images[self.judged_split].labels
-        return dict(metrics.summary(probabilities, labels)) if len(probabilities) else {}
+        judged = self.images[self.judged_split]
+        return dict(metrics.summary(probabilities, judged.labels, judged.groups)) if len(probabilities) else {}
 
     def predict(self, split: str) -> np.ndarray:
         """Return the probabilities that the whole model gives the images of a split, float32 (n, k)."""

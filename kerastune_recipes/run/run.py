@@ -115,7 +115,8 @@ def _work(
             selected = selection.by_folds(context, checkpoint)
         else:
             selected = selection.by_hold_out(context, checkpoint, dataset.held_out)
-        splits = {"validation": Split(selected.probabilities, context.images[context.judged_split].labels)}
+        judged = context.images[context.judged_split]
+        splits = {"validation": Split(selected.probabilities, judged.labels, judged.groups)}
         splits |= _test(context)
         one_pass = _seconds_one_forward_pass(context, initial_bank)
         model = context.network.model
@@ -183,7 +184,7 @@ def _test(context: RunContext) -> dict[str, Split]:
     if TEST not in context.images:
         return {}
     predict = context.predict if context.plan.fits else context.predict_by_features
-    return {"test": Split(predict(TEST), context.images[TEST].labels)}
+    return {"test": Split(predict(TEST), context.images[TEST].labels, context.images[TEST].groups)}
 
 
 def _seconds_one_forward_pass(context: RunContext, bank: FeatureBank) -> float:

@@ -7,7 +7,7 @@ from statistics import fmean, geometric_mean
 import numpy as np
 
 from kerastune_recipes.data import splits
-from kerastune_recipes.data.split_images import TRAIN
+from kerastune_recipes.data.split_images import TRAIN, Images
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.reporting.outcome import Outcome, Selection
 from kerastune_recipes.run import phases, refit
@@ -70,8 +70,7 @@ def by_folds(context: RunContext, checkpoint: Checkpoint) -> Selection:
     by_phase = list(zip(*found, strict=True))
     out_of_fold = [_out_of_fold(each, fold_of) for each in by_phase]
     outcomes = [
-        _over_folds(each, probabilities, images.labels)
-        for each, probabilities in zip(by_phase, out_of_fold, strict=True)
+        _over_folds(each, probabilities, images) for each, probabilities in zip(by_phase, out_of_fold, strict=True)
     ]
     chosen = choose_phase(outcomes, plan.keep)
     network.set_weights(initial)
@@ -101,13 +100,13 @@ def _out_of_fold(each: Sequence[CompletedPhase], fold_of: np.ndarray) -> np.ndar
     return probabilities
 
 
-def _over_folds(each: Sequence[CompletedPhase], probabilities: np.ndarray, labels: np.ndarray) -> Outcome:
+def _over_folds(each: Sequence[CompletedPhase], probabilities: np.ndarray, images: Images) -> Outcome:
     """Return one outcome for a phase that ran in every fold."""
     outcomes = [done.outcome for done in each]
     return replace(
         outcomes[-1],
         seconds=sum(outcome.seconds for outcome in outcomes),
-        validation=dict(metrics.summary(probabilities, labels)),
+        validation=dict(metrics.summary(probabilities, images.labels, images.groups)),
         choices={
             "accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes],
             **_combined_choices(outcomes),
