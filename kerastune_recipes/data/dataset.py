@@ -157,6 +157,14 @@ class Samples(Pictures):
         """Number of images of each class, in label order."""
         return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
 
+    @property
+    def group_counts(self) -> tuple[int, ...] | None:
+        """Number of groups that have images of each class, in label order; None where images are not grouped."""
+        if self.groups is None:
+            return None
+        pairs = np.unique(np.stack([self.labels, self.groups]), axis=1)
+        return tuple(np.bincount(pairs[0], minlength=len(self.class_names)).tolist())
+
     def select(self, indices: np.ndarray) -> Self:
         """Return the images at some positions with their labels and groups; see `Pictures.select`."""
         indices = np.asarray(indices, dtype=np.int64)
@@ -216,6 +224,7 @@ class Dataset:
             groups=self._groups(),
             grouped_by=self.grouped_by,
             unlabeled=0 if self.unlabeled is None else len(self.unlabeled),
+            train_groups=self.train.group_counts,
         )
 
     def _groups(self) -> int | None:

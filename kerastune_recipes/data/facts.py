@@ -20,6 +20,7 @@ class DatasetFacts:
         groups: Number of groups of training and validation images, or None without groups.
         grouped_by: How the images are grouped, in words.
         unlabeled: Number of images without labels.
+        train_groups: Number of groups that have training images of each class, or None without groups.
     """
 
     source: str
@@ -34,6 +35,7 @@ class DatasetFacts:
     groups: int | None = None
     grouped_by: str | None = None
     unlabeled: int = 0
+    train_groups: tuple[int, ...] | None = None
 
     @property
     def train_images(self) -> int:

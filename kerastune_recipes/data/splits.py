@@ -7,6 +7,9 @@ import numpy as np
 
 from kerastune_recipes.errors import DataError, listed
 
+# The fold of an image that is in every training part.
+NEVER_HELD_OUT = -1
+
 
 def stratified_holdout(
     labels: np.ndarray, fraction: float, seed: int, groups: np.ndarray | None = None
@@ -99,6 +102,81 @@ def stratified_folds(
             "folds."
         )
     return fold
+
+
+def folds_where_possible(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Split images into stratified folds as far as that is possible; the other images are always trained on.
+
+    Never held out are the images of a class with a single image, or a single group; and, with groups, those of a class
+    whose groups fell into one fold. There are fewer folds where fewer groups, or images of the largest class, are left.
+
+    Args:
+        labels: int (n,), the class of each image.
+        folds: Number of folds wanted, 2 or more.
+        seed: Random seed of the folds.
+        groups: int (n,), the group of each image; a group is never split. None splits image by image.
+
+    Returns:
+        int64 (n,), the fold of each image, from 0; `NEVER_HELD_OUT` for images that are in no fold.
+
+    Example:
+        >>> folds_where_possible(np.array([0, 0, 0, 0, 1]), folds=2, seed=0).tolist().count(NEVER_HELD_OUT)
+        1
+    """
+    units = np.arange(len(labels)) if groups is None else groups
+    fold = np.full(len(labels), NEVER_HELD_OUT)
+    inside = ~np.isin(units, units[_units_by_class(labels, units)[labels] < 2])
+    if not inside.any():
+        return fold
+    most = min(folds, len(np.unique(units[inside])), np.bincount(labels[inside]).max())
+    if most < 2:
+        return fold
+    own = None if groups is None else groups[inside]
+    fold[inside] = (
+        _folds_of_images(labels[inside], most, seed)
+        if own is None
+        else _folds_of_groups(labels[inside], most, seed, own)
+    )
+    for label in np.unique(labels[inside]):
+        if len(np.unique(fold[labels == label])) < 2:
+            fold[np.isin(units, units[labels == label])] = NEVER_HELD_OUT
+    numbers = np.unique(fold[fold != NEVER_HELD_OUT])
+    if len(numbers) < 2:
+        return np.full(len(labels), NEVER_HELD_OUT)
+    # A fold may have lost all its images.
+    return np.where(fold == NEVER_HELD_OUT, fold, np.searchsorted(numbers, fold))
+
+
+def dealt_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Deal images, or whole groups, out to folds in turn, class by class, so that every image is in a fold.
+
+    Args:
+        labels: int (n,), the class of each image.
+        folds: Number of folds; there are fewer where there are fewer images, or groups.
+        seed: Random seed of the folds.
+        groups: int (n,), the group of each image; a group is never split. None deals image by image.
+
+    Returns:
+        int64 (n,), the fold of each image, from 0.
+
+    Example:
+        >>> np.bincount(dealt_folds(np.array([0, 0, 0, 0, 1, 1]), folds=3, seed=0)).tolist()
+        [2, 2, 2]
+    """
+    _, first, unit = np.unique(
+        np.arange(len(labels)) if groups is None else groups, return_index=True, return_inverse=True
+    )
+    order = np.random.default_rng(seed).permutation(len(first))
+    order = order[np.argsort(labels[first][order], kind="stable")]
+    fold = np.empty(len(first), np.int64)
+    fold[order] = np.arange(len(first)) % folds
+    return fold[unit]
+
+
+def _units_by_class(labels: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return the number of images, or groups, of each class, int (classes,)."""
+    pairs = np.unique(np.stack([labels, units]), axis=1)
+    return np.bincount(pairs[0], minlength=labels.max() + 1)
 
 
 def _whole_groups(labels: np.ndarray, fraction: float, seed: int, groups: np.ndarray) -> np.ndarray:

@@ -32,12 +32,14 @@ class HeadRequest:
         seed: Random seed of the folds.
         every_image: Hold out each training image once, see `solve.solve`.
         start: Head to start from, or prior, see `solve.solve`.
+        unseen: bool (n,), the training images that the network was not trained on; None for all.
     """
 
     plan: SolvePlan
     seed: int
     every_image: bool = False
     start: Start | None = None
+    unseen: np.ndarray | None = None
 
 
 def load_head(bank: FeatureBank, request: HeadRequest) -> Solved | None:
@@ -78,7 +80,7 @@ def solve_head(bank: FeatureBank, request: HeadRequest) -> Solved:
 
 def _solve(bank: FeatureBank, request: HeadRequest) -> Solved:
     train, rows, plan = bank.images[TRAIN], bank.features(TRAIN).rows, request.plan
-    data = LabelledFeatures(rows, train.labels, train.groups, bank.widths)
+    data = LabelledFeatures(rows, train.labels, train.groups, bank.widths, request.unseen)
     if isinstance(rows, FileArray):
         assert not request.every_image  # refused when the run was prepared
         assert not plan.pseudo_labels
@@ -117,6 +119,8 @@ def _digest(bank: FeatureBank, request: HeadRequest) -> str:
     digest.update(train.labels.tobytes() + (b"" if train.groups is None else train.groups.tobytes()))
     if plan.pseudo_labels:
         digest.update(b"".join(bank.keys(UNLABELED)))
+    if request.unseen is not None:
+        digest.update(request.unseen.tobytes())
     if request.start is not None:
         digest.update(request.start.kernel.tobytes() + request.start.bias.tobytes())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import softmax
 
-from kerastune_recipes.data.splits import stratified_folds
+from kerastune_recipes.data.splits import NEVER_HELD_OUT, dealt_folds, folds_where_possible
 from kerastune_recipes.heads.calibration import Calibration, Calibrator
 from kerastune_recipes.heads.classifiers import Classifier, restandardising_solver, solver_for
 from kerastune_recipes.heads.linear import Head, LBFGSOptions, logits
@@ -23,8 +23,13 @@ MIN_RELATIVE_GAIN = 0.005
 # Of more than MANY_IMAGES images, strengths are tried on a sample; a hold-out of all images then decides.
 MANY_IMAGES, SAMPLE_IMAGES = 4000, 2000
 # The temperature of a classifier whose confidence grows with the number of images is fitted on FINE_FOLDS folds, where
-# every class has at least MIN_IMAGES_FOR_FINE images (benchmarks/pages/temperature.md).
+# classes have at least MIN_IMAGES_FOR_FINE images on average (benchmarks/pages/temperature.md).
 FINE_FOLDS, MIN_IMAGES_FOR_FINE = 10, 4
+# Standard errors by which the log loss of images that a network was not trained on exceeds that of the others, before
+# those others are no judges any more: 2, a one-sided level of 2.3 %.
+_CLEAR_DIFFERENCE = 2.0
+# Fewer images than this choose neither a strength nor a temperature by themselves.
+_FEWEST_JUDGES = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Folds:
 
     Args:
         order: int (n,), the images in the new order.
-        fold: int (n,), the fold of each image, in the new order; 0 where there are no folds.
+        fold: int (n,), the fold of each image, in the new order; 0 where there are no folds, `NEVER_HELD_OUT` for an
+            image that is in none.
         sample: bool (n,), the images on which strengths are tried, in the new order; all unless they are many.
         fine: int (n,), the fold of each image in a division into `FINE_FOLDS`, in the new order; None where `fold` has
             to do.
@@ -45,15 +51,21 @@ class Folds:
     fine: np.ndarray | None = None
 
     @property
+    def last(self) -> int:
+        """Where the images of the first fold begin, in the new order."""
+        return len(self.fold) - int((self.fold == 0).sum())
+
+    @property
     def samples_all(self) -> bool:
         """Whether the sample contains all images."""
         return bool(self.sample.all())
 
 
-def make_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> Folds:
+def make_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> Folds | None:
     """Divide images into stratified folds, and choose a stratified sample of them.
 
-    A class with one image in each fold has one image in each fold of the sample, however small the sample is.
+    A class with one image in each fold has one image in each fold of the sample, however small the sample is. Images of
+    a class that cannot be divided are in no fold, see `folds_where_possible`.
 
     Args:
         labels: int (n,).
@@ -61,25 +73,27 @@ def make_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | N
         seed: Random seed of folds and sample.
         groups: int (n,), the group of each image, or None; images of a group stay in one fold.
 
-    Raises:
-        DataError: As for `stratified_folds`.
+    Returns:
+        The folds, or None where there are none, or where the images cannot be divided.
     """
     images = len(labels)
-    if not folds:
-        return Folds(np.arange(images), np.zeros(images, int), np.ones(images, bool))
-    fold = stratified_folds(labels, folds, seed, groups)
-    sample = stratified_sample(labels * folds + fold, SAMPLE_IMAGES if images > MANY_IMAGES else images, seed)
+    fold = folds_where_possible(labels, folds, seed, groups) if folds else np.full(images, NEVER_HELD_OUT)
+    if fold.max() == NEVER_HELD_OUT:
+        return None
+    strata = labels * (fold.max() + 2) + fold + 1
+    sample = stratified_sample(strata, SAMPLE_IMAGES if images > MANY_IMAGES else images, seed)
     order = np.argsort(fold == 0, kind="stable")
-    finer = groups is None and folds < FINE_FOLDS and sample.all() and np.bincount(labels).min() >= MIN_IMAGES_FOR_FINE
+    finer = groups is None and folds < FINE_FOLDS and sample.all() and images >= MIN_IMAGES_FOR_FINE * _classes(labels)
     return Folds(order, fold[order], sample[order], _fine_folds(labels, seed)[order] if finer else None)
 
 
+def _classes(labels: np.ndarray) -> int:
+    return len(np.unique(labels))
+
+
 def _fine_folds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Deal the images of each class out to `FINE_FOLDS` folds in turn, int (n,), so that no fold has a whole class."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    fold = np.empty(len(labels), int)
-    fold[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels)) % FINE_FOLDS
-    return fold
+    """Deal images out to `FINE_FOLDS` folds, int (n,); a single image of a class is in none."""
+    return np.where(np.bincount(labels)[labels] < 2, NEVER_HELD_OUT, dealt_folds(labels, FINE_FOLDS, seed))
 
 
 def stratified_sample(strata: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -150,6 +164,55 @@ class Choice:
     judged_by: str
 
 
+def calibrator_of(classifier: Classifier, rows: Rows) -> Calibrator:
+    """Return the calibrator that the judges among some images make."""
+    return Calibrator(rows.labels, rows.judge_weights, classifier.needs_offsets)
+
+
+def judged_by(rows: Rows, judges: np.ndarray) -> Rows:
+    """Return the images with fewer judges: bool (n,), only those already chosen that are marked here too."""
+    return replace(rows, judges=judges if rows.judges is None else rows.judges & judges)
+
+
+def without_seen(
+    classifier: Classifier, rows: Rows, results: Mapping[float, StrengthResult], unseen: np.ndarray
+) -> tuple[Rows, Mapping[float, StrengthResult]]:
+    """Let only images that the network was not trained on choose, where it recognises the others clearly better.
+
+    The features of images that a network was trained on are better than those of other images. A strength and a
+    temperature that suit them make a head too sure of itself.
+
+    Args:
+        classifier: The classifier.
+        rows: The images.
+        results: Results by strength, judged by all images.
+        unseen: bool (n,), the images that the network was not trained on.
+
+    Returns:
+        The images with the judges that remain, and the results as those judge.
+    """
+    judges = rows.judge_weights > 0
+    result = results[best_strength(results)]
+    losses = calibrator_of(classifier, rows).losses(result.calibration.logits(result.logits))
+    new, old = losses[judges & unseen], losses[judges & ~unseen]
+    if len(new) < _FEWEST_JUDGES or not _clearly_larger(new, old):
+        return rows, results
+    rows = judged_by(rows, unseen)
+    calibrator = calibrator_of(classifier, rows)
+    return rows, {
+        strength: StrengthResult(one.heads, one.logits, *calibrator.fit(one.logits))
+        for strength, one in results.items()
+    }
+
+
+def _clearly_larger(values: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether the mean of values exceeds that of others by more than `_CLEAR_DIFFERENCE` standard errors."""
+    if len(others) < 2:
+        return False
+    error = np.sqrt(values.var(ddof=1) / len(values) + others.var(ddof=1) / len(others))
+    return bool(values.mean() - others.mean() > _CLEAR_DIFFERENCE * error)
+
+
 def cross_validate(
     classifier: Classifier, rows: Rows, fold: np.ndarray, strengths: Sequence[float], threads: Executor
 ) -> dict[float, StrengthResult]:
@@ -165,14 +228,15 @@ def cross_validate(
     Returns:
         The result of each strength tried, strong to weak.
     """
-    calibrator = Calibrator(rows.labels, rows.weights, classifier.needs_offsets)
+    rows = judged_by(rows, fold != NEVER_HELD_OUT)
+    calibrator = calibrator_of(classifier, rows)
     numbers = range(fold.max() + 1)
     solvers = list(threads.map(lambda number: restandardising_solver(classifier, rows.select(fold != number)), numbers))
 
     def evaluate(at: int, nearby: StrengthResult | None) -> StrengthResult:
         starts = nearby.heads if nearby else [None] * len(numbers)
         heads = list(threads.map(lambda solver, start: solver(strengths[at], ROUGH, start), solvers, starts))
-        raw = np.empty((len(fold), len(heads[0].bias)))
+        raw = np.zeros((len(fold), len(heads[0].bias)))
         for number, head in enumerate(heads):
             raw[fold == number] = image_logits(rows.select(fold == number), head)
         return StrengthResult(heads, raw, *calibrator.fit(raw))
@@ -226,13 +290,18 @@ def search(
     return results
 
 
-def choose_by_cross_validation(results: Mapping[float, StrengthResult]) -> Choice:
-    """Choose the strength of least log loss, the strongest of equals."""
+def choose_by_cross_validation(results: Mapping[float, StrengthResult], rows: Rows) -> Choice:
+    """Choose the strength of least log loss, the strongest of equals.
+
+    Args:
+        results: Results by strength.
+        rows: The images that were judged.
+    """
     best = best_strength(results)
     result = results[best]
     losses = {strength: one.log_loss for strength, one in results.items()}
-    judged_by = f"{len(result.heads)}-fold cross-validation of {len(result.logits)} images"
-    return Choice(best, result.calibration, result.mean_head(), losses, judged_by)
+    judged = f"{len(result.heads)}-fold cross-validation of {int((rows.judge_weights > 0).sum())} images"
+    return Choice(best, result.calibration, result.mean_head(), losses, judged)
 
 
 def recalibrate(classifier: Classifier, rows: Rows, fold: np.ndarray, choice: Choice, threads: Executor) -> Choice:
@@ -241,7 +310,7 @@ def recalibrate(classifier: Classifier, rows: Rows, fold: np.ndarray, choice: Ch
     Args:
         classifier: The classifier, with a closed form.
         rows: The images.
-        fold: int (n,), the fine fold of each image.
+        fold: int (n,), the fine fold of each image, or `NEVER_HELD_OUT`.
         choice: The other choices.
         threads: Solve the folds in parallel.
     """
@@ -251,12 +320,12 @@ def recalibrate(classifier: Classifier, rows: Rows, fold: np.ndarray, choice: Ch
         return image_logits(rows.select(fold == number), head)
 
     numbers = range(fold.max() + 1)
-    raw = np.empty((len(fold), len(choice.calibration.offsets)))
+    raw = np.zeros((len(fold), len(choice.calibration.offsets)))
     for number, found in zip(numbers, threads.map(held_out, numbers), strict=True):
         raw[fold == number] = found
-    calibration, _ = Calibrator(rows.labels, rows.weights, classifier.needs_offsets).fit(raw)
-    judged_by = f"{choice.judged_by} ({len(numbers)}-fold for the temperature)"
-    return replace(choice, calibration=calibration, judged_by=judged_by)
+    calibration, _ = calibrator_of(classifier, judged_by(rows, fold != NEVER_HELD_OUT)).fit(raw)
+    judged = f"{choice.judged_by} ({len(numbers)}-fold for the temperature)"
+    return replace(choice, calibration=calibration, judged_by=judged)
 
 
 def best_strength(results: Mapping[float, StrengthResult]) -> float:
@@ -285,7 +354,7 @@ def choose_by_hold_out(
     candidates = strengths[at - 2 : at + 1 : 2] if at >= 2 else strengths[at : at + 1]
     solver = solver_for(classifier, training)
     heads = list(threads.map(lambda strength: solver(strength, ROUGH, first.start), candidates))
-    calibrator = Calibrator(held_out.labels, held_out.weights, classifier.needs_offsets)
+    calibrator = calibrator_of(classifier, held_out)
     fitted = [calibrator.fit(image_logits(held_out, head)) for head in heads]
     losses = dict(zip(candidates, (loss for _, loss in fitted), strict=True))
     best = candidates.index(min(losses, key=losses.__getitem__))
@@ -294,7 +363,7 @@ def choose_by_hold_out(
         calibration=fitted[best][0],
         start=heads[best],
         log_losses=losses,
-        judged_by=f"a hold-out of {len(held_out.labels)} images, after {first.judged_by}",
+        judged_by=f"a hold-out of {int((held_out.judge_weights > 0).sum())} images, after {first.judged_by}",
     )
 
 
@@ -312,7 +381,7 @@ def held_out_logits(
         strength: The strength.
         starts: For each fold, a head to start from that has not seen its images either.
     """
-    found = np.empty((len(fold), len(starts[0].bias)))
+    found = np.zeros((len(fold), len(starts[0].bias)))
     for number, start in enumerate(starts):
         inside = fold == number
         head = restandardising_solver(classifier, rows.select(~inside))(strength, ROUGH, start)
@@ -323,18 +392,20 @@ def held_out_logits(
 def cross_fit(candidates: Sequence[np.ndarray], fold: np.ndarray, calibrator: Calibrator) -> np.ndarray:
     """Return held-out probabilities (n, k), float32, that do not depend on the labels of the image's own fold.
 
-    For each fold, the held-out logits of the other folds choose the candidate and its calibration.
+    For each fold, the held-out logits of the other folds choose the candidate and its calibration. The probabilities of
+    images in no fold are NaN.
 
     Args:
         candidates: Held-out logits (n, k) of each candidate, such as a strength.
-        fold: int (n,), the fold of each image.
+        fold: int (n,), the fold of each image, or `NEVER_HELD_OUT`.
         calibrator: The calibrator of all images.
     """
-    found = np.empty(candidates[0].shape, np.float32)
+    found = np.full(candidates[0].shape, np.nan, np.float32)
     for number in range(fold.max() + 1):
         inside = fold == number
-        others = calibrator.select(~inside)
-        fitted = [others.fit(raw[~inside]) for raw in candidates]
+        outside = ~inside & (fold != NEVER_HELD_OUT)
+        others = calibrator.select(outside)
+        fitted = [others.fit(raw[outside]) for raw in candidates]
         best = min(range(len(fitted)), key=lambda at: fitted[at][1])
         found[inside] = softmax(fitted[best][0].logits(candidates[best][inside]), axis=1)
     return found

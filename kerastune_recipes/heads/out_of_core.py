@@ -50,6 +50,7 @@ def solve_out_of_core(
         labels=labels[chosen],
         groups=None if groups is None else groups[chosen],
         widths=data.widths,
+        unseen=None if data.unseen is None else data.unseen[chosen],
     )
     solved = solve(plan, sample, seed, start=start)
     if len(chosen) == len(labels):

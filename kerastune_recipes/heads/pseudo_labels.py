@@ -13,8 +13,11 @@ from itertools import islice
 import numpy as np
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from kerastune_recipes.data.splits import NEVER_HELD_OUT
+from kerastune_recipes.evaluation.judges import Judges
 from kerastune_recipes.heads.calibration import Calibrator
 from kerastune_recipes.heads.classifiers import CLASSIFIERS, to_raw
 from kerastune_recipes.heads.cross_validation import ROUGH, cross_fit, make_folds
@@ -37,15 +40,17 @@ class _Pool:
         features: Standardised features float32 (n + m, d): one array of all features for self-training, one for each
             backbone for co-training.
         labels: int (n,), of the labelled images.
+        weights: float (n,), sample weight of each labelled image.
     """
 
     features: tuple[np.ndarray, ...]
     labels: np.ndarray
+    weights: np.ndarray
 
     def without(self, left_out: np.ndarray) -> "_Pool":
         """Return the same without some of the labelled images, given as bool (n,)."""
         kept = np.append(~left_out, np.ones(len(self.features[0]) - len(left_out), bool))
-        return _Pool(tuple(rows[kept] for rows in self.features), self.labels[~left_out])
+        return _Pool(tuple(rows[kept] for rows in self.features), self.labels[~left_out], self.weights[~left_out])
 
 
 def with_pseudo_labels(
@@ -70,9 +75,6 @@ def with_pseudo_labels(
     Returns:
         The head; its `judged_by` says what was done.
 
-    Raises:
-        DataError: As for `solve`.
-
     Example:
         >>> centres = 3 * np.eye(2, 8)
         >>> data = LabelledFeatures(centres[None, [0, 1] * 4] + np.linspace(0, 1, 8)[:, None], np.array([0, 1] * 4))
@@ -85,33 +87,39 @@ def with_pseudo_labels(
     """
     options = plan.pseudo_labels
     assert options is not None  # callers check
-    if not plan.folds:
-        return _unchanged(supervised, "a class has a single image, so nothing can be cross-validated")
     features, labels = np.asarray(data.views[0]), data.labels
+    folds = make_folds(labels, plan.folds, seed, data.groups)
+    if folds is None:
+        return _unchanged(supervised, "no class can be divided, so nothing can be cross-validated")
     used = np.sort(np.random.default_rng(seed).permutation(len(unlabelled))[:MANY_UNLABELLED])
     widths = (data.widths or ()) if options.method == "cotrain" else ()
-    scales, pool = _standardised(features, labels, unlabelled[used], widths)
-    folds = make_folds(labels, plan.folds, seed, data.groups)
+    weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
+    scales, pool = _standardised(features, labels, weights, unlabelled[used], widths)
     fold = np.empty(len(labels), int)
     fold[folds.order] = folds.fold
-    calibrator = Calibrator(labels, np.ones(len(labels)), offsets=False)
+    judges = np.flatnonzero(fold != NEVER_HELD_OUT)
+    calibrator = Calibrator(labels, weights, offsets=False)
+    judged = Judges(labels, weights, data.groups).select(judges)
     # BLAS threads do not speed up thin products; the folds run in parallel instead.
     with threadpool_limits(1, "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         raw = _held_out_logits(pool, options, fold)
         held_out = [cross_fit([each], fold, calibrator) for each in raw]
-        before = calibrator.losses(np.log(supervised.held_out))
-        after = [calibrator.losses(np.log(each)) for each in held_out]
-        correct = [int((each.argmax(axis=1) == labels).sum()) for each in (supervised.held_out, *held_out)]
-        better = [
-            at for at in range(options.rounds) if _clear_gain(before - after[at]) and correct[at + 1] >= correct[0]
+        before, *after = (calibrator.losses(np.log(each))[judges] for each in (supervised.held_out, *held_out))
+        correct = [
+            judged.mean(each[judges].argmax(axis=1) == judged.labels) for each in (supervised.held_out, *held_out)
         ]
-        best = min(better or range(options.rounds), key=lambda at: after[at].mean())
-        figures = f"log loss {after[best].mean():.3f} against {before.mean():.3f} without"
+        better = [
+            at
+            for at in range(options.rounds)
+            if _clear_gain(judged, before - after[at]) and correct[at + 1] >= correct[0]
+        ]
+        best = min(better or range(options.rounds), key=lambda at: judged.mean(after[at]))
+        figures = f"log loss {judged.mean(after[best]):.3f} against {judged.mean(before):.3f} without"
         if not better:
             return _unchanged(supervised, f"{options.method} did not help, {figures}")
         heads = next(islice(_rounds(pool, options), best, None))
-    calibration, _ = calibrator.fit(raw[best])
+    calibration, _ = calibrator.select(judges).fit(raw[best][judges])
     head = _mean_head(heads, scales, calibration.temperature)
     return replace(
         supervised,
@@ -120,18 +128,18 @@ def with_pseudo_labels(
         strength=options.strength,
         temperature=calibration.temperature,
         offsets=np.zeros_like(supervised.offsets),
-        log_loss_by_strength={options.strength: float(after[best].mean())},
+        log_loss_by_strength={options.strength: judged.mean(after[best])},
         held_out=held_out[best],
         judged_by=(
-            f"{plan.folds}-fold cross-validation of {len(labels)} labelled images; {options.method} on {len(used)} "
+            f"{fold.max() + 1}-fold cross-validation of {len(judged)} labelled images; {options.method} on {len(used)} "
             f"unlabelled ones, {best + 1} of {options.rounds} rounds, {figures}"
         ),
     )
 
 
-def _clear_gain(gains: np.ndarray) -> bool:
+def _clear_gain(judges: Judges, gains: np.ndarray) -> bool:
     """Return whether the mean gain in log loss (n,) exceeds one standard error (benchmarks/pages/unlabeled.md)."""
-    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+    return judges.mean(gains) > judges.standard_error(gains)
 
 
 def _unchanged(supervised: Solved, why: str) -> Solved:
@@ -139,19 +147,19 @@ def _unchanged(supervised: Solved, why: str) -> Solved:
 
 
 def _standardised(
-    features: np.ndarray, labels: np.ndarray, unlabelled: np.ndarray, widths: Sequence[int]
+    features: np.ndarray, labels: np.ndarray, weights: np.ndarray, unlabelled: np.ndarray, widths: Sequence[int]
 ) -> tuple[list[Scale], _Pool]:
     """Standardise by all images: deviations over a few labelled ones are unreliable (benchmarks/pages/unlabeled.md)."""
     together = np.concatenate([features, unlabelled]).astype(np.float32)
     parts = np.split(together, np.cumsum(widths)[:-1], axis=1) if widths else [together]
     found = [standardise(part[None], np.arange(len(part))) for part in parts]
-    return [scale for _, scale in found], _Pool(tuple(rows[:, 0] for rows, _ in found), labels)
+    return [scale for _, scale in found], _Pool(tuple(rows[:, 0] for rows, _ in found), labels, weights)
 
 
 def _rounds(pool: _Pool, options: PseudoLabelsSpec) -> Iterator[list[Head]]:
     """Yield the heads after each round, one for each array of features."""
     labelled = len(pool.labels)
-    heads = [_solve(rows[:labelled], pool.labels, np.ones(labelled), options) for rows in pool.features]
+    heads = [_solve(rows[:labelled], pool.labels, pool.weights, options) for rows in pool.features]
     classes, count = len(heads[0].bias), len(pool.features[0]) - labelled
     for number in range(1, options.rounds + 1):
         per_class = max(1, round(options.share * count / classes * number / options.rounds))
@@ -160,21 +168,20 @@ def _rounds(pool: _Pool, options: PseudoLabelsSpec) -> Iterator[list[Head]]:
         ]
         # Index -1 of one head is itself; of two heads, the other one.
         heads = [
-            _retrained(rows, pool.labels, predictions[at - 1], per_class, options)
-            for at, rows in enumerate(pool.features)
+            _retrained(rows, pool, predictions[at - 1], per_class, options) for at, rows in enumerate(pool.features)
         ]
         yield heads
 
 
 def _retrained(
-    rows: np.ndarray, labels: np.ndarray, predictions: np.ndarray, per_class: int, options: PseudoLabelsSpec
+    rows: np.ndarray, pool: _Pool, predictions: np.ndarray, per_class: int, options: PseudoLabelsSpec
 ) -> Head:
     """Solve on the labelled images and the unlabelled ones that were predicted with most certainty."""
-    chosen = _most_certain(predictions, per_class)
+    chosen, labelled = _most_certain(predictions, per_class), len(pool.labels)
     return _solve(
-        np.concatenate([rows[: len(labels)], rows[len(labels) :][chosen]]),
-        np.concatenate([labels, predictions[chosen].argmax(axis=1)]),
-        np.concatenate([np.ones(len(labels)), np.full(len(chosen), options.weight)]),
+        np.concatenate([rows[:labelled], rows[labelled:][chosen]]),
+        np.concatenate([pool.labels, predictions[chosen].argmax(axis=1)]),
+        np.concatenate([pool.weights, np.full(len(chosen), options.weight)]),
         options,
     )
 
@@ -205,7 +212,7 @@ def _held_out_logits(pool: _Pool, options: PseudoLabelsSpec, fold: np.ndarray) -
     numbers = range(fold.max() + 1)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         by_fold = list(threads.map(of_fold, numbers))
-    found = [np.empty((len(fold), by_fold[0][0].shape[1])) for _ in range(options.rounds)]
+    found = [np.zeros((len(fold), by_fold[0][0].shape[1])) for _ in range(options.rounds)]
     for number, rounds in zip(numbers, by_fold, strict=True):
         for whole, part in zip(found, rounds, strict=True):
             whole[fold == number] = part

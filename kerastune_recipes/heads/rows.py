@@ -31,12 +31,14 @@ class LabelledFeatures:
         groups: int (n,), the group of each image; images of a group stay in one fold. None for no groups.
         widths: Number of features of each tap (a layer whose output becomes features), adding up to d; of each backbone
             for co-training. Needed only to choose one tap, or to co-train.
+        unseen: bool (n,), the images that the network of the features was not trained on; None for all.
     """
 
     views: AnyArray
     labels: np.ndarray
     groups: np.ndarray | None = None
     widths: Sequence[int] | None = None
+    unseen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,24 @@ class Rows:
         labels: int (n,).
         weights: float32 (n,), sample weight of each image.
         width: Number of features; more than d where `features` are coordinates in the span of the rows.
+        judges: bool (n,), the images that may choose a strength and a temperature; None for all.
     """
 
     features: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     width: int
+    judges: np.ndarray | None = None
 
     def select(self, images: slice | np.ndarray) -> Self:
         """Return some of the images; a slice is not copied."""
-        return type(self)(self.features[images], self.labels[images], self.weights[images], self.width)
+        judges = None if self.judges is None else self.judges[images]
+        return type(self)(self.features[images], self.labels[images], self.weights[images], self.width, judges)
+
+    @property
+    def judge_weights(self) -> np.ndarray:
+        """Weight of each image as a judge, float32 (n,)."""
+        return self.weights if self.judges is None else self.weights * self.judges
 
     @property
     def classes(self) -> int:

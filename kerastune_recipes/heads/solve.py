@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from kerastune_recipes.arrays.feature_matrix import CHUNK_ROWS
 from kerastune_recipes.arrays.files import AnyArray
+from kerastune_recipes.data.splits import NEVER_HELD_OUT
 from kerastune_recipes.heads import cross_validation
 from kerastune_recipes.heads.calibration import Calibration, Calibrator
 from kerastune_recipes.heads.classifiers import CLASSIFIERS, Classifier, solver_for, to_raw, to_standardised
@@ -23,10 +24,11 @@ from kerastune_recipes.heads.linear import Head, logits
 from kerastune_recipes.heads.pretrained_prior import Start, prior_classifier
 from kerastune_recipes.heads.rows import LabelledFeatures, Rows, Scale, standardise
 from kerastune_recipes.planning.plan import SolvePlan
+from kerastune_recipes.spec.heads import HEADS
 
 # Version of the solved heads: raised whenever the same features and labels would give another head, so that cached
-# heads are solved again. 8: folds of groups come from `data.splits.stratified_folds`, which stratifies them properly.
-PROTOCOL = 8
+# heads are solved again. 9: rare classes stay in training, and images that the network has seen may not judge.
+PROTOCOL = 9
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Solved:
             calibration; the chosen strength has the least. Empty where none was tried.
         judged_by: The held-out images that decided strength and temperature, in words.
         held_out: float32 (n, k), probabilities of the images by heads that have not seen them, whose strength and
-            calibration were chosen on other images too; (0, k) where not every image was held out.
+            calibration were chosen on other images too, NaN for images in no fold; (0, k) where not every image was
+            held out.
         tap: Index of the chosen tap (a layer whose output becomes features), the only one that the head uses; None
             where it uses all.
         log_loss_by_tap: Held-out log loss of each tap by itself, nats; empty where none was to be chosen.
@@ -103,15 +106,12 @@ def solve(
         data: Features and labels of the training images. Memory holds them once as float32, besides the copies of the
             folds; twice where one tap is to be chosen.
         seed: Random seed of the folds and the sample.
-        every_image: Hold out every image, also where they are many and only a sample is needed to choose.
+        every_image: Hold out every image that can be, also where they are many and only a sample is needed to choose.
         start: Prior of "pretrained_classifier", see `pretrained_prior.start`. For other heads, where there are no
             folds, an uncalibrated head to start from, which saves iterations.
 
     Returns:
         The head. Protocol after Kornblith et al. 2019: L-BFGS, warm-started along the path.
-
-    Raises:
-        DataError: There are fewer groups than folds, or a fold contains all images of a class.
 
     Example:
         >>> random = np.random.default_rng(0)
@@ -122,6 +122,7 @@ def solve(
     """
     labels, width = data.labels, data.views.shape[2]
     folds = make_folds(labels, plan.folds, seed, data.groups)
+    order = np.arange(len(labels)) if folds is None else folds.order
     weights = compute_sample_weight("balanced" if plan.class_balance == "weights" else None, labels)
     columns = [slice(0, width)] if plan.taps == "all" else tap_columns(data.widths, width)
     # Products with a head are thin (as many columns as classes): BLAS threads in one product only wait for one another,
@@ -131,8 +132,8 @@ def solve(
         # held-out loss.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", LinAlgWarning)
-        features, scale = standardise(np.asarray(data.views), folds.order)
-        rows = Rows(features, labels[folds.order], weights[folds.order].astype(np.float32), features.shape[2])
+        features, scale = standardise(np.asarray(data.views), order)
+        rows = Rows(features, labels[order], weights[order].astype(np.float32), features.shape[2])
         nearby = None
         if plan.head == "pretrained_classifier":
             assert start is not None  # callers check
@@ -141,7 +142,8 @@ def solve(
             classifier = CLASSIFIERS[plan.head]
             if start is not None and not classifier.closed_form:
                 nearby = to_standardised(Head(start.kernel, start.bias), scale)
-        problem = _Problem(plan, classifier, rows, folds, threads, nearby)
+        unseen = None if data.unseen is None else data.unseen[order]
+        problem = _Problem(plan, classifier, rows, folds, threads, nearby, unseen)
         feature_sets = [problem.cross_validate(each) for each in columns]
         best = min(feature_sets, key=lambda each: each.log_loss)
         choice = problem.choose(best)
@@ -149,8 +151,8 @@ def solve(
         head = solver_for(classifier, best.rows)(choice.strength, options, choice.start)
         candidates = problem.held_out_candidates(feature_sets, best, choice, every_image)
         held_out = np.empty((len(labels) if candidates else 0, len(head.bias)), np.float32)
-        if candidates:
-            held_out[folds.order] = cross_validation.cross_fit(candidates, folds.fold, problem.calibrator)
+        if folds and candidates:
+            held_out[order] = cross_validation.cross_fit(candidates, folds.fold, problem.calibrator)
     kernel, bias = dense_weights(head, scale, best.columns, choice.calibration)
     return Solved(
         kernel=kernel,
@@ -200,11 +202,13 @@ class _FeatureSet:
     Args:
         columns: The features.
         rows: The images with these features.
+        sample: Those on which strengths were tried, with the judges that chose.
         results: Results by strength; empty without folds.
     """
 
     columns: slice
     rows: Rows
+    sample: Rows
     results: Mapping[float, StrengthResult]
 
     @property
@@ -220,17 +224,19 @@ class _Problem:
         plan: The plan of the head.
         classifier: The classifier.
         rows: All features of all images.
-        folds: The folds of the images.
+        folds: The folds of the images; None for none.
         threads: Run solutions in parallel.
         start: Head from which the final solution starts where there are no folds.
+        unseen: bool (n,), the images that the network was not trained on; None for all.
     """
 
     plan: SolvePlan
     classifier: Classifier
     rows: Rows
-    folds: Folds
+    folds: Folds | None
     threads: Executor
     start: Head | None
+    unseen: np.ndarray | None
 
     @property
     def calibrator(self) -> Calibrator:
@@ -240,27 +246,37 @@ class _Problem:
         """Cross-validate the strengths on some of the features."""
         features = np.ascontiguousarray(self.rows.features[:, :, columns])
         rows = replace(self.rows, features=features, width=features.shape[2])
-        if not self.plan.folds:
-            return _FeatureSet(columns, rows, {})
         folds = self.folds
-        sample, fold = (
-            (rows, folds.fold) if folds.samples_all else (rows.select(folds.sample), folds.fold[folds.sample])
-        )
+        if folds is None:
+            return _FeatureSet(columns, rows, rows, {})
+        sample, fold, unseen = rows, folds.fold, self.unseen
+        if not folds.samples_all:
+            sample, fold = rows.select(folds.sample), fold[folds.sample]
+            unseen = None if unseen is None else unseen[folds.sample]
         results = cross_validation.cross_validate(self.classifier, sample, fold, self.plan.strengths, self.threads)
-        return _FeatureSet(columns, rows, results)
+        sample = cross_validation.judged_by(sample, fold != NEVER_HELD_OUT)
+        if unseen is None:
+            return _FeatureSet(columns, rows, sample, results)
+        return _FeatureSet(columns, rows, *cross_validation.without_seen(self.classifier, sample, results, unseen))
 
     def choose(self, features: _FeatureSet) -> Choice:
         """Choose strength and calibration."""
-        if not self.plan.folds:
+        folds = self.folds
+        if folds is None:
             uncalibrated = Calibration(1.0, np.zeros(int(self.rows.labels.max()) + 1))
-            return Choice(self.plan.strengths[0], uncalibrated, self.start, {}, "default (no folds)")
-        choice = cross_validation.choose_by_cross_validation(features.results)
-        if self.folds.samples_all and self.folds.fine is not None and self.classifier.confidence_grows:
-            return cross_validation.recalibrate(self.classifier, features.rows, self.folds.fine, choice, self.threads)
-        if self.folds.samples_all:
+            # Several were to be chosen from, and the images cannot be divided.
+            several = len(self.plan.strengths) > 1
+            strength = HEADS[self.plan.head].default_strength if several else self.plan.strengths[0]
+            return Choice(strength, uncalibrated, self.start, {}, "default (no folds)")
+        choice = cross_validation.choose_by_cross_validation(features.results, features.sample)
+        if folds.samples_all and folds.fine is not None and self.classifier.confidence_grows:
+            return cross_validation.recalibrate(self.classifier, features.sample, folds.fine, choice, self.threads)
+        if folds.samples_all:
             return choice
-        end = int(np.argmin(self.folds.fold))
-        training, held_out = features.rows.select(slice(0, end)), features.rows.select(slice(end, None))
+        rows = features.rows
+        if self.unseen is not None and not (features.sample.judge_weights > 0)[~self.unseen[folds.sample]].any():
+            rows = cross_validation.judged_by(rows, self.unseen)
+        training, held_out = rows.select(slice(0, folds.last)), rows.select(slice(folds.last, None))
         return cross_validation.choose_by_hold_out(
             self.classifier, training, held_out, self.plan.strengths, choice, self.threads
         )
@@ -269,13 +285,12 @@ class _Problem:
         self, feature_sets: list[_FeatureSet], best: _FeatureSet, choice: Choice, every_image: bool
     ) -> list[np.ndarray]:
         """Return logits (n, k) of all images by heads that have not seen them, or none where that was not needed."""
-        if self.plan.folds and self.folds.samples_all:
+        folds = self.folds
+        if folds and folds.samples_all:
             return [result.logits for each in feature_sets for result in each.results.values()]
-        if self.plan.folds and every_image:
+        if folds and every_image:
             starts = best.results[cross_validation.best_strength(best.results)].heads
-            return [
-                cross_validation.held_out_logits(self.classifier, best.rows, self.folds.fold, choice.strength, starts)
-            ]
+            return [cross_validation.held_out_logits(self.classifier, best.rows, folds.fold, choice.strength, starts)]
         return []
 
 

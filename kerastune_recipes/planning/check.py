@@ -96,7 +96,7 @@ def _pretrained_problems(plan: Plan, solve: SolvePlan, backbone: BackboneFacts, 
 
 def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str) -> list[str]:
     problems: list[str] = []
-    smallest = min(data.train)
+    largest = max(data.train)
     if solve.pseudo_labels and not data.unlabeled:
         problems.append(
             f"{where}.pseudo_labels: {solve.pseudo_labels.method} learns from unlabelled images, and there are none; "
@@ -109,9 +109,9 @@ def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str
             f"{where}.strengths: choosing among {len(solve.strengths)} needs cross-validation; "
             "give one strength, or 2 folds or more."
         )
-    elif solve.folds > smallest and not plan.folds:  # too many of those are reported above
+    elif solve.folds > largest and not plan.folds:  # too many of those are reported above
         problems.append(
-            f"{where}.folds: {solve.folds} folds are more than the training images of the smallest class ({smallest}); "
+            f"{where}.folds: {solve.folds} folds are more than the training images of the largest class ({largest}); "
             "give fewer folds."
         )
     if list(solve.strengths) != sorted(set(solve.strengths), reverse=True):
@@ -127,8 +127,8 @@ def _solve_problems(plan: Plan, solve: SolvePlan, data: DatasetFacts, where: str
         )
     elif solve.taps == "best" and not solve.folds:
         problems.append(
-            f"{where}.taps: choosing the best tap needs cross-validation, and so at least two training images of each "
-            "class; write all, or name one tap in features.taps."
+            f"{where}.taps: choosing the best tap needs cross-validation, and so classes with two training images "
+            "or more (of two groups, where images are grouped); write all, or name one tap in features.taps."
         )
     return problems
 

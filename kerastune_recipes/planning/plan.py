@@ -206,6 +206,11 @@ class Plan(Record):
         return any(phase.fit for phase in self.phases)
 
     @property
+    def balanced(self) -> bool:
+        """Whether any phase balances the classes, so that held-out images of each class together count the same."""
+        return any(each.class_balance != "none" for phase in self.phases if (each := phase.solve or phase.fit))
+
+    @property
     def takes_unlabeled(self) -> bool:
         """Whether any head learns from unlabelled images."""
         return any(phase.solve and phase.solve.pseudo_labels for phase in self.phases)

@@ -100,7 +100,9 @@ def _phase_by_phase(
         ),
         features=FeaturesPlan(taps=taps, views=spec.features.views, flip=spec.features.flip),
         head=spec.head,
-        phases=tuple(_phase(phase, data, backbone.weights != "none", spec.folds) for phase in spec.phases),
+        phases=tuple(
+            _phase(phase, data, backbone.weights != "none", spec.folds, _balances(spec, data)) for phase in spec.phases
+        ),
         keep=spec.keep,
         ensemble=companions or None,
         folds=spec.folds,
@@ -110,26 +112,39 @@ def _phase_by_phase(
     )
 
 
-def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | None) -> PhasePlan:
+def _balances(spec: RecipeSpec, data: DatasetFacts) -> bool:
+    """Return whether any phase balances the classes; those that do not say then do so too, for one class prior."""
+    stated = {each.class_balance for phase in spec.phases if (each := phase.solve or phase.fit)}
+    return bool(stated & {"weights", "sampling"}) or ("auto" in stated and rules.unbalanced(data))
+
+
+def _phase(phase: PhaseSpec, data: DatasetFacts, pretrained: bool, folds: int | None, balances: bool) -> PhasePlan:
     if phase.solve:
-        return PhasePlan(name=phase.name, solve=_solve(phase.solve, data, folds))
+        return PhasePlan(name=phase.name, solve=_solve(phase.solve, data, folds, balances))
     assert phase.fit is not None  # the spec allows exactly one kind
-    return PhasePlan(name=phase.name, fit=_fit(phase.fit, data, pretrained))
+    return PhasePlan(name=phase.name, fit=_fit(phase.fit, data, pretrained, balances))
 
 
-def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None) -> SolvePlan:
+def _solve(spec: SolveSpec, data: DatasetFacts, folds: int | None, balances: bool) -> SolvePlan:
     folds = folds or rules.folds(data)
     return SolvePlan(
         head=spec.head,
         strengths=rules.strengths(spec.head, folds) if spec.regularization == "auto" else (spec.regularization,),
         folds=folds,
-        class_balance=rules.class_weights(data) if spec.class_balance == "auto" else spec.class_balance,
+        class_balance=_balance(spec.class_balance, balances, "weights"),
         taps=spec.taps,
         pseudo_labels=spec.pseudo_labels,
     )
 
 
-def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
+def _balance(stated: str | None, balances: bool, way: str) -> Any:
+    """Return how a phase balances classes: as it states, else in its way where the run balances them."""
+    if stated is None or stated == "auto":
+        return way if balances else "none"
+    return stated
+
+
+def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool, balances: bool) -> FitPlan:
     batch = rules.batch_size(data) if spec.batch_size == "auto" else spec.batch_size
     per_epoch = costs.steps_per_epoch(data.train_images, batch)
     steps = _steps(spec, per_epoch)
@@ -153,7 +168,7 @@ def _fit(spec: FitSpec, data: DatasetFacts, pretrained: bool) -> FitPlan:
         label_smoothing=spec.label_smoothing,
         clip_norm=spec.clip_norm,
         loss=_loss(spec.loss),
-        class_balance=rules.class_balance(data) if spec.class_balance == "auto" else spec.class_balance,
+        class_balance=_balance(spec.class_balance, balances, rules.fit_balance(data)),
         reinitialize=spec.reinitialize,
         l2_sp=spec.l2_sp,
     )
@@ -233,7 +248,9 @@ def _heads_to_solve_again(plan: Plan, spec: RecipeSpec) -> tuple[_Changes, list[
                     "pretrained_classifier, and keep: best_on_validation; write auto."
                 )
             elif head and plan.keep != "last":
-                changes[phase.name] = {"solve_again": head}
+                assert phase.fit is not None  # as stated
+                balance = "none" if phase.fit.class_balance == "none" else "weights"
+                changes[phase.name] = {"solve_again": head.model_copy(update={"class_balance": balance})}
     return changes, problems
 
 

@@ -19,8 +19,6 @@ SIZES_SHOWN = (160, 224)
 # For a user's own network that accepts any image size: the size that most of keras.applications were trained at.
 UNKNOWN_SIZE = 224
 
-# Largest/smallest class ratio above which a solved head gives each class the same weight.
-IMBALANCED = 3.0
 # With more than a few images, 3 folds lose at most 0.004 nats to 5, at 0.60 to 0.75 of the cost
 # (benchmarks/pages/solver.md).
 FOLDS, FEW_IMAGES, FOLDS_OF_MORE = 5, 200, 3
@@ -62,7 +60,7 @@ FOCAL_GAMMA = 2.0
 # Errors of probabilities are within -1 and 1; at Keras's 1.0 the Huber loss would be the squared error.
 HUBER_DELTA = 0.5
 
-# Largest/smallest class ratio from which a fit phase balances classes, and up to which it does so by weights. Above
+# Largest/smallest class ratio from which classes are balanced, and up to which a fit phase does so by weights. Above
 # that, images of a small class would be rare and have large gradients: sampling them more often is better for SGD (An
 # et al. 2021), and was as good as weights or better in Buda et al. 2018. WEIGHTS_UP_TO is our choice.
 UNBALANCED = 3.0
@@ -145,18 +143,28 @@ def views_pay(fresh_passes: float, cached_passes: float, cached_bytes: int) -> b
     return fresh_passes >= VIEWS_PAY * cached_passes and cached_bytes <= VIEWS_BYTES
 
 
-def class_balance(data: DatasetFacts) -> Literal["none", "weights", "sampling"]:
-    """Return the remedy for classes of unequal size in a fit phase."""
-    if data.imbalance < UNBALANCED:
-        return "none"
+def unbalanced(data: DatasetFacts) -> bool:
+    """Return whether `auto` balances classes of unequal size."""
+    return data.imbalance >= UNBALANCED
+
+
+def fit_balance(data: DatasetFacts) -> Literal["weights", "sampling"]:
+    """Return the way in which a fit phase balances classes."""
     return "weights" if data.imbalance <= WEIGHTS_UP_TO else "sampling"
 
 
 def folds(data: DatasetFacts) -> int:
-    """Return the number of cross-validation folds; 0 when the smallest class cannot be split."""
-    smallest = min(data.train)
-    folds = FOLDS if data.train_images <= FEW_IMAGES else FOLDS_OF_MORE
-    return min(folds, smallest) if smallest >= 2 else 0
+    """Return the number of cross-validation folds that the bulk of the images allows; 0 where it allows none.
+
+    Each fold takes an image, or a group, of the classes that hold at least half of the images. Rarer classes are in
+    fewer folds, or always in training.
+    """
+    units = data.train_groups or data.train
+    for count in range(FOLDS if data.train_images <= FEW_IMAGES else FOLDS_OF_MORE, 1, -1):
+        divided = sum(images for images, of_class in zip(data.train, units, strict=True) if of_class >= count)
+        if 2 * divided >= data.train_images:
+            return count
+    return 0
 
 
 def strengths(head: SolvedHead, folds: int) -> tuple[float, ...]:
@@ -167,11 +175,6 @@ def strengths(head: SolvedHead, folds: int) -> tuple[float, ...]:
         folds: Cross-validation folds; with 0 there is one strength only.
     """
     return HEADS[head].strengths if folds else (HEADS[head].default_strength,)
-
-
-def class_weights(data: DatasetFacts) -> Literal["none", "weights"]:
-    """Return "weights" where a solved head should give each class the same weight, however many images it has."""
-    return "weights" if data.imbalance > IMBALANCED else "none"
 
 
 def precision(hardware: HardwareFacts) -> Precision:

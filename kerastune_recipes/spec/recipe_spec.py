@@ -132,6 +132,7 @@ class SolveSpec(Record):
             LDA, 1e-6 to 1. `auto` chooses it by cross-validation.
         pseudo_labels: How the head learns from unlabelled images too; None for labelled images only.
         class_balance: "none" gives each image the same weight, "weights" each class; `auto` decides by the class sizes.
+            None does as the other phases of the recipe, and "none" where no phase says anything.
         taps: "all" shows the head the features of all taps; "best" those of the tap that is best by cross-validation.
         pretrained_classes: With "pretrained_classifier", the pretrained classes that a class of the data starts from:
             names, WordNet ids or indices; an empty list for none. Other classes are matched by name.
@@ -140,7 +141,7 @@ class SolveSpec(Record):
     head: SolvedHead = "logistic_regression"
     regularization: Positive | Auto = "auto"
     pseudo_labels: PseudoLabelsSpec | None = None
-    class_balance: Literal["none", "weights"] | Auto = "none"
+    class_balance: Literal["none", "weights"] | Auto | None = None
     taps: Literal["all", "best"] = "all"
     pretrained_classes: dict[str, PretrainedClass | tuple[PretrainedClass, ...]] | None = None
 
@@ -312,7 +313,7 @@ class FitSpec(Record):
             whole stages are written out stage by stage. None leaves the multipliers unchanged.
         loss: The loss, or just its name.
         class_balance: Remedy for classes of unequal size: "weights" weights each image's loss, "sampling" draws
-            equally many images of each class.
+            equally many images of each class. `auto` and None as for `SolveSpec`.
         reinitialize: Patterns of backbone layers that are reinitialised before the phase trains.
         l2_sp: Strength of the L2 penalty that pulls trained backbone weights towards their values at the start of the
             phase (L2-SP).
@@ -335,7 +336,7 @@ class FitSpec(Record):
     clip_norm: Positive | None = 1.0
     stage_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     loss: Loss = LossSpec()
-    class_balance: Literal["none", "weights", "sampling"] | Auto = "none"
+    class_balance: Literal["none", "weights", "sampling"] | Auto | None = None
     reinitialize: Patterns = ()
     l2_sp: Positive | None = None
     solve_again: bool | Auto = "auto"

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
-from kerastune_recipes.data.splits import stratified_folds, stratified_holdout
+from kerastune_recipes.data.splits import (
+    NEVER_HELD_OUT,
+    dealt_folds,
+    folds_where_possible,
+    stratified_folds,
+    stratified_holdout,
+)
 from kerastune_recipes.errors import DataError
 
 
@@ -152,3 +158,43 @@ def test_impossible_folds_are_refused(folds, groups, problem):
 def test_a_class_with_a_single_image_has_no_folds():
     with pytest.raises(DataError, match="all images of these classes fall into one fold.*: 1; add images, or ask"):
         stratified_folds(np.array([0] * 9 + [1]), folds=3, seed=0)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 3])
+def test_folds_where_possible_are_the_usual_ones_where_no_class_is_rare(groups):
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], 20))
+    np.testing.assert_array_equal(folds_where_possible(labels, 4, 1, groups), stratified_folds(labels, 4, 1, groups))
+
+
+def test_a_class_of_one_group_is_always_trained_on_with_all_images_of_that_group():
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+    groups = np.array([0, 0, 1, 1, 2, 3, 3, 3, 3])
+    fold = folds_where_possible(labels, 3, 0, groups)
+    assert (fold[groups == 3] == NEVER_HELD_OUT).all()
+    assert sorted(set(fold[groups != 3])) == [0, 1, 2]
+    assert all(len(set(fold[groups == group])) == 1 for group in range(4))
+
+
+def test_there_are_no_more_folds_than_groups():
+    labels, groups = np.tile([0, 1], 10), np.repeat([0, 1], 10)
+    assert sorted(set(folds_where_possible(labels, 5, 0, groups))) == [0, 1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_training_part_has_every_class_however_the_groups_fall(seed):
+    random = np.random.default_rng(seed)
+    labels, groups = random.integers(0, 4, 30), random.integers(0, 7, 30)
+    fold = folds_where_possible(labels, 3, seed, groups)
+    for number in range(fold.max() + 1):
+        assert set(labels[fold != number]) == set(labels)
+        assert (fold == number).any()
+        assert not set(groups[fold == number]) & set(groups[fold != number])
+
+
+def test_images_are_dealt_out_class_by_class_and_groups_whole():
+    fold = dealt_folds(np.repeat([0, 1, 2], [4, 11, 60]), 10, seed=0)
+    assert np.bincount(fold).tolist() == [8] * 5 + [7] * 5
+    groups = np.arange(40) // 4
+    of_groups = dealt_folds(np.repeat([0, 1], 20), 5, 0, groups)
+    assert np.bincount(of_groups).tolist() == [8] * 5
+    assert all(len(set(of_groups[groups == group])) == 1 for group in range(10))

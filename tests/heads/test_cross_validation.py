@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.data.splits import NEVER_HELD_OUT
 from kerastune_recipes.heads.calibration import Calibration, Calibrator
 from kerastune_recipes.heads.cross_validation import (
     SAMPLE_IMAGES,
@@ -72,10 +72,9 @@ def test_folds_are_stratified():
     assert found.samples_all
 
 
-def test_without_folds_the_order_is_unchanged():
-    found = make_folds(np.arange(30) % 3, 0, seed=0)
-    np.testing.assert_array_equal(found.order, np.arange(30))
-    assert found.samples_all
+def test_there_are_no_folds_where_none_are_asked_for_or_no_class_can_be_divided():
+    assert make_folds(np.arange(30) % 3, 0, seed=0) is None
+    assert make_folds(np.arange(30), 5, seed=0) is None
 
 
 def test_the_first_fold_comes_last():
@@ -110,9 +109,14 @@ def test_a_group_stays_in_one_fold(images):
     assert all(len(set(found.fold[groups[found.order] == group])) == 1 for group in range(10))
 
 
-def test_a_class_needs_two_folds():
-    with pytest.raises(DataError, match="all images of these classes fall into one fold.*: 1; add images"):
-        make_folds(np.array([0] * 9 + [1]), 3, seed=0)
+def test_a_single_image_of_a_class_is_always_in_training():
+    labels = np.array([0] * 9 + [1] + [2] * 20)
+    found = make_folds(labels, 3, seed=0)
+    assert (found.fold[labels[found.order] == 1] == NEVER_HELD_OUT).all()
+    assert np.bincount(found.fold[labels[found.order] != 1]).max() <= 10
+    assert (found.fine[labels[found.order] == 1] == NEVER_HELD_OUT).all()
+    assert (found.fold[found.last :] == 0).all()
+    assert (found.fold[: found.last] != 0).all()
 
 
 def test_fine_folds_never_contain_a_whole_class():
@@ -126,11 +130,11 @@ def test_fine_folds_never_contain_a_whole_class():
 @pytest.mark.parametrize(
     ("labels", "groups"),
     [
-        (np.repeat(np.arange(3), [3, 40, 40]), None),
+        (np.repeat(np.arange(10), 3), None),
         (np.arange(4200) % 3, None),
         (np.arange(60) % 3, np.arange(60) // 2),
     ],
-    ids=["tiny class", "many", "groups"],
+    ids=["tiny classes", "many", "groups"],
 )
 def test_there_are_no_fine_folds_for_tiny_classes_many_images_or_groups(labels, groups):
     assert make_folds(labels, 3, seed=0, groups=groups).fine is None

@@ -10,7 +10,6 @@ from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
-from kerastune_recipes.errors import DataError
 from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.heads.rows import LabelledFeatures, standardise
 from kerastune_recipes.heads.solve import solve
@@ -269,13 +268,47 @@ def test_images_of_a_group_are_held_out_together(images, problem):
     assert log_loss(labels, grouped.held_out) > 0.99 * np.log(3)
 
 
-def test_a_group_that_holds_a_whole_class_is_refused(problem):
+def test_where_each_class_is_one_group_there_are_no_folds(problem):
     rows, labels = problem()
     data = LabelledFeatures(rows[None], labels, groups=labels)
-    with pytest.raises(DataError, match="3 folds: all images of these classes fall into one fold.*: 0, 1, 2; add"):
-        solve(plan(folds=3), data, seed=0)
-    with pytest.raises(DataError, match="there are 4 folds but only 3 groups, which stay whole; ask for fewer folds."):
-        solve(plan(folds=4), data, seed=0)
+    found = solve(plan(folds=3), data, seed=0)
+    assert found.judged_by == "default (no folds)"
+    assert found.temperature == 1.0
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_one_class_of_a_single_image_leaves_the_others_calibrated(head, problem):
+    """A class of one image once turned off calibration, and the choice of strength, for all classes."""
+    rows, labels = problem()
+    alone, both = np.append(labels, labels.max() + 1), np.vstack([rows, 3 + rows[:1]])
+    found = solve(plan(head, folds=3), LabelledFeatures(both[None], alone), seed=0, every_image=True)
+    assert found.judged_by.startswith(f"3-fold cross-validation of {len(labels)} images")
+    assert np.isnan(found.held_out[-1]).all()
+    assert not np.isnan(found.held_out[:-1]).any()
+    assert found.temperature != 1.0
+
+
+def test_images_that_the_network_has_seen_do_not_choose_where_it_recognises_them_better():
+    """Of seen images the features give the class away; of unseen ones they say little."""
+    random = np.random.default_rng(0)
+    labels, unseen = np.arange(600) % 3, np.arange(600) >= 480
+    spread = np.where(unseen, 0.6, 4.0)[:, None]
+    rows = (spread * np.eye(3, 8)[labels] + random.normal(size=(600, 8))).astype(np.float32)
+    new = (0.6 * np.eye(3, 8)[np.arange(3000) % 3] + random.normal(size=(3000, 8))).astype(np.float32)
+
+    def log_loss(data):
+        solved = solve(plan("logistic_regression", folds=3), data, seed=0)
+        chances = solved.probabilities(new)[np.arange(3000), np.arange(3000) % 3]
+        return -np.log(chances).mean(), solved.judged_by
+
+    blind, _ = log_loss(LabelledFeatures(rows[None], labels))
+    warned, judged_by = log_loss(LabelledFeatures(rows[None], labels, unseen=unseen))
+    assert judged_by == "3-fold cross-validation of 120 images"
+    assert warned < blind - 0.1
+    alike = (0.6 * np.eye(3, 8)[labels] + random.normal(size=(600, 8))).astype(np.float32)
+    assert log_loss(LabelledFeatures(alike[None], labels, unseen=unseen)) == log_loss(
+        LabelledFeatures(alike[None], labels)
+    )
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -41,7 +41,7 @@ def test_a_pattern_must_match_the_part_of_the_network_in_use(plan_of):
     [
         ({"folds": 1}, "cross-validation needs 2 folds or more, or 0 for none; received 1"),
         ({"folds": 0}, "choosing among 10 needs cross-validation"),
-        ({"folds": 40}, r"40 folds are more than the training images of the smallest class \(20\)"),
+        ({"folds": 40}, r"40 folds are more than the training images of the largest class \(30\)"),
         ({"strengths": [1.0, 10.0]}, "strengths: list them strong to weak, the largest first, without repeats"),
         ({"head": "lda", "strengths": [2.0]}, "strengths: the shrinkage of lda must be from 1e-06 to 1"),
     ],

@@ -64,8 +64,13 @@ def test_flips_can_be_switched_off(fit_of):
     assert "RandomFlip" not in [layer.layer for layer in fit_of(flip="none").augmentation]
 
 
-def test_a_class_with_one_image_is_not_cross_validated(plan_of, data_facts):
+def test_a_class_with_one_image_leaves_the_folds_of_the_others(plan_of, data_facts):
     solve = plan_of(replace(data_facts, train=(30, 1))).phases[0].solve
+    assert (solve.folds, solve.strengths) == (5, HEADS["logistic_regression"].strengths)
+
+
+def test_classes_of_one_image_each_are_not_cross_validated(plan_of, data_facts):
+    solve = plan_of(replace(data_facts, train=(1, 1))).phases[0].solve
     assert (solve.folds, solve.strengths) == (0, (100.0,))
 
 
@@ -164,3 +169,17 @@ def test_class_balance_follows_the_class_sizes(fit_of, data_facts):
     few = replace(data_facts, train=(40, 4))
     assert fit_of(few, class_balance="auto").class_balance == "weights"
     assert fit_of(few).class_balance == "none"
+
+
+def test_a_run_has_one_class_prior(plan_of, data_facts):
+    """A phase that says nothing does as the others do, and the head that is solved again as its own phase does."""
+    few = replace(data_facts, train=(40, 4))
+    solved, fitted = plan_of(few, **{"phases.fine_tuning.fit.class_balance": "auto"}).phases
+    assert (solved.solve.class_balance, fitted.fit.class_balance) == ("weights", "weights")
+    assert fitted.fit.solve_again.class_balance == "weights"
+    stated = {
+        "phases.fine_tuning.fit.class_balance": "weights",
+        "phases.feature_extraction.solve.class_balance": "none",
+    }
+    solved, fitted = plan_of(few, **stated).phases
+    assert (solved.solve.class_balance, fitted.fit.solve_again.class_balance) == ("none", "weights")

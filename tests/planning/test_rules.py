@@ -45,19 +45,22 @@ def test_batch_norm_statistics_converge_within_a_run():
     assert rules.batch_norm_momentum(1000) == 0.99
 
 
-@pytest.mark.parametrize(("train", "folds"), [((30, 20), 5), ((30, 3), 3), ((30, 1), 0), ((300, 20), 3), ((300, 2), 2)])
-def test_folds_follow_the_images_and_the_smallest_class(train, folds, data_facts):
+@pytest.mark.parametrize(
+    ("train", "folds"),
+    [((30, 20), 5), ((30, 1), 5), ((4, 4), 4), ((4, 3, 3), 3), ((1, 1), 0), ((300, 20), 3), ((300, 2), 3), ((2, 2), 2)],
+)
+def test_folds_are_what_the_bulk_of_the_images_allows(train, folds, data_facts):
     assert rules.folds(replace(data_facts, train=train)) == folds
+
+
+@pytest.mark.parametrize(("train_groups", "folds"), [((8, 6), 5), ((3, 6), 3), ((2, 2), 2), ((1, 1), 0)])
+def test_folds_are_no_more_than_the_groups_of_a_class(train_groups, folds, data_facts):
+    assert rules.folds(replace(data_facts, train=(30, 20), train_groups=train_groups)) == folds
 
 
 def test_strengths_come_from_the_table_of_heads():
     assert rules.strengths("lda", folds=5) == HEADS["lda"].strengths
     assert rules.strengths("lda", folds=0) == (HEADS["lda"].default_strength,)
-
-
-def test_solved_heads_weight_classes_above_a_ratio_of_three(data_facts):
-    assert rules.class_weights(replace(data_facts, train=(30, 10))) == "none"
-    assert rules.class_weights(replace(data_facts, train=(31, 10))) == "weights"
 
 
 def test_taps_are_stages_or_names(backbone_facts):
@@ -79,12 +82,14 @@ def test_cached_views_pay_where_they_save_enough_and_are_small_enough():
     assert not rules.views_pay(fresh_passes=100.0, cached_passes=10.0, cached_bytes=2**34)
 
 
-@pytest.mark.parametrize(
-    ("train", "remedy"),
-    [((30, 20), "none"), ((30, 11), "none"), ((30, 10), "weights"), ((30, 3), "weights"), ((31, 3), "sampling")],
-)
-def test_class_balance_follows_the_ratio_of_the_classes(train, remedy, data_facts):
-    assert rules.class_balance(replace(data_facts, train=train)) == remedy
+def test_classes_are_balanced_from_a_ratio_of_three(data_facts):
+    assert not rules.unbalanced(replace(data_facts, train=(30, 11)))
+    assert rules.unbalanced(replace(data_facts, train=(30, 10)))
+
+
+@pytest.mark.parametrize(("train", "way"), [((30, 3), "weights"), ((31, 3), "sampling")])
+def test_a_fit_phase_balances_by_weights_up_to_a_ratio_of_ten(train, way, data_facts):
+    assert rules.fit_balance(replace(data_facts, train=train)) == way
 
 
 @pytest.mark.parametrize(

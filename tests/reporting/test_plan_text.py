@@ -130,8 +130,8 @@ def test_options_of_a_solved_head_are_shown_where_they_are_used(changes, words, 
     assert words not in described(data_facts, backbone_facts)
 
 
-def test_a_class_too_small_to_cross_validate_leaves_the_head_uncalibrated(data_facts, backbone_facts):
-    text = described(replace(data_facts, train=(30, 1)), backbone_facts)
+def test_classes_too_small_to_cross_validate_leave_the_head_uncalibrated(data_facts, backbone_facts):
+    text = described(replace(data_facts, train=(1, 1)), backbone_facts)
     assert "L2 strength 100, not calibrated (no cross-validation)" in text
 
 
