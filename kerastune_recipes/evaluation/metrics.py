@@ -79,9 +79,13 @@ def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of -log(probability of the right class), in nats."""
+    return float(losses(probabilities, labels).mean())
+
+
+def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return -log(probability of the right class) of each image, float64 (n,), in nats."""
     probabilities, labels = _checked(probabilities, labels)
-    of_label = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(of_label, _SMALLEST, 1)).mean())
+    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], _SMALLEST, 1))
 
 
 def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:

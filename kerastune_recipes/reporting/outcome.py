@@ -1,7 +1,7 @@
 """What the phases of a run did; the report shows it and the checkpoint stores it."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Outcome:
         """Number of parts in which the device saw each batch, above 1 where it had no memory for the whole."""
         return self.choices.get("batch_parts", 1)
 
+    @property
+    def discarded(self) -> bool:
+        """Whether nothing of a fit phase was kept, so that the model after it is the one before it."""
+        return self.choices.get("interpolation") == 0
+
     def to_data(self) -> dict[str, Any]:
         """Return the outcome as plain data that JSON can hold."""
         return asdict(self)
@@ -54,11 +59,12 @@ class Selection:
     Args:
         outcomes: Outcomes of all phases, in order.
         chosen: Position of the chosen phase, whose weights the network has.
-        probabilities: Probabilities of the chosen phase for the images that judge it, float32 (n, k).
-        refitted: True when the model was then refitted on all images, those that judged it included.
+        probabilities: Probabilities of the images that judged, float32 (n, k), each by a model that was not trained on
+            it, chosen and calibrated by other images.
+        refitted: What was then refitted on all images, those that judged included: its "head", "all", or "none".
     """
 
     outcomes: list[Outcome]
     chosen: int
     probabilities: np.ndarray
-    refitted: bool
+    refitted: Literal["none", "head", "all"]

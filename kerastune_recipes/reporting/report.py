@@ -19,7 +19,7 @@ from kerastune_recipes.errors import writing
 from kerastune_recipes.evaluation import metrics, saved_model
 from kerastune_recipes.evaluation.predict import predict
 from kerastune_recipes.planning.plan import Plan
-from kerastune_recipes.reporting import html, report_text
+from kerastune_recipes.reporting import figures, html, report_text
 from kerastune_recipes.reporting.outcome import Outcome, Selection
 from kerastune_recipes.reporting.versions import versions
 
@@ -145,7 +145,10 @@ class Report:
             **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),
             "phases": [_phase(outcome) for outcome in outcomes],
             "chosen_phase": outcomes[selection.chosen].name,
-            "refitted": selection.refitted,
+            "refitted": selection.refitted != "none",
+            "returned_model": figures.returned_model(data, selection),
+            "class_prior": "equal" if plan.balanced else "as in the training images",
+            "figures": figures.sources(plan, data, selection),
             "validation": scores["validation"],
             "test": scores.get("test"),
             "cost": {

@@ -32,11 +32,13 @@ class SavedPhase:
         outcome: What it did.
         changes: The variables of the model that it changed, see `Network.changes`.
         probabilities: Probabilities of the images that judge it, float32 (n, k).
+        cross_fitted: The same, see `phases.CompletedPhase`.
     """
 
     outcome: Outcome
     changes: dict[str, np.ndarray]
     probabilities: np.ndarray
+    cross_fitted: np.ndarray
 
 
 @dataclass(eq=False)
@@ -48,12 +50,14 @@ class Checkpoint:
         writes: Whether this worker writes them.
         request: What the interrupted run began with; None for a run that begins.
         whole: The checkpoint of the whole run, where this one is of a part.
+        is_fold: Whether the part is a fold, whose phases the whole run's checkpoint has too.
     """
 
     folder: Path | None
     writes: bool = True
     request: Request | None = None
     whole: "Checkpoint | None" = None
+    is_fold: bool = False
     _completed_seconds: float = field(default=0.0, init=False)
     _fits: list[FitCheckpoint] = field(default_factory=list, init=False)
     # What is doubtful about the resumed run, one sentence each.
@@ -167,8 +171,10 @@ class Checkpoint:
                 self._warn(f"{file}: this checkpoint cannot be used ({error}); its phase runs again.")
                 return
             outcome, probabilities = Outcome.from_data(data), arrays.pop("probabilities")
-            (self.whole or self)._completed_seconds += outcome.seconds
-            yield SavedPhase(outcome, arrays, probabilities)
+            # The seconds of a fold are part of those of the whole run's phase.
+            if not self.is_fold:
+                (self.whole or self)._completed_seconds += outcome.seconds
+            yield SavedPhase(outcome, arrays, probabilities, arrays.pop("cross_fitted"))
             position += 1
 
     def save(self, position: int, phase: SavedPhase) -> None:
@@ -183,14 +189,19 @@ class Checkpoint:
         file = self.folder / f"phase_{position}"
         try:
             self.folder.mkdir(exist_ok=True)  # the folder of a part
-            arrays = {**phase.changes, "probabilities": phase.probabilities}
+            arrays = {**phase.changes, "probabilities": phase.probabilities, "cross_fitted": phase.cross_fitted}
             checksummed_files.save(file, arrays, phase.outcome.to_data(), self._place(file))
-            FitCheckpoint(self._fit_file(position)).remove()
         except OSError as error:
             self._warn(
                 f"{file}: this checkpoint cannot be written ({error.strerror}); the run continues. Free disk space, or "
                 "an interrupted run repeats this phase."
             )
+
+    def forget_fit(self, position: int) -> None:
+        """Remove the state of the training of a phase that is saved."""
+        if self.folder and self.writes and (self.folder / f"phase_{position}").exists():
+            with contextlib.suppress(OSError):  # it is harmless
+                FitCheckpoint(self._fit_file(position)).remove()
 
     def of_fit(self, position: int) -> FitCheckpoint | None:
         """Return the checkpoint within a fit phase."""
@@ -214,11 +225,11 @@ class Checkpoint:
         identity = request.digest() if request else ""
         return f"{identity} {file.relative_to(whole.folder).as_posix()}"
 
-    def part(self, name: str) -> "Checkpoint":
-        """Return the checkpoint of a part of the run, such as a fold."""
+    def part(self, name: str, is_fold: bool = False) -> "Checkpoint":
+        """Return the checkpoint of a part of the run: a fold or the refit."""
         if self.folder is None:
             return self
-        return Checkpoint(self.folder / name, self.writes, whole=self.whole or self)
+        return Checkpoint(self.folder / name, self.writes, whole=self.whole or self, is_fold=is_fold)
 
     def _warn(self, problem: str) -> None:
         warnings.warn(problem, CheckpointWarning, stacklevel=3)

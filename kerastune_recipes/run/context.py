@@ -14,6 +14,7 @@ from kerastune_recipes.data.views import views
 from kerastune_recipes.devices import hardware
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.evaluation import metrics
+from kerastune_recipes.evaluation.judges import Judges
 from kerastune_recipes.features.bank import FeatureBank
 from kerastune_recipes.features.cache import Cache
 from kerastune_recipes.features.extraction import Extractor
@@ -114,14 +115,11 @@ class RunContext:
         unlabeled = {UNLABELED: self.images[UNLABELED]} if UNLABELED in self.images else {}
         return replace(self, images=parts | unlabeled)
 
-    def scores(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """Return the metrics of a phase on the images that judge it; a refitted phase, without any, has none.
-
-        Args:
-            probabilities: float32 (n, k) for these images; (0, k) in a refit.
-        """
+    @property
+    def judges(self) -> Judges:
+        """The images that judge phases."""
         judged = self.images[self.judged_split]
-        return dict(metrics.summary(probabilities, judged.labels, judged.groups)) if len(probabilities) else {}
+        return Judges.of(judged.labels, self.plan.balanced, judged.groups)
 
     def predict(self, split: str) -> np.ndarray:
         """Return the probabilities that the whole model gives the images of a split, float32 (n, k)."""
@@ -133,6 +131,23 @@ class RunContext:
         """Return the same from the features and the head alone, float32 (n, k)."""
         kernel, bias = self.network.head.get_weights()
         return solve.probabilities(self.bank().features(split).plain, kernel, bias)
+
+
+def scores(probabilities: np.ndarray, judges: Judges, balanced: bool) -> dict[str, Any]:
+    """Return the metrics of a phase on the images that judge it; a refitted phase, which none judge, has none.
+
+    Args:
+        probabilities: float32 (n, k) for these images; (0, k) in a refit.
+        judges: The images.
+        balanced: Whether each class counts the same where phases are chosen: then "balanced_log_loss" is the loss that
+            they are chosen by.
+    """
+    if not len(probabilities):
+        return {}
+    found: dict[str, Any] = dict(metrics.summary(probabilities, judges.labels, judges.groups))
+    return found | (
+        {"balanced_log_loss": judges.mean(metrics.losses(probabilities, judges.labels))} if balanced else {}
+    )
 
 
 def _in_words(member: Member) -> str:

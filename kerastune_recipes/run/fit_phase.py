@@ -1,7 +1,7 @@
 """A phase that trains: fit, then keep as much of the training as the held-out images support."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from kerastune_recipes.data.split_images import TRAIN, VALIDATION
 from kerastune_recipes.devices.replicated import active_strategy
-from kerastune_recipes.devices.workers import Workers
 from kerastune_recipes.errors import WorkError
 from kerastune_recipes.heads.cached import HeadRequest, load_head, solve_head
 from kerastune_recipes.heads.solve import Solved
@@ -25,49 +24,50 @@ from kerastune_recipes.training.batches import LabelledBatches
 from kerastune_recipes.training.callbacks import EpochLines, Ticks
 from kerastune_recipes.training.fit import FitOptions, Fitted
 from kerastune_recipes.training.fit_checkpoint import FitCheckpoint
-from kerastune_recipes.training.gate import Assessment, Candidate, Decision
+from kerastune_recipes.training.gate import Candidate, Decision
 
 
 @dataclass(frozen=True)
-class _Trained:
+class Trained:
     """A phase after its training, before it is decided how much of it to keep.
 
     Args:
         context: The run.
         plan: The plan of the phase.
+        outcome: What the training did; its validation and what is decided later are empty.
         before: All weights before it.
         after: All weights after it.
         at_once: Number of images that the devices saw at once.
+        candidates: Probabilities of the held-out images by each model that may be kept, float32 (n, k) each; empty in a
+            refit. Only the model before the phase where the training diverged.
     """
 
     context: RunContext
     plan: FitPlan
+    outcome: Outcome
     before: list[np.ndarray]
     after: list[np.ndarray]
     at_once: int
+    candidates: Mapping[Candidate, np.ndarray]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss became NaN or infinite, so that only the model before the phase is left."""
+        return "diverged" in self.outcome.choices
 
 
-def fit(
-    context: RunContext,
-    name: str,
-    plan: FitPlan,
-    checkpoint: FitCheckpoint | None,
-    earlier: np.ndarray | None,
-    decided: Decision | None,
-) -> tuple[Outcome, np.ndarray]:
-    """Train, and keep as much of it as the held-out images support, or as was decided before.
+def train(
+    context: RunContext, name: str, plan: FitPlan, checkpoint: FitCheckpoint | None, earlier: np.ndarray | None
+) -> Trained:
+    """Train, and predict the held-out images by each model that may be kept.
 
     Args:
-        context: The run; its network is left with the weights that are kept.
+        context: The run; its network is left with any of these models.
         name: Name of the phase.
         plan: The plan of the phase.
         checkpoint: Where the state of the training is saved.
         earlier: Probabilities that the model before the phase gives the held-out images, float32 (n, k); None where
             there is no model to return to.
-        decided: How much of the phase to keep, where that is decided already.
-
-    Returns:
-        The outcome, and the probabilities of the images that judge the phase, float32 (n, k); (0, k) in a refit.
 
     Raises:
         WorkError: Training diverged, and there is no earlier model to return to.
@@ -75,45 +75,53 @@ def fit(
     began = time.perf_counter()
     network, before = context.network, context.network.model.get_weights()
     fitted = _train(context, name, plan, checkpoint)
-    at_once = part_size(plan.batch_size, fitted.parts)
-    trained = _Trained(context, plan, before, network.model.get_weights(), at_once)
-    probabilities = np.empty((0, network.head.units), np.float32)
-    choices: dict[str, Any] = {}
-    if fitted.diverged:
-        if earlier is None:
-            raise WorkError(fitted.diverged)
-        context.display.line(f"{fitted.diverged} The model before the phase is kept.")
-        network.set_weights(before)
-        probabilities, choices = earlier, {**_as_choices(Decision(gate.BEFORE, 1.0)), "diverged": fitted.diverged}
-    elif decided:
-        _apply(trained, decided.candidate)
-        apply_temperature(context, decided.temperature)
-        choices = _as_choices(decided)
-    elif VALIDATION in context.images:
-        assessment = _assess(trained, earlier)
-        probabilities = assessment.probabilities
-        choices = {
-            **_as_choices(assessment.decision),
-            "log_loss_by_interpolation": {str(one): loss for one, loss in assessment.log_losses.items()},
-            "ece_before_temperature": assessment.ece,
-        }
-    seconds = time.perf_counter() - began + fitted.earlier_seconds
-    return Outcome(
+    if fitted.diverged and earlier is None:
+        raise WorkError(fitted.diverged)
+    outcome = Outcome(
         name=name,
         kind="fit",
-        seconds=seconds,
+        seconds=0.0,
         steps=fitted.steps,
         trainable_parameters=fitted.trainable_parameters,
         frozen_parameters=fitted.frozen_parameters,
-        validation=context.scores(probabilities),
+        validation={},
         choices={
-            **choices,
+            **({"diverged": fitted.diverged} if fitted.diverged else {}),
             **_class_balance(plan, context.images[TRAIN].labels),
             **_found_rate(fitted),
             **batch_parts(fitted.parts),
         },
         rows=fitted.rows,
-    ), probabilities
+    )
+    at_once = part_size(plan.batch_size, fitted.parts)
+    trained = Trained(context, plan, outcome, before, network.model.get_weights(), at_once, {})
+    candidates = {} if earlier is None else {gate.BEFORE: earlier}
+    if fitted.diverged:
+        context.display.line(f"{fitted.diverged} The model before the phase is kept.")
+    elif VALIDATION in context.images:
+        candidates |= _predicted(trained, earlier is not None)
+    seconds = time.perf_counter() - began + fitted.earlier_seconds
+    return replace(trained, outcome=replace(outcome, seconds=seconds), candidates=candidates)
+
+
+def _predicted(trained: Trained, has_earlier: bool) -> dict[Candidate, np.ndarray]:
+    """Return the probabilities of the held-out images by each candidate of a phase."""
+    context, found = trained.context, {}
+    for candidate in _candidates(trained.plan, has_earlier):
+        _apply(trained, candidate)
+        # By features where the head was solved on them: a refit of the head then finds those of the held-out images.
+        predict = context.predict_by_features if candidate.solved_again else context.predict
+        found[candidate] = predict(VALIDATION)
+    return found
+
+
+def keep(trained: Trained, decision: Decision) -> None:
+    """Leave the network with what is kept of a phase."""
+    if decision.candidate == gate.BEFORE:
+        trained.context.network.set_weights(trained.before)
+        return
+    _apply(trained, decision.candidate)
+    apply_temperature(trained.context, decision.temperature)
 
 
 def _train(context: RunContext, name: str, plan: FitPlan, checkpoint: FitCheckpoint | None) -> Fitted:
@@ -144,31 +152,6 @@ def _train(context: RunContext, name: str, plan: FitPlan, checkpoint: FitCheckpo
         )
 
 
-def _assess(trained: _Trained, earlier: np.ndarray | None) -> Assessment:
-    """Judge by held-out images how much of a phase to keep, and leave the network with that."""
-    context, candidates = trained.context, _candidates(trained.plan, earlier is not None)
-    probabilities = {} if earlier is None else {gate.BEFORE: earlier}
-    for candidate in candidates:
-        _apply(trained, candidate)
-        # By features where the head was solved on them: a refit of the head then finds those of the held-out images.
-        predict = context.predict_by_features if candidate.solved_again else context.predict
-        probabilities[candidate] = predict(VALIDATION)
-    assessment = _of_main_worker(context.workers, gate.choose(probabilities, context.images[VALIDATION].labels))
-    if assessment.decision.candidate != candidates[-1]:
-        _apply(trained, assessment.decision.candidate)
-    apply_temperature(context, assessment.decision.temperature)
-    return assessment
-
-
-def _of_main_worker(workers: Workers, assessment: Assessment) -> Assessment:
-    """Take the main worker's decision: the last digits of a loss may differ between machines."""
-    own = assessment.decision
-    _, (share, again, temperature) = workers.broadcast(
-        lambda: ({}, [own.candidate.share, own.candidate.solved_again, own.temperature])
-    )
-    return replace(assessment, decision=Decision(Candidate(share, again), temperature))
-
-
 def _candidates(plan: FitPlan, has_earlier: bool) -> list[Candidate]:
     """Return what may be kept of a phase, besides nothing.
 
@@ -181,7 +164,7 @@ def _candidates(plan: FitPlan, has_earlier: bool) -> list[Candidate]:
     return candidates + ([gate.SOLVED_AGAIN] if plan.solve_again else [])
 
 
-def _apply(trained: _Trained, candidate: Candidate) -> None:
+def _apply(trained: Trained, candidate: Candidate) -> None:
     """Give the network the weights of a candidate."""
     context, plan = trained.context, trained.plan
     context.network.set_weights(gate.interpolate(trained.before, trained.after, candidate.share))
@@ -196,10 +179,8 @@ def _reestimate(context: RunContext, batch_size: int) -> None:
     network, images = context.network, context.images[TRAIN]
     norms = [norm for norm in batch_norms(network.backbone) if norm.trainable]
     batches = LabelledBatches(images.pixels, images.labels, network.head.units, batch_size, seed=context.seed)
-    # The last batch may be too small for statistics.
-    whole = max(1, len(images.labels) // batch_size)
-    with context.display.bar("statistics of BatchNormalization", whole) as tick:
-        reestimate(network.core, norms, _ticking((batches[index][0] for index in range(whole)), tick))
+    with context.display.bar("statistics of BatchNormalization", len(batches)) as tick:
+        reestimate(network.core, norms, _ticking((batches[index][0] for index in range(len(batches))), tick))
     network.weights_changed()
 
 
@@ -209,10 +190,16 @@ def _ticking(batches: Iterable[np.ndarray], tick: Callable[[int], None]) -> Iter
         yield batch
 
 
-def solve_again(context: RunContext, plan: FitPlan) -> Solved:
-    """Solve the head again on the features of the trained backbone, and put it into the network."""
+def solve_again(context: RunContext, plan: FitPlan, unseen: np.ndarray | None = None) -> Solved:
+    """Solve the head again on the features of the trained backbone, and put it into the network.
+
+    Args:
+        context: The run.
+        plan: The plan of the phase.
+        unseen: bool (n,), the training images that the phase was not trained on; None for all, or none.
+    """
     assert plan.solve_again is not None  # callers check
-    bank, request = context.bank(), HeadRequest(plan.solve_again, context.seed)
+    bank, request = context.bank(), HeadRequest(plan.solve_again, context.seed, unseen=unseen)
     solved = load_head(bank, request) or solve_head(bank, request)
     context.network.put_head(solved.kernel, solved.bias)
     return solved
@@ -252,13 +239,13 @@ def _trained_norms(phase: PhasePlan) -> str:
     return ", and trained BatchNormalization had the statistics of the parts instead of those of the batch"
 
 
-def decision_of(outcome: Outcome) -> Decision:
-    """Return how much of a fit phase was kept."""
-    choices = outcome.choices
+def from_choices(choices: Mapping[str, Any]) -> Decision:
+    """Return what `as_choices` turned into choices of an outcome."""
     return Decision(Candidate(choices["interpolation"], choices["head_solved_again"]), choices["temperature"])
 
 
-def _as_choices(decision: Decision) -> dict[str, Any]:
+def as_choices(decision: Decision) -> dict[str, Any]:
+    """Return how much of a phase was kept, as report.json holds it."""
     return {
         "interpolation": decision.candidate.share,
         "head_solved_again": decision.candidate.solved_again,

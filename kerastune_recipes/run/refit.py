@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from kerastune_recipes.data.split_images import TRAIN
 from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.heads.solve import needs_folds
@@ -12,39 +14,42 @@ from kerastune_recipes.reporting.outcome import Outcome
 from kerastune_recipes.run import phases
 from kerastune_recipes.run.checkpoint import Checkpoint
 from kerastune_recipes.run.context import RunContext
-from kerastune_recipes.run.fit_phase import apply_temperature, batch_parts, decision_of, solve_again
+from kerastune_recipes.run.fit_phase import apply_temperature, batch_parts, from_choices, solve_again
 from kerastune_recipes.run.solve_phase import solve
 
 
-def has_solved_head(phase: PhasePlan) -> bool:
-    """Return whether the head of a phase can be solved on all images, at the cost of a forward pass at most."""
-    return phase.fit is None or phase.fit.solve_again is not None
+def may_refit_head(phase: PhasePlan, outcome: Outcome) -> bool:
+    """Return whether the head of a phase can be solved on all images, and held-out images do not speak against it.
+
+    A trained head that the gate kept is better than one that is solved; no refit takes its place.
+    """
+    return phase.fit is None or bool(outcome.choices["head_solved_again"])
 
 
 def head(context: RunContext, outcomes: Sequence[Outcome], chosen: int) -> list[Outcome]:
     """Solve the head of the chosen phase again, on all images, and return the outcomes of all phases with that.
 
-    After a fit phase this is worth more than the trained head, which has seen four fifths of the images
-    (benchmarks/pages/gate.md).
+    After a fit phase this is worth more than the head solved on four fifths of the images (benchmarks/pages/gate.md).
 
     Args:
-        context: All images; the network with the weights of the chosen phase. It is left with the refitted head.
+        context: The run; the network with the weights of the chosen phase. It is left with the refitted head.
         outcomes: Outcomes of all phases, judged by images that they had not seen.
-        chosen: Position of the chosen phase, whose head can be solved.
+        chosen: Position of the chosen phase, see `may_refit_head`.
     """
-    _announce(context, f"the head of {outcomes[chosen].name}")
+    on_all = context.on_all_images()
+    _announce(on_all, f"the head of {outcomes[chosen].name}")
     began, phase, judged = time.perf_counter(), context.plan.phases[chosen], outcomes[chosen]
     if phase.solve:
-        refitted = _merged(judged, _solve_head(context, phase.name, phase.solve, judged))
+        refitted = _merged(judged, _solve_head(on_all, phase.name, phase.solve, judged))
     else:
         assert phase.fit is not None  # a phase is one or the other
-        # All images count the same, though the features of trained images are better than those of others: the
-        # held-out ones are too few to choose strength and temperature (docs/experiments.md).
-        solved = solve_again(context, phase.fit)
+        unseen = np.arange(len(on_all.images[TRAIN].labels)) >= len(context.images[TRAIN].labels)
+        solved = solve_again(on_all, phase.fit, unseen)
         refitted = replace(
             judged,
             seconds=judged.seconds + time.perf_counter() - began,
-            choices=judged.choices | {"head_solved_again": True, "temperature": solved.temperature},
+            choices=judged.choices
+            | {"temperature": solved.temperature, "strength": solved.strength, "judged_by": solved.judged_by},
         )
     return [*outcomes[:chosen], refitted, *outcomes[chosen + 1 :]]
 
@@ -55,6 +60,9 @@ def _solve_head(context: RunContext, name: str, plan: SolvePlan, judged: Outcome
     Its temperature was found with the strength, on images that no head had seen. So one solution is enough, unless the
     head needs folds.
     """
+    if plan.pseudo_labels:
+        # The supervised head that they have to beat is the best of all strengths.
+        return solve(context, name, plan)[0]
     at_strength = plan.model_copy(update={"strengths": (judged.choices["strength"],)})
     if needs_folds(plan):
         return solve(context, name, at_strength)[0]
@@ -81,9 +89,9 @@ def everything(context: RunContext, outcomes: Sequence[Outcome], chosen: int, ch
         WorkError: Training diverged.
     """
     _announce(context, outcomes[chosen].name)
-    decided = {outcome.name: decision_of(outcome) for outcome in outcomes if outcome.kind == "fit"}
-    done = phases.run(context, context.plan.phases[: chosen + 1], checkpoint.part("refit"), decided)
-    refitted = [_merged(judged, each.outcome) for judged, each in zip(outcomes, done, strict=False)]
+    decided = {outcome.name: from_choices(outcome.choices) for outcome in outcomes if outcome.kind == "fit"}
+    done = phases.refit(context, context.plan.phases[: chosen + 1], checkpoint.part("refit"), decided)
+    refitted = [_merged(judged, outcome) for judged, outcome in zip(outcomes, done, strict=False)]
     return [*refitted, *outcomes[chosen + 1 :]]
 
 
@@ -97,7 +105,7 @@ def _merged(judged: Outcome, refitted: Outcome) -> Outcome:
     else:
         computed = judged.choices["features_computed"] + refitted.choices["features_computed"]
         # These describe the refitted head; all other choices explain how it was chosen.
-        of_head = {key: refitted.choices[key] for key in ("temperature", "tap") if key in refitted.choices}
+        of_head = {key: refitted.choices[key] for key in ("strength", "temperature", "tap") if key in refitted.choices}
         choices = refitted.choices | judged.choices | of_head | {"features_computed": computed}
     return replace(
         refitted,

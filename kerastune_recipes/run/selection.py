@@ -1,21 +1,18 @@
 """Which phase the returned model comes from: chosen by a hold-out or by cross-validation, then refitted."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from statistics import fmean, geometric_mean
 
 import numpy as np
 
 from kerastune_recipes.data import splits
-from kerastune_recipes.data.split_images import TRAIN, Images
+from kerastune_recipes.data.split_images import TRAIN
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.reporting.outcome import Outcome, Selection
+from kerastune_recipes.evaluation.judges import Judges
+from kerastune_recipes.reporting.outcome import Selection
 from kerastune_recipes.run import phases, refit
 from kerastune_recipes.run.checkpoint import Checkpoint
 from kerastune_recipes.run.context import RunContext
-from kerastune_recipes.run.fit_phase import batch_parts, decision_of
-from kerastune_recipes.run.phases import CompletedPhase
-from kerastune_recipes.training import gate
+from kerastune_recipes.run.phases import CompletedPhase, Part
 
 
 def by_hold_out(context: RunContext, checkpoint: Checkpoint, held_out: bool) -> Selection:
@@ -31,20 +28,20 @@ def by_hold_out(context: RunContext, checkpoint: Checkpoint, held_out: bool) -> 
     """
     plan, network = context.plan, context.network
     initial = network.model.get_weights() if plan.refit == "all" else []
-    done = phases.run(context, plan.phases, checkpoint)
+    parts = [Part(context, checkpoint)]
+    done = phases.run(parts, plan.phases, checkpoint)
+    chosen, probabilities = choose_phase(done, *_judges(parts), plan.keep)
+    network.set_weights(done[chosen].weights[0])
     outcomes = [each.outcome for each in done]
-    chosen = choose_phase(outcomes, plan.keep)
-    network.set_weights(done[chosen].weights)
-    probabilities = done[chosen].probabilities
-    if held_out and plan.refit == "heads" and refit.has_solved_head(plan.phases[chosen]):
-        outcomes = refit.head(context.on_all_images(), outcomes, chosen)
-        return Selection(outcomes, chosen, probabilities, refitted=True)
+    if held_out and plan.refit == "heads" and refit.may_refit_head(plan.phases[chosen], outcomes[chosen]):
+        outcomes = refit.head(context, outcomes, chosen)
+        return Selection(outcomes, chosen, probabilities, refitted="head")
     if held_out and plan.refit == "all":
         network.set_weights(initial)
         outcomes = refit.everything(context.on_all_images(), outcomes, chosen, checkpoint)
-        return Selection(outcomes, chosen, probabilities, refitted=True)
+        return Selection(outcomes, chosen, probabilities, refitted="all")
     # Heads solved with folds have learned from all images already.
-    return Selection(outcomes, chosen, probabilities, refitted=plan.folds is not None)
+    return Selection(outcomes, chosen, probabilities, refitted="head" if plan.folds else "none")
 
 
 def by_folds(context: RunContext, checkpoint: Checkpoint) -> Selection:
@@ -61,68 +58,52 @@ def by_folds(context: RunContext, checkpoint: Checkpoint) -> Selection:
     assert plan.folds is not None  # callers check
     fold_of = splits.stratified_folds(images.labels, plan.folds, context.seed, images.groups, plan.class_names)
     initial = network.model.get_weights()
-    found = []
-    for fold in range(plan.folds):
-        context.display.line(f"fold {fold + 1} of {plan.folds}")
-        part = context.on_fold(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold))
-        network.set_weights(initial)
-        found.append(phases.run(part, plan.phases, checkpoint.part(f"fold_{fold + 1}")))
-    by_phase = list(zip(*found, strict=True))
-    out_of_fold = [_out_of_fold(each, fold_of) for each in by_phase]
-    outcomes = [
-        _over_folds(each, probabilities, images) for each, probabilities in zip(by_phase, out_of_fold, strict=True)
+    positions = [np.flatnonzero(fold_of == fold) for fold in range(plan.folds)]
+    parts = [
+        Part(
+            context.on_fold(np.flatnonzero(fold_of != fold), held),
+            checkpoint.part(f"fold_{fold + 1}", is_fold=True),
+            f"fold {fold + 1} of {plan.folds}",
+        )
+        for fold, held in enumerate(positions)
     ]
-    chosen = choose_phase(outcomes, plan.keep)
+    done = phases.run(parts, plan.phases, checkpoint)
+    chosen, by_part = choose_phase(done, *_judges(parts), plan.keep)
     network.set_weights(initial)
-    outcomes = refit.everything(context, outcomes, chosen, checkpoint)
-    return Selection(outcomes, chosen, out_of_fold[chosen], refitted=True)
+    outcomes = refit.everything(context, [each.outcome for each in done], chosen, checkpoint)
+    probabilities = np.empty_like(by_part)
+    probabilities[np.concatenate(positions)] = by_part
+    return Selection(outcomes, chosen, probabilities, refitted="all")
 
 
-def choose_phase(outcomes: Sequence[Outcome], keep: str) -> int:
-    """Return the position of the phase whose model is returned.
+def choose_phase(done: Sequence[CompletedPhase], judges: Judges, fold: np.ndarray, keep: str) -> tuple[int, np.ndarray]:
+    """Choose the phase whose model is returned, by held-out log loss.
 
     Args:
-        outcomes: Outcomes of all phases.
+        done: All phases.
+        judges: The held-out images.
+        fold: int (n,), the fold of each.
         keep: "best_on_validation" or "last".
+
+    Returns:
+        Position of the phase, and the probabilities of each image by the phase that the images outside its fold
+        choose, float32 (n, k).
     """
     if keep == "last":
-        return len(outcomes) - 1
+        return len(done) - 1, done[-1].cross_fitted
     # A discarded phase leaves the model of the phase before it, which is chosen, and refitted, as what it is.
-    kept = [one for one, outcome in enumerate(outcomes) if outcome.choices.get("interpolation") != gate.BEFORE.share]
-    return min(kept, key=lambda one: outcomes[one].validation["log_loss"])
+    kept = [position for position, phase in enumerate(done) if not phase.outcome.discarded]
+    losses = {position: metrics.losses(done[position].cross_fitted, judges.labels) for position in kept}
+    chosen = min(kept, key=lambda position: judges.mean(losses[position]))
+    probabilities = done[chosen].cross_fitted.copy()
+    for number in range(fold.max() + 1 if fold.any() else 0):
+        outside = fold != number
+        others = judges.select(outside)
+        best = min(kept, key=lambda position: others.mean(losses[position][outside]))
+        probabilities[~outside] = done[best].cross_fitted[~outside]
+    return chosen, probabilities
 
 
-def _out_of_fold(each: Sequence[CompletedPhase], fold_of: np.ndarray) -> np.ndarray:
-    """Return the probabilities of all images, each by the model that has not seen it."""
-    probabilities = np.empty((len(fold_of), each[0].probabilities.shape[1]), np.float32)
-    for fold, done in enumerate(each):
-        probabilities[fold_of == fold] = done.probabilities
-    return probabilities
-
-
-def _over_folds(each: Sequence[CompletedPhase], probabilities: np.ndarray, images: Images) -> Outcome:
-    """Return one outcome for a phase that ran in every fold."""
-    outcomes = [done.outcome for done in each]
-    return replace(
-        outcomes[-1],
-        seconds=sum(outcome.seconds for outcome in outcomes),
-        validation=dict(metrics.summary(probabilities, images.labels, images.groups)),
-        choices={
-            "accuracy_by_fold": [outcome.validation["accuracy"] for outcome in outcomes],
-            **_combined_choices(outcomes),
-        },
-    )
-
-
-def _combined_choices(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
-    """Return the features computed in all folds; for a fit phase the majority's decision, and mean figures."""
-    if outcomes[0].kind != "fit":
-        return {"features_computed": sum(outcome.choices["features_computed"] for outcome in outcomes)}
-    decisions = [decision_of(outcome) for outcome in outcomes]
-    again = sum(each.candidate.solved_again for each in decisions) * 2 > len(decisions)
-    return {
-        "interpolation": 1.0 if again else fmean(each.candidate.share for each in decisions),
-        "head_solved_again": again,
-        "temperature": geometric_mean(each.temperature for each in decisions),
-        **batch_parts(max(outcome.batch_parts for outcome in outcomes)),
-    }
+def _judges(parts: Sequence[Part]) -> tuple[Judges, np.ndarray]:
+    judges = phases.judges_of(parts)
+    return judges, phases.folds_of(parts, judges)

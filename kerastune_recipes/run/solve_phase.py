@@ -15,7 +15,7 @@ from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.heads.solve import Solved
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.reporting.outcome import Outcome
-from kerastune_recipes.run.context import RunContext
+from kerastune_recipes.run.context import RunContext, scores
 
 
 def solve(context: RunContext, name: str, plan: SolvePlan, nearby: Start | None = None) -> tuple[Outcome, np.ndarray]:
@@ -58,7 +58,7 @@ def solve(context: RunContext, name: str, plan: SolvePlan, nearby: Start | None 
         steps=0,
         trainable_parameters=head,
         frozen_parameters=network.model.count_params() - head,
-        validation=context.scores(probabilities),
+        validation=scores(probabilities, context.judges, context.plan.balanced),
         choices={
             "head": plan.head,
             "class_balance": plan.class_balance,

@@ -18,7 +18,8 @@ from kerastune_recipes.spec import catalog
 IMAGES = np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 3), np.uint8)
 RECIPE = catalog.load("small_similar")
 OUTCOME = Outcome("solved", "solve", 1.5, 0, 10, 20, {"log_loss": 0.5}, {"strength": 1.0}, ())
-SAVED = SavedPhase(OUTCOME, {"3": np.arange(4, dtype=np.float32)}, np.full((2, 3), 1 / 3, np.float32))
+THIRDS = np.full((2, 3), 1 / 3, np.float32)
+SAVED = SavedPhase(OUTCOME, {"3": np.arange(4, dtype=np.float32)}, THIRDS, THIRDS / 2)
 
 
 @pytest.fixture
@@ -85,6 +86,7 @@ def test_completed_phases_come_back(begin, again):
     assert loaded.outcome == OUTCOME
     np.testing.assert_array_equal(loaded.changes["3"], SAVED.changes["3"])
     np.testing.assert_array_equal(loaded.probabilities, SAVED.probabilities)
+    np.testing.assert_array_equal(loaded.cross_fitted, SAVED.cross_fitted)
     assert resumed.earlier_seconds == 1.5
 
 

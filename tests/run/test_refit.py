@@ -6,7 +6,7 @@ import pytest
 from stripes import stripes
 
 from kerastune_recipes import Plan, Recipe
-from kerastune_recipes.run import selection
+from kerastune_recipes.run import refit, selection
 from kerastune_recipes.training import gate
 
 DEMO = {"backbone.name": "DemoNet", "backbone.weights": "demo"}
@@ -91,27 +91,52 @@ def test_a_head_solved_again_after_training_is_refitted_too():
     assert "head solved again on the trained features" in str(report)
 
 
-@pytest.mark.parametrize("kept", [gate.AFTER, gate.Candidate(0.5)])
-def test_the_head_after_a_fit_phase_is_solved_on_all_images(kept, monkeypatch):
+def keep(monkeypatch, kept):
+    """Let the gate keep a candidate, and the run the last phase."""
     choose = gate.choose
-    monkeypatch.setattr(gate, "choose", lambda candidates, labels: choose({kept: candidates[kept]}, labels))
-    monkeypatch.setattr(selection, "choose_phase", lambda outcomes, keep: len(outcomes) - 1)
+
+    def chosen(candidates, judges, fold, before=None):
+        return choose({kept: candidates[kept]}, judges, fold)
+
+    monkeypatch.setattr(gate, "choose", chosen)
+    monkeypatch.setattr(selection, "choose_phase", lambda done, *others: (len(done) - 1, done[-1].cross_fitted))
+
+
+@pytest.mark.parametrize("kept", [gate.AFTER, gate.Candidate(0.5)])
+def test_a_trained_head_that_the_gate_kept_is_not_replaced(kept, monkeypatch):
+    keep(monkeypatch, kept)
     trained, refitted = (
         run(stripes(), **{**FITTED, "keep": "best_on_validation"}, refit=refit) for refit in ("none", "heads")
     )
-    last = refitted.record["phases"][-1]
-    assert refitted.record["refitted"]
-    assert (last["interpolation"], last["head_solved_again"]) == (kept.share, True)
-    assert not trained.record["phases"][-1]["head_solved_again"]
+    assert not refitted.record["refitted"]
+    np.testing.assert_array_equal(head(refitted), head(trained))
+
+
+def test_a_head_solved_again_is_refitted_on_all_images_and_judged_by_those_not_trained_on(monkeypatch):
+    keep(monkeypatch, gate.SOLVED_AGAIN)
+    given = []
+    solve_again = refit.solve_again
+
+    def watched(context, plan, unseen):
+        given.append(unseen)
+        return solve_again(context, plan, unseen)
+
+    monkeypatch.setattr(refit, "solve_again", watched)
+    trained, refitted = (
+        run(stripes(), **{**FITTED, "keep": "best_on_validation"}, refit=how) for how in ("none", "heads")
+    )
+    assert refitted.record["returned_model"] == "fine_tuning, trained on 24 images, its head refitted on all 30"
     assert refitted.metrics["validation"] == trained.metrics["validation"]
     assert not np.array_equal(head(refitted), head(trained))
+    (unseen,) = given
+    assert unseen.tolist() == [False] * 24 + [True] * 6
 
 
-@pytest.mark.parametrize("refit", ["heads", "all"])
-def test_fit_phases_are_refitted_only_with_refit_all(refit, tmp_path):
-    recipe = Recipe.from_name("small_similar", **FITTED, refit=refit)
+@pytest.mark.parametrize("how", ["heads", "all"])
+def test_fit_phases_are_refitted_only_with_refit_all(how, tmp_path):
+    recipe = Recipe.from_name("small_similar", **FITTED, refit=how)
     report = recipe.run(stripes(), out=tmp_path / "run", verbose=False)
-    assert report.record["refitted"] == (refit == "all")
+    assert report.record["refitted"] == (how == "all")
     _, fitted = report.record["phases"]
     assert fitted["steps"] == report.plan.phases[1].fit.steps
     assert set(fitted["validation"]) >= {"accuracy", "log_loss"}

@@ -7,7 +7,9 @@ from stripes import stripes
 
 from kerastune_recipes import Recipe
 from kerastune_recipes.errors import RequestError
+from kerastune_recipes.evaluation.judges import Judges
 from kerastune_recipes.reporting.outcome import Outcome
+from kerastune_recipes.run.phases import CompletedPhase
 from kerastune_recipes.run.selection import choose_phase
 
 QUICK = {
@@ -97,18 +99,48 @@ def test_a_plan_states_how_it_is_judged(tmp_path):
         Recipe.from_file(tmp_path / "run" / "plan.yaml").plan(stripes(), folds=5)
 
 
-def outcome(name, log_loss, **choices):
+LABELS = np.arange(20) % 2
+JUDGES = Judges.of(LABELS, balanced=False)
+
+
+def phase(name, certainty, **choices):
+    """A phase that gives the right class this probability, of each image."""
     kind = "fit" if "interpolation" in choices else "solve"
-    return Outcome(name, kind, 1.0, 10, 100, 0, {"log_loss": log_loss}, choices, ())
+    outcome = Outcome(name, kind, 1.0, 10, 100, 0, {}, choices, ())
+    certainty = np.broadcast_to(certainty, len(LABELS))[:, None]
+    probabilities = np.where(np.eye(2, dtype=bool)[LABELS], certainty, 1 - certainty).astype(np.float32)
+    return CompletedPhase(outcome, ([],), probabilities, probabilities)
 
 
 def test_the_phase_with_the_lowest_validation_loss_is_chosen():
-    outcomes = [outcome("solved", 0.5), outcome("fitted", 0.4, interpolation=0.5), outcome("solved_again", 0.6)]
-    assert choose_phase(outcomes, "best_on_validation") == 1
-    assert choose_phase(outcomes, "last") == 2
+    done = [phase("solved", 0.5), phase("fitted", 0.6, interpolation=0.5), phase("solved_again", 0.4)]
+    assert choose_phase(done, JUDGES, LABELS, "best_on_validation")[0] == 1
+    assert choose_phase(done, JUDGES, LABELS, "last")[0] == 2
 
 
 def test_a_discarded_phase_is_never_chosen():
     """Its model is that of the phase before, but for the last digit; the head of that one can be refitted."""
-    outcomes = [outcome("solved", 0.5), outcome("fitted", 0.4999999, interpolation=0.0)]
-    assert choose_phase(outcomes, "best_on_validation") == 0
+    done = [phase("solved", 0.5), phase("fitted", 0.5000001, interpolation=0.0)]
+    assert choose_phase(done, JUDGES, LABELS, "best_on_validation")[0] == 0
+
+
+def test_the_phase_of_an_image_is_chosen_by_the_images_of_other_folds():
+    fold = np.repeat([0, 1], 10)
+    done = [phase("first", np.where(fold == 0, 0.9, 0.5)), phase("second", np.where(fold == 1, 0.8, 0.5))]
+    chosen, probabilities = choose_phase(done, JUDGES, fold, "best_on_validation")
+    assert chosen == 0
+    np.testing.assert_allclose(probabilities, 0.5)
+
+
+def test_balanced_judges_choose_the_phase_that_recognises_the_rare_class():
+    labels = np.repeat([0, 1], [18, 2])
+    judges = Judges.of(labels, balanced=True)
+    common, rare = (
+        CompletedPhase(Outcome(name, "solve", 1.0, 0, 1, 0, {}, {}, ()), ([],), rows, rows)
+        for name, rows in (
+            ("common", np.tile([0.95, 0.05], (20, 1))),
+            ("rare", np.where(labels[:, None] == 1, [0.1, 0.9], [0.6, 0.4])),
+        )
+    )
+    assert choose_phase([common, rare], judges, labels * 0, "best_on_validation")[0] == 1
+    assert choose_phase([common, rare], Judges.of(labels, False), labels * 0, "best_on_validation")[0] == 0
