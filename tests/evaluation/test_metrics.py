@@ -90,6 +90,28 @@ def test_summary_holds_plain_numbers_for_json():
     assert {type(value) for value in summary.values()} == {float, list}
 
 
+def test_groups_widen_the_interval_and_are_counted():
+    """Four of six pairs of photos are right, so six animals were judged and not twelve photos."""
+    labels, groups = np.zeros(12, int), np.array([7, 7, 3, 3, 1, 1, 9, 9, 0, 0, 5, 5])
+    probabilities = np.repeat(np.eye(2)[[0, 0, 0, 0, 1, 1]], 2, axis=0)
+    summary = metrics.summary(probabilities, labels, groups)
+    assert (summary["accuracy"], summary["groups"]) == (pytest.approx(8 / 12), 6)
+    assert summary["accuracy_ci95"] == pytest.approx(metrics.wilson_interval(4, 6))
+    assert type(summary["groups"]) is int
+
+
+def test_groups_of_one_image_change_nothing():
+    alone = metrics.summary(PROBABILITIES, LABELS, np.arange(5))
+    assert alone == {**metrics.summary(PROBABILITIES, LABELS), "groups": 5}
+
+
+@pytest.mark.parametrize("images", range(1, 60))
+def test_all_images_right_is_no_impossible_count(images):
+    groups = np.arange(images) % 7
+    low, high = metrics.summary(np.tile([1.0, 0.0], (images, 1)), np.zeros(images, int), groups)["accuracy_ci95"]
+    assert 0 < low < high <= 1
+
+
 @pytest.mark.parametrize(
     ("probabilities", "labels", "message"),
     [
