@@ -462,7 +462,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(scores))
         return
-    interval = wording.interval(scores["accuracy_ci95"])
+    interval = wording.interval(scores["accuracy_ci95"], scores.get("groups"))
     print(
         f"{scores['images']} images: accuracy {scores['accuracy']:.1%} (95% interval {interval}), balanced accuracy "
         f"{scores['balanced_accuracy']:.1%}, log loss {scores['log_loss']:.3f}, ECE {scores['ece']:.3f}"

@@ -124,8 +124,8 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: It
 
 
 def format_interval(scores: Mapping[str, Any]) -> str:
-    """Return the 95 % interval of an accuracy, or an empty text where the scores have none."""
-    return wording.interval(scores["accuracy_ci95"]) if "accuracy_ci95" in scores else ""
+    """Return the 95 % interval of an accuracy, with its groups, or an empty text where the scores have none."""
+    return wording.interval(scores["accuracy_ci95"], scores.get("groups")) if "accuracy_ci95" in scores else ""
 
 
 def format_seconds(seconds: float) -> str:

@@ -34,7 +34,7 @@ def describe(record: Mapping[str, Any]) -> str:
         f"  kept: {record['chosen_phase']}{refitted}",
     ]
     if record["test"]:
-        interval = wording.interval(record["test"]["accuracy_ci95"])
+        interval = wording.interval(record["test"]["accuracy_ci95"], record["test"].get("groups"))
         lines.append(f"  test: {_scores(record['test'])} (95% interval of the accuracy: {interval})")
     lines.append(
         f"  cost: {cost['seconds_total']:.1f} s in total; the phases took as long as "

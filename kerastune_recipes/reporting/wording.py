@@ -43,15 +43,18 @@ def taken_from(sources: Mapping[str, Iterable[object]]) -> list[str]:
     return [f"{name} from {listed(pretrained, most=3)}" for name, pretrained in sources.items()]
 
 
-def interval(bounds: Sequence[float]) -> str:
+def interval(bounds: Sequence[float], groups: int | None = None) -> str:
     """Write an interval of shares in percent.
 
     Args:
         bounds: Lower and upper bound, 0..1.
+        groups: Number of groups whose images count together in it; None where images are not grouped.
 
     Example:
         >>> interval([0.8, 0.925])
         '80.0% to 92.5%'
+        >>> interval([0.8, 0.925], groups=12)
+        '80.0% to 92.5% (12 groups)'
     """
     low, high = bounds
-    return f"{low:.1%} to {high:.1%}"
+    return f"{low:.1%} to {high:.1%}" + ("" if groups is None else f" ({groups} groups)")

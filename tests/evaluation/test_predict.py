@@ -69,3 +69,12 @@ def test_evaluation_measures_the_test_split_with_the_predictions_of_the_same_vie
     assert scores.pop("images") == 6
     assert scores.pop("accuracy_ci95") == pytest.approx(expected.pop("accuracy_ci95"))
     assert scores == pytest.approx(expected, rel=1e-4)
+
+
+def test_evaluation_knows_the_groups_of_the_images(model, pictures):
+    images, labels = pictures(8)
+    groups = np.array([1, 1, 1, 0, 0, 0, 2, 2])
+    scores = evaluate(Saved(model, ("a", "b", "c")), (images, labels), group_by=groups)
+    expected = metrics.summary(predict(model, images), labels, groups)
+    assert scores["groups"] == 3
+    assert scores["accuracy_ci95"] == pytest.approx(expected["accuracy_ci95"])

@@ -75,4 +75,5 @@ def test_durations(seconds, text):
 
 def test_intervals():
     assert html_parts.format_interval({"accuracy_ci95": [0.8, 0.925]}) == "80.0% to 92.5%"
+    assert html_parts.format_interval({"accuracy_ci95": [0.8, 0.925], "groups": 12}) == "80.0% to 92.5% (12 groups)"
     assert html_parts.format_interval({"accuracy": 0.9}) == ""

@@ -59,6 +59,14 @@ def test_figures_come_from_the_predictions(report):
     assert json.loads(json.dumps(made.record)) == made.record
 
 
+def test_groups_are_counted_where_they_are_known(report):
+    groups = np.array([4, 4, 1])
+    figures = report(test=Split(TEST.probabilities, TEST.labels, groups)).metrics
+    assert figures["test"] == metrics.summary(TEST.probabilities, TEST.labels, groups)
+    assert figures["test"]["groups"] == 2
+    assert "groups" not in figures["validation"]
+
+
 def test_without_a_test_split_its_metrics_are_none(report):
     assert report().metrics["test"] is None
 

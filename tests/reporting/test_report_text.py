@@ -69,6 +69,11 @@ def test_test_images_refits_and_folds_are_named(record):
     assert "test: accuracy 90.0%, log loss 0.310 (95% interval of the accuracy: 80.0% to 95.0%)" in text
 
 
+def test_the_groups_of_an_interval_are_counted(record):
+    record["test"] = {**SCORES, "accuracy_ci95": [0.8, 0.95], "groups": 12}
+    assert "(95% interval of the accuracy: 80.0% to 95.0% (12 groups))" in describe(record)
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [

@@ -21,3 +21,4 @@ def test_at_most_three_pretrained_classes_of_a_class_are_named():
 
 def test_intervals_are_in_percent():
     assert wording.interval((0.8, 0.925)) == "80.0% to 92.5%"
+    assert wording.interval((0.8, 0.925), groups=12) == "80.0% to 92.5% (12 groups)"

@@ -120,7 +120,7 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
     Args:
         ds: Data in any form that `open_dataset` takes; neither a training split nor images of every class are required.
         class_names: Classes of the model, in its order.
-        group_by: See `open_dataset`; it tells at which depth of a folder the images are.
+        group_by: See `open_dataset`; it also tells at which depth of a folder the images are.
 
     Returns:
         The test split if there is one, otherwise all images; labels are positions in `class_names`.
@@ -136,16 +136,15 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
     result = _read(ds, group_by)
     splits = {TEST: result.parts[TEST]} if TEST in result.parts else result.parts
     problems = list(result.problems)
-    samples = []
+    parts = {}
     for split, part in splits.items():
-        part, class_problems = _with_classes(split, part, tuple(class_names), "declared", complete=False)
-        samples.append(part.samples)
+        parts[split], class_problems = _with_classes(split, part, tuple(class_names), "declared", complete=False)
         problems += checks.located(result.source, class_problems)
-    if not problems and not any(map(len, samples)):
+    if not problems and not any(len(part.samples) for part in parts.values()):
         problems.append(f"{result.source}: there are no images to evaluate on.")
     if problems:
         raise DataError(*problems)
-    return concatenate(samples)
+    return concatenate([part.samples for part in _with_group_numbers(parts).values()])
 
 
 def _read(ds: Any, group_by: Any) -> ReadResult:

@@ -174,6 +174,15 @@ def test_evaluation_without_test_split_takes_all_images(tmp_path, fill):
     assert open_for_evaluation(tmp_path / "val", ("green", "red")).counts == (1, 1)
 
 
+def test_evaluation_numbers_the_groups_of_all_its_images():
+    splits = {"train": pair(0, 1, 1), "validation": pair(1, 0)}
+    films = {"train": ["b", "a", "b"], "validation": ["c", "a"]}
+    assert open_for_evaluation(splits, ("ant", "wasp"), group_by=films).groups.tolist() == [1, 0, 1, 2, 0]
+    test, of_test = {**splits, "test": pair(1, 1)}, {**films, "test": ["d", "c"]}
+    assert open_for_evaluation(test, ("ant", "wasp"), group_by=of_test).groups.tolist() == [1, 0]
+    assert open_for_evaluation(splits, ("ant", "wasp")).groups is None
+
+
 def test_evaluation_needs_neither_training_split_nor_every_class():
     samples = open_for_evaluation({"test": pair(1, 1)}, ("ant", "wasp", "bee"))
     assert samples.counts == (0, 2, 0)
