@@ -313,7 +313,8 @@ class _Runner:
         split = report.splits["test" if by == "test" else "validation"]
         # Held-out images differ between seeds; test images, and all images in folds, are the same for all seeds.
         names = self.open(seed).validation.names if by == "validation" else range(len(split.labels))
-        run = JudgedRun(report.record, report.plan, by, split.probabilities, split.labels, list(map(str, names)))
+        names = list(map(str, names))
+        run = JudgedRun(report.record, report.plan, by, split.probabilities, split.labels, names, split.groups)
         if folder:
             _save_finished(folder, run)
         return run
@@ -338,7 +339,15 @@ def _load_finished(folder: Path) -> JudgedRun | None:
         record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         JudgedFigures.from_data(record, "report.json")
         plan = Plan.from_data(yaml_files.read(folder / "plan.yaml"), "plan.yaml")
-        return JudgedRun(record, plan, judged["by"], arrays["probabilities"], arrays["labels"], judged["images"])
+        return JudgedRun(
+            record,
+            plan,
+            judged["by"],
+            arrays["probabilities"],
+            arrays["labels"],
+            judged["images"],
+            arrays.get("groups"),  # earlier builds did not save them
+        )
     except FileNotFoundError:
         return None
     except (DamagedError, OSError, ValueError, TypeError, LookupError, RecursionError, RecipeError) as error:
@@ -351,4 +360,6 @@ def _load_finished(folder: Path) -> JudgedRun | None:
 def _save_finished(folder: Path, run: JudgedRun) -> None:
     """Write the predictions that judge a finished run; an interruption leaves no half-written file."""
     arrays = {"probabilities": run.probabilities, "labels": run.labels}
+    if run.groups is not None:
+        arrays["groups"] = run.groups
     checksummed_files.save(folder / _JUDGED, arrays, {"by": run.by, "images": run.images})

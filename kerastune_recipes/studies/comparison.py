@@ -29,6 +29,9 @@ _JUDGED = {
     "out-of-fold": "images, each predicted by models that were not trained on it",
 }
 
+# The p-value from which on a difference is usually called significant.
+_SIGNIFICANT = 0.05
+
 
 class _PhaseFigures(Record):
     model_config = ConfigDict(extra="ignore")
@@ -75,6 +78,7 @@ class JudgedRun:
         probabilities: Probabilities for these images, float (n, k).
         labels: Their true classes, int (n,).
         images: Their names, (n,); an image has the same name in all runs.
+        groups: The group of each image, int (n,), by the same numbers in all runs; None where images are not grouped.
     """
 
     record: Mapping[str, Any]
@@ -83,12 +87,15 @@ class JudgedRun:
     probabilities: np.ndarray
     labels: np.ndarray
     images: Sequence[str]
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         images = len(self.labels)
         fits = self.probabilities.shape == (images, len(self.plan.class_names)) and len(self.images) == images > 0
+        if self.groups is not None:
+            fits = fits and self.groups.shape == (images,) and self.groups.dtype.kind in "iu"
         if not fits or self.by not in _JUDGED or not np.isin(self.labels, range(len(self.plan.class_names))).all():
-            raise ValueError("predictions, labels, names and classes do not belong together")
+            raise ValueError("predictions, labels, names, groups and classes do not belong together")
 
     @property
     def correct(self) -> np.ndarray:
@@ -146,7 +153,7 @@ class AgainstFirst:
         difference_ci95: 95 % interval of the difference.
         better: Number of images that the recipe predicts correctly more often than the first.
         worse: Number of images that it predicts correctly less often.
-        p_value: P-value of McNemar's exact test, see `significance.paired`.
+        p_value: P-value of McNemar's exact test, or of its extension to groups; see `significance.paired`.
         p_value_holm: The same, corrected for the number of recipes in the comparison.
     """
 
@@ -214,6 +221,7 @@ class Comparison:
         seeds: Random seeds.
         results: One for each recipe, in the order in which the user named them.
         failures: Recipes without a result.
+        groups: Number of different groups of these images; None where images are not grouped.
     """
 
     data: str
@@ -222,6 +230,7 @@ class Comparison:
     seeds: tuple[int, ...]
     results: tuple[Result, ...]
     failures: tuple[Failure, ...] = ()
+    groups: int | None = None
 
     @classmethod
     def of_runs(
@@ -244,18 +253,26 @@ class Comparison:
         _check_order(run for by_seed in runs.values() for run in by_seed.values())
         names = sorted({name for run in runs[first].values() for name in run.images})
         shares = {recipe: _per_image(list(by_seed.values()), names) for recipe, by_seed in runs.items()}
-        pairs = [significance.paired(shares[other][0], *shares[first]) for other in others]
+        groups = _groups((run for by_seed in runs.values() for run in by_seed.values()), names)
+        pairs = [significance.paired(shares[other][0], *shares[first], groups) for other in others]
         corrected = significance.holm([pair.p_value for pair in pairs])
         against = [
             AgainstFirst(pair.difference, pair.interval, pair.better, pair.worse, pair.p_value, p_value)
             for pair, p_value in zip(pairs, corrected, strict=True)
         ]
         results = tuple(
-            _result(recipe, list(runs[recipe].values()), *shares[recipe], against_first)
+            _result(
+                recipe,
+                list(runs[recipe].values()),
+                significance.accuracy(*shares[recipe]),
+                significance.accuracy_interval(*shares[recipe], groups),
+                against_first,
+            )
             for recipe, against_first in zip(runs, [None, *against], strict=True)
         )
         judged = next(iter(runs[first].values())).by
-        return cls(data, judged, len(names), tuple(runs[first]), results, tuple(failures))
+        counted = None if groups is None else len(np.unique(groups))
+        return cls(data, judged, len(names), tuple(runs[first]), results, tuple(failures), counted)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -267,8 +284,14 @@ class Comparison:
         several = len(self.seeds) > 1
         seeds = f"means over {len(self.seeds)} seeds" if several else "one seed"
         yield f"Judged by {self.images} {_JUDGED[self.judged]}; {seeds}."
+        if self.groups is not None:
+            yield (
+                f"The images are in {self.groups} groups. Images of a group resemble each other, so they count "
+                f"together: as {self.groups} images at least, and as more where those of a group are less alike."
+            )
         yield (
-            "95% intervals cover the choice of images, and each image counts once. "
+            f"95% intervals cover the choice of {'images' if self.groups is None else 'groups'}, and each image counts "
+            "once. "
             + (
                 "They do not cover the choice of the seed; the range over the seeds shows it."
                 if several
@@ -278,7 +301,10 @@ class Comparison:
         if len(self.results) > 1:
             tests = len(self.results) - 1
             corrected = f", corrected for {tests} comparisons (Holm)" if tests > 1 else ""
-            yield f"p: McNemar's exact test against {self.results[0].recipe}{corrected}."
+            test = "McNemar's exact test" if self.groups is None else "McNemar's exact test with groups as units,"
+            yield f"p: {test} against {self.results[0].recipe}{corrected}."
+            if self.groups is not None and 2.0 ** (1 - self.groups) > _SIGNIFICANT:
+                yield f"With {self.groups} groups p cannot be below {2.0 ** (1 - self.groups):.2g}."
         yield (
             "Seconds and forward passes count the phases. Features from other runs count as if computed again; a head "
             "that another run had solved costs nothing."
@@ -349,14 +375,27 @@ def _per_image(runs: Sequence[JudgedRun], names: Sequence[str]) -> tuple[np.ndar
     return correct / predicted, predicted
 
 
+def _groups(runs: Iterable[JudgedRun], names: Sequence[str]) -> np.ndarray | None:
+    """Return the group of each image, int (images,); None unless all are known."""
+    known: dict[str, int] = {}
+    for run in runs:
+        if run.groups is not None:
+            known.update(zip(run.images, run.groups.tolist(), strict=True))
+    return np.array([known[name] for name in names]) if known.keys() >= set(names) else None
+
+
 def _result(
-    recipe: str, runs: Sequence[JudgedRun], correct: np.ndarray, weights: np.ndarray, against: AgainstFirst | None
+    recipe: str,
+    runs: Sequence[JudgedRun],
+    accuracy: float,
+    interval: tuple[float, float],
+    against: AgainstFirst | None,
 ) -> Result:
     scores = [metrics.summary(run.probabilities, run.labels) for run in runs]
     return Result(
         recipe=recipe,
-        accuracy=significance.accuracy(correct, weights),
-        accuracy_ci95=significance.accuracy_interval(correct, weights),
+        accuracy=accuracy,
+        accuracy_ci95=interval,
         accuracy_by_seed=tuple(score["accuracy"] for score in scores),
         balanced_accuracy=_mean(score["balanced_accuracy"] for score in scores),
         log_loss=_mean(score["log_loss"] for score in scores),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stripes import stripes
 
-from kerastune_recipes import Recipe, compare
+from kerastune_recipes import Recipe, checksummed_files, compare
 from kerastune_recipes.errors import OutputError, RecipeError, RequestError, WorkError
 from kerastune_recipes.spec import catalog
 from kerastune_recipes.studies import compare as compare_module
@@ -171,7 +171,39 @@ def test_groups_and_folds_are_planned_as_they_are_run(recipes, photos, tmp_path)
     for label in ("ants", "bees"):
         photos(tmp_path / "set" / label, **{f"film{number}": 3 for number in range(4)})
     comparison = compare(recipes, tmp_path / "set", seeds=1, folds=2, group_by=1, verbose=False)
-    assert (comparison.judged, comparison.images) == ("out-of-fold", 24)
+    assert (comparison.judged, comparison.images, comparison.groups) == ("out-of-fold", 24, 4)
+
+
+@pytest.mark.parametrize("judge", ["test", "validation", "out-of-fold"])
+def test_the_groups_of_the_judging_images_are_kept(recipes, ran, tmp_path, judge):
+    """Groups of two images, which no split and no fold divides."""
+    train = np.arange(30) // 2 + 100
+    ds, group_by = {"train": stripes()}, {"train": train}
+    if judge == "test":
+        ds["test"], group_by["test"] = stripes(12, seed=1), np.arange(12) // 2
+    folds = 3 if judge == "out-of-fold" else None
+    out = tmp_path / "out"
+    options = {"seeds": 2, "folds": folds, "group_by": group_by, "out": out, "verbose": False}
+    comparison = compare(recipes, ds, **options)
+    splits = [report.splits["test" if judge == "test" else "validation"] for _, _, report in ran]
+    judged = np.unique(np.concatenate([split.groups for split in splits]))
+    assert (comparison.judged, comparison.groups) == (judge, len(judged))
+    assert comparison.images == 2 * len(judged)
+    ran.clear()
+    assert compare(recipes, ds, **options) == comparison
+    assert ran == []
+
+
+def test_a_finished_run_of_an_earlier_build_has_no_groups(recipes, ran, tmp_path):
+    options = {"seeds": 1, "group_by": np.arange(30) // 2, "out": tmp_path / "out", "verbose": False}
+    assert compare(recipes, stripes(), **options).groups == 3
+    for saved in (tmp_path / "out").glob("*/seed_0/judged"):
+        arrays, judged = checksummed_files.load(saved)
+        del arrays["groups"]
+        checksummed_files.save(saved, arrays, judged)
+    ran.clear()
+    assert compare(recipes, stripes(), **options).groups is None
+    assert ran == []
 
 
 def test_the_users_own_network_has_no_twin():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.errors import DataError, OutputError, RecipeError
+from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.studies.comparison import Comparison, Failure, JudgedFigures, JudgedRun
 
@@ -18,7 +19,7 @@ def judged(assembled):
     plan, *_ = assembled(classes=("ants", "bees"))
     plan = Plan.from_data({**plan.to_data(), "features": {"taps": ["stage3"], "views": 2}}, "test")
 
-    def make(correct, images=None, by="test", computed=24, seconds=5.0):
+    def make(correct, images=None, by="test", computed=24, seconds=5.0, groups=None):
         labels = np.arange(len(correct)) % 2
         named = np.where(correct, labels, 1 - labels)
         record = {
@@ -35,7 +36,8 @@ def judged(assembled):
             },
         }
         names = images or [str(index) for index in range(len(correct))]
-        return JudgedRun(record, plan, by, np.eye(2)[named] * 0.8 + 0.1, labels, names)
+        groups = None if groups is None else np.array(groups)
+        return JudgedRun(record, plan, by, np.eye(2)[named] * 0.8 + 0.1, labels, names, groups)
 
     return make
 
@@ -73,11 +75,13 @@ def test_a_damaged_report_is_refused_in_a_sentence(judged, change, problem):
         {"labels": np.array([], int), "probabilities": np.ones((0, 2)), "images": []},
         {"images": ["1"]},
         {"by": "luck"},
+        {"groups": np.array([1])},
+        {"groups": np.array([1.0, 2.0])},
     ],
-    ids=["classes", "shape", "labels", "none", "names", "judge"],
+    ids=["classes", "shape", "labels", "none", "names", "judge", "groups", "numbers"],
 )
 def test_predictions_that_do_not_belong_together_are_refused(judged, change):
-    with pytest.raises(ValueError, match="predictions, labels, names and classes do not belong together"):
+    with pytest.raises(ValueError, match="predictions, labels, names, groups and classes do not belong together"):
         replace(judged([1, 0]), **change)
 
 
@@ -116,6 +120,47 @@ def test_images_of_several_hold_outs_are_counted_once(judged):
     assert (comparison.judged, comparison.images) == ("validation", 3)
     assert [result.accuracy for result in comparison.results] == [0.5, 1]
     assert comparison.results[1].against_first.better == 2
+
+
+def test_images_of_a_group_count_together(judged):
+    """Six animals with four photos each; the second recipe gets three animals right that the first does not."""
+    groups = np.repeat([4, 9, 2, 0, 7, 3], 4)
+    first, second = np.repeat([0, 0, 0, 1, 1, 0], 4), np.repeat([1, 1, 1, 1, 1, 0], 4)
+    comparison = Comparison.of_runs(
+        "photos", {"first": {0: judged(first, groups=groups)}, "second": {0: judged(second, groups=groups)}}
+    )
+    assert (comparison.images, comparison.groups) == (24, 6)
+    assert comparison.results[0].accuracy_ci95 == pytest.approx(metrics.wilson_interval(2, 6))
+    against = comparison.results[1].against_first
+    assert (against.better, against.worse, against.p_value) == (12, 0, pytest.approx(2 / 8))
+    alone = Comparison.of_runs("photos", {"first": {0: judged(first)}, "second": {0: judged(second)}})
+    assert alone.groups is None
+    assert alone.results[1].against_first.p_value < 0.001
+    text = " ".join(str(comparison).split())
+    assert "The images are in 6 groups. Images of a group resemble each other, so they count together" in text
+    assert "95% intervals cover the choice of groups" in text
+    assert "p: McNemar's exact test with groups as units, against first." in text
+    assert "cannot be below" not in text
+    assert "group" not in str(alone)
+    assert comparison.record["groups"] == 6
+
+
+def test_too_few_groups_are_named(judged):
+    run = judged([1, 0, 1, 0, 1], groups=[0, 1, 2, 3, 4])
+    text = " ".join(str(Comparison.of_runs("photos", {"first": {0: run}, "second": {0: run}})).split())
+    assert "With 5 groups p cannot be below 0.062." in text
+
+
+def test_groups_are_found_by_the_names_of_images(judged):
+    """Each seed held out other images; a run that an earlier build saved has no groups."""
+    runs = {
+        0: judged([1, 1, 0], ["a", "b", "c"], by="validation", groups=[5, 5, 8]),
+        1: judged([1, 1, 1], ["c", "b", "d"], by="validation", groups=[8, 5, 8]),
+    }
+    assert Comparison.of_runs("photos", {"first": runs}).groups == 2
+    assert Comparison.of_runs("photos", {"first": runs | {1: replace(runs[1], groups=None)}}).groups is None
+    older = {seed: replace(run, groups=None) for seed, run in runs.items()}
+    assert Comparison.of_runs("photos", {"first": runs, "second": older}).groups == 2
 
 
 def test_images_in_changing_order_cannot_be_compared(judged):
