@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.evaluation import metrics
-from kerastune_recipes.reporting import plots
+from kerastune_recipes.reporting import figures, plots
 from kerastune_recipes.reporting.html_parts import (
     Html,
     element,
@@ -86,7 +86,7 @@ def _headline(report: Mapping[str, Any]) -> Html:
     one_pass = format_seconds(cost["seconds_one_forward_pass"])
     cost_note = f"phases took {cost['forward_equivalents']:.1f} forward passes of {one_pass}"
     cards = [
-        ("Recipe", report["recipe"], f"kept: {report['chosen_phase']}"),
+        ("Recipe", report["recipe"], f"kept: {report['returned_model']}"),
         ("Backbone", backbone["name"], backbone_note),
     ]
     if report["test"] is None:
@@ -148,7 +148,8 @@ def _metrics(report: Mapping[str, Any]) -> Html:
         for split in ("validation", "test")
         if (scores := report[split]) is not None
     ]
-    return table_html(header, rows, numbers=range(1, 6))
+    notes = (note_html(f"{split}: {figures.in_words(source)}.") for split, source in report["figures"].items())
+    return joined([table_html(header, rows, numbers=range(1, 6)), *notes])
 
 
 def _confusions(report: Mapping[str, Any]) -> Html:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerastune_recipes import printable
-from kerastune_recipes.reporting import wording
+from kerastune_recipes.reporting import figures, wording
 from kerastune_recipes.spec.heads import HEADS
 
 
@@ -22,7 +22,7 @@ def describe(record: Mapping[str, Any]) -> str:
     """
     data, cost = record["data"], record["cost"]
     judged = wording.cross_validation(data["folds"]) if "folds" in data else "validation"
-    refitted = f", refitted on all {data['train'] + data['validation']} images" if record["refitted"] else ""
+    sources = record["figures"]
     lines = [
         f"{record['recipe']} on {data['source']}: {record['backbone']['name']}, {len(data['classes'])} classes, "
         f"{data['train']} training images",
@@ -31,7 +31,8 @@ def describe(record: Mapping[str, Any]) -> str:
             + (_solved(phase) if phase["kind"] == "solve" else _fitted(phase))
             for phase in record["phases"]
         ),
-        f"  kept: {record['chosen_phase']}{refitted}",
+        f"  kept: {record['returned_model']}",
+        f"  validation: {_scores(record['validation'])}: {figures.in_words(sources['validation'])}",
     ]
     if record["test"]:
         interval = wording.interval(record["test"]["accuracy_ci95"], record["test"].get("groups"))
@@ -71,7 +72,7 @@ def _fitted(phase: Mapping[str, Any]) -> str:
         notes.append("discarded: no clear gain on held-out images")
     elif interpolation < 1:
         notes.append(f"weights {interpolation:.0%} of the way from those before the phase")
-    elif phase.get("head_solved_again"):
+    if phase.get("head_solved_again"):
         notes.append("head solved again on the trained features")
     if "learning_rate" in phase:
         notes.append(f"peak learning rate {phase['learning_rate']:g} by a range test")

@@ -125,7 +125,7 @@ def _work(
     if workers.size > 1:
         model = without_strategy(model)
         compile_plainly(model, dataset.one_hot_labels, plan.precision)
-    notes = (*checkpoint.notes, *fit_phase.notes(plan.phases, selected.outcomes))
+    notes = (*checkpoint.notes, *fit_phase.notes(plan.phases, selected.outcomes), *_prior(plan))
     in_phases = sum(outcome.seconds for outcome in selected.outcomes)
     return Report.of_run(
         model,
@@ -185,6 +185,17 @@ def _test(context: RunContext) -> dict[str, Split]:
         return {}
     predict = context.predict if context.plan.fits else context.predict_by_features
     return {"test": Split(predict(TEST), context.images[TEST].labels, context.images[TEST].groups)}
+
+
+def _prior(plan: Plan) -> list[str]:
+    """Return a sentence about the class prior where classes are balanced."""
+    if not plan.balanced:
+        return []
+    return [
+        "Classes are balanced: the model's probabilities are for classes that are equally frequent, and phases are chosen "
+        "by a log loss in which each class counts the same. For images in which classes are as unequal as in training, "
+        "multiply each probability by the share of its class and divide by the sum."
+    ]
 
 
 def _seconds_one_forward_pass(context: RunContext, bank: FeatureBank) -> float:

@@ -41,6 +41,10 @@ REPORT = {
         },
     ],
     "chosen_phase": "fine_tuning",
+    "returned_model": "fine_tuning, refitted on all images",
+    "figures": {
+        "test": {"model": "fine_tuning", "images": "30 test images", "returned": True, "decided": []},
+    },
     "validation": SCORES,
     "test": {**SCORES, "accuracy_ci95": [0.8, 0.925]},
     "cost": {"seconds_total": 3725.0, "seconds_one_forward_pass": 10.1, "forward_equivalents": 19.54},
@@ -70,7 +74,8 @@ def test_the_page_needs_no_other_file(report):
 
 
 def test_all_text_is_escaped(report):
-    report |= {"recipe": EVIL, "chosen_phase": EVIL, "versions": {EVIL: EVIL}, "status": EVIL, "plan_text": EVIL}
+    report |= {"recipe": EVIL, "chosen_phase": EVIL, "returned_model": EVIL, "versions": {EVIL: EVIL}}
+    report |= {"status": EVIL, "plan_text": EVIL}
     report["backbone"]["name"] = report["data"]["source"] = report["phases"][0]["name"] = EVIL
     report["history"][0]["phase"] = report["phases"][1]["kind"] = report["phases"][1]["judged_by"] = EVIL
     report |= {"title": EVIL, "seed": EVIL}

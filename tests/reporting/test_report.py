@@ -38,7 +38,7 @@ def report(assembled, data_facts):
         return Report.of_run(
             network.model,
             RunFacts(plan, data_facts, HardwareFacts("jax"), 7, "the plan in words"),
-            Selection(outcomes, 1, PROBABILITIES, refitted=False),
+            Selection(outcomes, 1, PROBABILITIES, refitted="none"),
             {"validation": VALIDATION, **splits},
             Cost(total=5.0, one_forward_pass=0.5, phases=3.0),
         )

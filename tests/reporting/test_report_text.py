@@ -27,6 +27,16 @@ RECORD = {
     ],
     "chosen_phase": "fine_tuning",
     "refitted": False,
+    "returned_model": "fine_tuning, trained on 80 images",
+    "validation": SCORES,
+    "figures": {
+        "validation": {
+            "model": "fine_tuning, trained on 80 images",
+            "images": "20 images given for validation",
+            "returned": False,
+            "decided": ["the phase"],
+        }
+    },
     "test": None,
     "cost": {"seconds_total": 6.04, "forward_equivalents": 35.31},
 }
@@ -43,7 +53,9 @@ def test_a_report_has_a_line_for_each_phase(record):
         "  head: accuracy 90.0%, log loss 0.310 on validation, 1.2 s; logistic regression, L2 strength 0.1 by 5-fold "
         "cross-validation of 80 images; 100 features computed",
         "  fine_tuning: accuracy 90.0%, log loss 0.310 on validation, 4.0 s",
-        "  kept: fine_tuning",
+        "  kept: fine_tuning, trained on 80 images",
+        "  validation: accuracy 90.0%, log loss 0.310: fine_tuning, trained on 80 images (not the returned model), on 20 "
+        "images given for validation; they decided: the phase; each image's figure by what the others decided",
         "  cost: 6.0 s in total; the phases took as long as 35.3 forward passes",
     ]
 
@@ -57,15 +69,15 @@ def test_no_name_can_break_a_line_or_steer_the_terminal(record):
     record["data"]["source"] = "photos\n  kept: nothing\x1b[2J"
     first, *others = describe(record).splitlines()
     assert first.startswith(r"small_similar on photos\n  kept: nothing\x1b[2J: DemoNet")
-    assert len(others) == 4
+    assert len(others) == 5
 
 
 def test_test_images_refits_and_folds_are_named(record):
-    record |= {"test": {**SCORES, "accuracy_ci95": [0.8, 0.95]}, "refitted": True}
+    record |= {"test": {**SCORES, "accuracy_ci95": [0.8, 0.95]}, "returned_model": "all of it"}
     record["data"]["folds"] = 4
     text = describe(record)
     assert "log loss 0.310 on 4-fold cross-validation, 4.0 s" in text
-    assert "kept: fine_tuning, refitted on all 100 images" in text
+    assert "  kept: all of it\n" in text
     assert "test: accuracy 90.0%, log loss 0.310 (95% interval of the accuracy: 80.0% to 95.0%)" in text
 
 
@@ -81,6 +93,10 @@ def test_the_groups_of_an_interval_are_counted(record):
         ({"interpolation": 0.0}, "; discarded: no clear gain on held-out images"),
         ({"interpolation": 0.5}, "; weights 50% of the way from those before the phase"),
         ({"interpolation": 1.0, "head_solved_again": True}, "; head solved again on the trained features"),
+        (
+            {"interpolation": 0.5, "head_solved_again": True},
+            "; weights 50% of the way from those before the phase; head solved again on the trained features",
+        ),
         ({"learning_rate": 0.02}, "; peak learning rate 0.02 by a range test"),
         ({"class_balance": "weights", "imbalance": 3.0}, "; classes unbalanced, 3 to 1: weighted"),
     ],
