@@ -42,15 +42,18 @@ class Calibrator:
         labels: int (n,).
         weights: float (n,), sample weight of each image.
         offsets: Fit an offset for each class besides the temperature.
+        prior: Standard deviation of a Gaussian prior on the logarithm of the temperature, centred at temperature 1;
+            None for logits of unknown scale.
     """
 
     labels: np.ndarray
     weights: np.ndarray
     offsets: bool
+    prior: float | None = None
 
     def select(self, images: np.ndarray) -> "Calibrator":
         """Return the calibrator of some of the images."""
-        return Calibrator(self.labels[images], self.weights[images], self.offsets)
+        return Calibrator(self.labels[images], self.weights[images], self.offsets, self.prior)
 
     def fit(self, raw: np.ndarray) -> tuple[Calibration, float]:
         """Return the best calibration of logits (n, k), and the mean log loss with it, nats.
@@ -76,12 +79,15 @@ class Calibrator:
 
     def _fit_temperature(self, raw: np.ndarray) -> Calibration:
         scale = float(raw.std()) or 1.0
-        uniform = UNIFORM_LABEL_WEIGHT / (self.weights.sum() + UNIFORM_LABEL_WEIGHT)
+        total = self.weights.sum() + UNIFORM_LABEL_WEIGHT
+        uniform = UNIFORM_LABEL_WEIGHT / total
+        penalty = 0.0 if self.prior is None else 0.5 / (total * self.prior**2)
 
         def loss(log_temperature: float) -> float:
             log_probabilities = log_softmax(raw / (scale * np.exp(log_temperature)), axis=1)
             labelled = np.average(self._of_labels(log_probabilities), weights=self.weights)
-            return (1 - uniform) * labelled - uniform * log_probabilities.mean()
+            surprise = penalty * (np.log(scale) + log_temperature) ** 2
+            return (1 - uniform) * labelled - uniform * log_probabilities.mean() + surprise
 
         bounds = (-LOG_TEMPERATURE_RANGE, LOG_TEMPERATURE_RANGE)
         found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": LOG_TEMPERATURE_PRECISION})

@@ -17,6 +17,9 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # lost more than 0.02 nats. With one standard error instead, three did, and the mean gain was smaller, as it is with
 # 2 nats; keeping every phase gains most, and loses as much in four runs (benchmarks/pages/gate.md).
 EVIDENCE = 1.0
+# Standard deviation of the prior on the logarithm of a temperature, centred at 1: a few held-out images that are all
+# recognised would make a model as certain as they are (benchmarks/pages/honesty.md).
+TEMPERATURE_PRIOR = 0.75
 # Folds of the held-out images by which the figures of a phase do not profit from choosing on them.
 CROSS_FITTING_FOLDS = 5
 # Keras's smallest float32 probability is about 1e-38; below this bound losses are not told apart.
@@ -128,7 +131,7 @@ def choose(
 
 def _decide(logits: Mapping[Candidate, np.ndarray], judges: Judges) -> tuple[Decision, dict[Candidate, float]]:
     """Return what judges choose, and the log loss of each candidate."""
-    calibrator = Calibrator(judges.labels, judges.weights, offsets=False)
+    calibrator = Calibrator(judges.labels, judges.weights, offsets=False, prior=TEMPERATURE_PRIOR)
     temperatures = {one: calibrator.fit(values)[0].temperature for one, values in logits.items()}
     losses = {one: calibrator.losses(values / temperatures[one]) for one, values in logits.items()}
     best = min(losses, key=lambda one: judges.mean(losses[one]))

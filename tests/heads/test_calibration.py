@@ -59,3 +59,14 @@ def test_sample_weights_shift_the_offsets(calibrated):
     rare = np.where(labels == 0, 0.1, 1.0)
     calibration, _ = calibrator(labels, offsets=True, weights=rare).fit(logits)
     np.testing.assert_allclose(calibration.offsets[0] - calibration.offsets[1:], np.log(0.1), atol=0.25)
+
+
+def test_a_prior_keeps_the_temperature_of_a_few_images_near_one():
+    """Four images that are all recognised would make any model as certain as they are."""
+    raw, labels = np.log(np.array([[0.8, 0.2], [0.2, 0.8]] * 2)), np.array([0, 1, 0, 1])
+    free, prior = (
+        Calibrator(labels, np.ones(4), offsets=False, prior=prior).fit(raw)[0].temperature for prior in (None, 0.75)
+    )
+    assert free < 0.6 < prior < 1
+    many = Calibrator(np.tile(labels, 500), np.ones(2000), offsets=False, prior=0.75).fit(np.tile(raw, (500, 1)))[0]
+    assert many.temperature < 0.4

@@ -115,9 +115,9 @@ def test_without_an_earlier_model_the_trained_one_is_kept():
 
 def test_an_overconfident_model_is_calibrated():
     assessment = assessed({gate.AFTER: predictions(0.8, 0.999)})
-    assert assessment.decision.temperature == pytest.approx(np.log(0.999 / 0.001) / np.log(0.8 / 0.2), rel=0.1)
+    assert assessment.decision.temperature == pytest.approx(np.log(0.999 / 0.001) / np.log(0.8 / 0.2), rel=0.2)
     assert assessment.ece == pytest.approx(0.199, abs=1e-6)
-    assert assessment.probabilities.max() == pytest.approx(0.8, abs=0.02)
+    assert assessment.probabilities.max() == pytest.approx(0.8, abs=0.04)
 
 
 def test_weights_are_interpolated_and_generator_states_are_not():
