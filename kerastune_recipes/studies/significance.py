@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, binomtest
+from scipy.special import betaln
+from scipy.stats import binomtest
 
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation.clusters import effective_images
@@ -137,11 +138,17 @@ def sign_flip_p_value(sums: np.ndarray) -> float:
     chances = np.ones(1)
     for size, count in zip(sizes, counts, strict=True):
         chances_of_size = np.zeros(size * count + 1)
-        chances_of_size[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        chances_of_size[::size] = _fair_coins(count)
         chances = np.convolve(chances, chances_of_size)
     largest = len(chances) - 1
     extreme = np.abs(2 * np.arange(largest + 1) - largest) >= abs(sums.sum())
     return min(1.0, float(chances[extreme].sum()))
+
+
+def _fair_coins(count: int) -> np.ndarray:
+    """Return the chance of each number of heads, float (count + 1,)."""
+    heads = np.arange(count + 1)
+    return np.exp(-betaln(heads + 1, count - heads + 1) - np.log(count + 1) - count * np.log(2))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
