@@ -59,9 +59,18 @@ def shard(images: np.ndarray) -> Any:
     return keras.distribution.distribute_tensor(keras.ops.convert_to_tensor(images), layout)
 
 
+def padded(images: int) -> int:
+    """Return the number of images in a batch that `pad` has padded.
+
+    Args:
+        images: Number of images before.
+    """
+    return -(-images // device_count()) * device_count()
+
+
 def pad(batches: keras.utils.PyDataset | None) -> keras.utils.PyDataset | None:
     """Pad batches to a multiple of the devices; with a single device, or None, return them unchanged."""
-    return batches if batches is None or device_count() == 1 else _PaddedBatches(batches, device_count())
+    return batches if batches is None or device_count() == 1 else _PaddedBatches(batches)
 
 
 class _PaddedBatches(keras.utils.PyDataset):
@@ -72,13 +81,11 @@ class _PaddedBatches(keras.utils.PyDataset):
 
     Args:
         batches: Inputs, labels (b, classes) and optionally weights (b,).
-        devices: Number of devices that share a batch.
     """
 
-    def __init__(self, batches: keras.utils.PyDataset, devices: int):
+    def __init__(self, batches: keras.utils.PyDataset):
         super().__init__()
         self.batches = batches
-        self.devices = devices
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -86,11 +93,11 @@ class _PaddedBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any, np.ndarray]:
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(self.batches[index])
         count = len(labels)
-        padded = np.arange(-(-count // self.devices) * self.devices) % count
+        repeated = np.arange(padded(count)) % count
         # Keras divides the sum of the losses by the size of the padded batch.
-        factors = np.where(np.arange(len(padded)) < count, len(padded) / count, 0).astype(np.float32)
-        inputs = keras.tree.map_structure(lambda values: values[padded], inputs)
-        return inputs, labels[padded], factors if weights is None else factors * weights[padded]
+        factors = np.where(np.arange(len(repeated)) < count, len(repeated) / count, 0).astype(np.float32)
+        inputs = keras.tree.map_structure(lambda values: values[repeated], inputs)
+        return inputs, labels[repeated], factors if weights is None else factors * weights[repeated]
 
     def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()

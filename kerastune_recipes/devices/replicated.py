@@ -4,7 +4,7 @@ Keras's own `fit` differs from a single device in four ways, each observed with 
 
 - With several workers it fails: it builds the metrics from the values of all replicas, and reduces scalars over an axis
   that they do not have (https://github.com/keras-team/keras/issues/20585; open).
-- Each replica averages over its own images, and all averages get equal weight, even when the last batch does not divide
+- Each replica averages over its own images, and all averages get equal weight, even when a batch does not divide
   evenly.
 - Each replica clips its own gradients, before they are summed.
 - Each replica trains BatchNormalization on its own images, and Keras keeps only the statistics of the first.

@@ -138,5 +138,5 @@ def _images(data: DatasetFacts) -> int:
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Return the optimizer updates in one pass over the images; the last batch may be smaller."""
+    """Return the optimizer updates in one pass over the images, in batches whose sizes differ by at most one."""
     return -(-images // batch_size)

@@ -44,7 +44,7 @@ def in_parts(model: keras.Model, size: int) -> keras.Model:
 
     Args:
         model: A functional model, not compiled; its layers are shared.
-        size: Images in a part on each device, at least 1; the last part of a batch may hold fewer.
+        size: Most images in a part on each device, at least 1; the sizes of a batch's parts differ by at most one.
 
     Example:
         >>> same = in_parts(model, size=8)
@@ -89,20 +89,24 @@ def _loop(data: Any, size: int, step: Callable[[Any], Sequence[Any]], zeros: Seq
 
     Args:
         data: Inputs, labels and perhaps weights, tensors of the same number of images.
-        size: Images in a part.
+        size: Most images in a part; sizes differ by at most one.
         step: Returns tensors for a part.
         zeros: Zeros of their shapes and dtypes.
     """
     import tensorflow as tf
 
     count = tf.shape(data[1])[0]
+    parts = -(-count // size)
 
-    def body(start: Any, sums: list[Any]) -> tuple[Any, list[Any]]:
-        part = _map(lambda one: one[start : start + size], data)
-        return start + size, [one + other for one, other in zip(sums, step(part), strict=True)]
+    def start_of(number: Any) -> Any:
+        return number * (count // parts) + tf.minimum(number, count % parts)
+
+    def body(number: Any, sums: list[Any]) -> tuple[Any, list[Any]]:
+        part = _map(lambda one: one[start_of(number) : start_of(number + 1)], data)
+        return number + 1, [one + other for one, other in zip(sums, step(part), strict=True)]
 
     # A loop of the graph, one turn at a time: the memory of a part is free before the next.
-    return tf.while_loop(lambda start, sums: start < count, body, (0, list(zeros)), parallel_iterations=1)[1]
+    return tf.while_loop(lambda number, sums: number < parts, body, (0, list(zeros)), parallel_iterations=1)[1]
 
 
 def _gradients(tape: Any, loss: Any, variables: Sequence[keras.Variable]) -> list[Any]:
@@ -244,27 +248,28 @@ class _OnJax(keras.Model):
         return self._logs(metrics), (trainable, fixed, metrics)
 
     def _over_parts(self, data: Any, step: Callable[[Any, Any], Any], carried: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Run a step on each part: in a loop over those of full size, whose memory each can reuse, then on the rest."""
+        """Run a step on each part: in a loop over the larger ones, then over the others; each reuses the memory."""
         import jax
 
-        count, size = len(data[1]), self.part_size * data_parallel.device_count()
-        whole = count // size
+        devices = data_parallel.device_count()
+        of_device = len(data[1]) // devices
+        parts = -(-of_device // self.part_size)
+        size, larger = divmod(of_device, parts)
 
-        def of_full_size(number: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
-            def part_of(one: Any) -> Any:
-                part: Any = jax.lax.dynamic_slice_in_dim(one, number * size, size)
-                return data_parallel.shard(part)
+        def of_size(size: int, start: int) -> Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]:
+            def of_part(number: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+                def part_of(one: Any) -> Any:
+                    part: Any = jax.lax.dynamic_slice_in_dim(one, (start + number * size) * devices, size * devices)
+                    return data_parallel.shard(part)
 
-            return step(carried, _map(part_of, data))
+                return step(carried, _map(part_of, data))
+
+            return of_part
 
         carried = tuple(list(one) for one in carried)
-        if whole:
-            carried = jax.lax.fori_loop(0, whole, of_full_size, carried)
-        if count % size:
-            rest = _map(lambda one: one[whole * size :], data)
-            # The barrier keeps the compiler from computing the rest beside the loop.
-            carried = step(*jax.lax.optimization_barrier((carried, rest)))
-        return carried
+        if larger:
+            carried = jax.lax.fori_loop(0, larger, of_size(size + 1, 0), carried)
+        return jax.lax.fori_loop(0, parts - larger, of_size(size, larger * (size + 1)), carried)
 
     def _with_metrics(self, metrics: Sequence[Any], loss: Any, part: Any, probabilities: Any) -> list[Any]:
         """Return the variables of the metrics after a part."""
@@ -304,6 +309,10 @@ class _OnTorch(keras.Model):
     def _parts(self, data: Any) -> Iterator[tuple[Any, float]]:
         """Yield the parts of a batch, and their share of its images."""
         count = len(data[1])
-        for start in range(0, count, self.part_size):
-            part = _map(operator.itemgetter(slice(start, start + self.part_size)), data)
+        size, larger = divmod(count, -(-count // self.part_size))
+        start = 0
+        while start < count:
+            end = start + size + (start < larger * (size + 1))
+            part = _map(operator.itemgetter(slice(start, end)), data)
             yield part, len(part[1]) / count
+            start = end

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerastune_recipes.arrays.files import AnyArray
+from kerastune_recipes.planning.costs import steps_per_epoch
 
 # Images, labels, and the epoch and number of the batch, to new images and labels.
 Augment = Callable[[np.ndarray, np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
@@ -15,7 +16,11 @@ Balance = Literal["none", "weights", "sampling"]
 
 
 class _ShuffledBatches(keras.utils.PyDataset):
-    """Batches, shuffled in every epoch unless the seed is None; the last may be smaller."""
+    """Batches, shuffled in every epoch unless the seed is None; their sizes differ by at most one image.
+
+    A last batch of the images left over would make a whole step at the full learning rate, and trained
+    BatchNormalization would normalize by the statistics of very few images.
+    """
 
     def __init__(self, count: int, batch_size: int, seed: int | None):
         super().__init__()
@@ -44,8 +49,24 @@ class _ShuffledBatches(keras.utils.PyDataset):
             self.by_class = [np.flatnonzero(labels == number) for number in range(len(counts))]
         self.start(0)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Images in each batch of a whole epoch, the larger batches first.
+
+        Example:
+            >>> LabelledBatches(images, labels, classes=2, batch_size=32).sizes  # of 97 images
+            [25, 24, 24, 24]
+        """
+        batches = steps_per_epoch(self.count, self.batch_size)
+        return [self._start_of(number + 1) - self._start_of(number) for number in range(batches)]
+
+    def _start_of(self, number: int) -> int:
+        """Return where a batch of a whole epoch starts in its order."""
+        size, larger = divmod(self.count, steps_per_epoch(self.count, self.batch_size))
+        return number * size + min(number, larger)
+
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size) - self.first
+        return steps_per_epoch(self.count, self.batch_size) - self.first
 
     def start(self, epoch: int, first: int = 0) -> None:
         """Shuffle for an epoch; the same seed and epoch give the same order.
@@ -86,9 +107,9 @@ class _ShuffledBatches(keras.utils.PyDataset):
 
     def positions(self, index: int) -> np.ndarray:
         """Return the positions of the images in a batch, int (b,)."""
-        index += self.first
+        number = self.first + index
         # Sorted, so that a file is read forwards.
-        return np.sort(self.order[index * self.batch_size : (index + 1) * self.batch_size])
+        return np.sort(self.order[self._start_of(number) : self._start_of(number + 1)])
 
     def weighted(self, inputs: Any, labels: np.ndarray) -> tuple[Any, ...]:
         """Return a batch for Keras: inputs, labels (b, classes) and, if classes are weighted, weights (b,)."""
@@ -115,7 +136,7 @@ class LabelledBatches(_ShuffledBatches):
         images: uint8 (n, s, s, 3), in memory or in a file.
         labels: int (n,).
         classes: Number of classes.
-        batch_size: Images in a batch; the last may hold fewer.
+        batch_size: Most images in a batch; sizes differ by at most one.
         seed: Random seed of the shuffling; None keeps the order.
         augment: Augmentation of images and labels, applied to each batch; None for none.
 
@@ -159,7 +180,7 @@ class LabelledViews(_ShuffledBatches):
             concatenated.
         shapes: Shapes of these tensors, without the batch axis.
         labels: float32 (views, n, classes); a view that mixes images mixes their labels too.
-        batch_size: Images in a batch; the last may hold fewer.
+        batch_size: Most images in a batch; sizes differ by at most one.
         seed: Random seed of the shuffling; None keeps the order.
     """
 

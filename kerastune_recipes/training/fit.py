@@ -198,8 +198,8 @@ class _Training:
 
     @property
     def largest_batch(self) -> int:
-        """Number of images in a whole batch."""
-        return min(self.plan.batch_size, self.batches.count)
+        """Number of images in the largest batch."""
+        return max(self.batches.sizes)
 
     @property
     def at_once(self) -> int:
@@ -362,7 +362,10 @@ def _check_divisible(phase: str, training: _Training) -> None:
 def _range_test(training: _Training, resumed: FitState | None) -> RangeTest | None:
     if resumed and resumed.range_test:
         return RangeTest.from_data(resumed.range_test)
-    return lr_range_test.find(training.model, training.plan, training.test_rates) if training.plan.find_rate else None
+    if not training.plan.find_rate:
+        return None
+    sizes = [data_parallel.padded(size) for size in training.batches.sizes]
+    return lr_range_test.find(training.model, training.plan, training.test_rates, sizes)
 
 
 def _augment(plan: FitPlan, size: int, options: FitOptions) -> augmentation.Augment | None:

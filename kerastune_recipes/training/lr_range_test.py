@@ -44,6 +44,7 @@ def find(
     model: keras.Model,
     fit: FitPlan,
     train: Callable[[ScheduleBuilder, int, Sequence[keras.callbacks.Callback]], None],
+    sizes: Sequence[int],
 ) -> RangeTest:
     """Find a peak learning rate; weights, BatchNormalization statistics and random states of the model are restored.
 
@@ -51,13 +52,14 @@ def find(
         model: The model to train, compiled or not.
         fit: The phase; the rates tried are centred on its own, on a logarithmic scale.
         train: Trains with a schedule, a number of steps and callbacks, and with a fresh optimizer.
+        sizes: Images in each batch of an epoch, as the devices see them.
 
     Returns:
         The rates, losses and suggested rate: the phase's own rate if training never diverged.
     """
     steps, span = rules.RANGE_TEST_STEPS, rules.RANGE_TEST_SPAN
     rates = fit.learning_rate * np.geomspace(1 / span, span, steps)
-    recorder = _LossRecorder()
+    recorder = _LossRecorder(sizes)
     restore = snapshot(model)
     try:
         train(_exponential(float(rates[0]), float(rates[-1]), steps), steps, [recorder])
@@ -96,22 +98,27 @@ def _exponential(low: float, high: float, steps: int) -> ScheduleBuilder:
 
 
 class _LossRecorder(keras.callbacks.Callback):
-    """Records the smoothed loss of each batch, and stops the test once it has risen by `rules.RANGE_TEST_END`."""
+    """Records the smoothed loss of each batch, and stops the test once it has risen by `rules.RANGE_TEST_END`.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Images in each batch of an epoch.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.losses: list[float] = []
+        self._sizes = sizes
         self._mean = 0.0
-        self._batches, self._sum = 0, 0.0
+        self._images, self._sum = 0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._batches, self._sum = 0, 0.0
+        self._images, self._sum = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # Keras reports the mean over the epoch so far, and under JAX metrics cannot be reset within an epoch.
-        self._batches += 1
-        total = self._batches * float((logs or {})["loss"])
-        loss, self._sum = total - self._sum, total
+        # Keras reports the mean over the images of the epoch so far, and under JAX metrics cannot be reset within it.
+        self._images += self._sizes[batch]
+        total = self._images * float((logs or {})["loss"])
+        loss, self._sum = (total - self._sum) / self._sizes[batch], total
         if not np.isfinite(loss):
             self.model.stop_training = True
             loss = float(np.finfo(np.float32).max)

@@ -12,7 +12,7 @@ from kerastune_recipes.devices.launch import launch
 
 pytestmark = pytest.mark.slow  # each worker imports TensorFlow
 
-# Two phases, the second with two learning rates, BatchNormalization trained, and a last batch of two images.
+# Two phases, the second with two learning rates, BatchNormalization trained, and batches of 11 and 10 images.
 OPTIONS = {
     "backbone.name": "DemoNet",
     "backbone.weights": "demo",
@@ -20,7 +20,7 @@ OPTIONS = {
     "phases.fine_tuning.fit.batch_norm": "trained",
     "phases.fine_tuning.fit.augmentation": "none",
     "phases.fine_tuning.fit.views": 1,
-    "phases.fine_tuning.fit.batch_size": 10,
+    "phases.fine_tuning.fit.batch_size": 11,
     "phases.fine_tuning.fit.duration": "3 epochs",
     "phases.fine_tuning.fit.learning_rate": 0.01,
     "phases.fine_tuning.fit.optimizer": {"name": "sgd", "momentum": 0.9, "ema_momentum": 0.9},
@@ -130,7 +130,7 @@ def test_a_run_with_a_killed_worker_resumes_and_ends_like_that_of_one_process(
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     assert type(model).__name__ == "Functional"
     assert same(model.get_weights(), first, tolerance=0)
-    assert report_of(tmp_path / "run")["phases"][1]["steps"] == 12
+    assert report_of(tmp_path / "run")["phases"][1]["steps"] == 9
 
 
 def test_workers_with_different_data_are_refused_on_all(tmp_path, capfd):

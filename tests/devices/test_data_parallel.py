@@ -21,6 +21,12 @@ def test_one_device_takes_batches_unchanged():
     assert data_parallel.shard(images) is images
 
 
+def test_the_number_of_images_in_a_padded_batch(monkeypatch):
+    assert data_parallel.padded(7) == 7
+    monkeypatch.setattr(data_parallel, "device_count", lambda: 4)
+    assert [data_parallel.padded(images) for images in (1, 4, 5)] == [4, 4, 8]
+
+
 def test_batches_are_padded_with_weight_zero(monkeypatch):
     monkeypatch.setattr(data_parallel, "device_count", lambda: 4)
     padded = data_parallel.pad(batches(7, 4))

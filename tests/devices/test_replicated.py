@@ -12,8 +12,8 @@ import pytest
 from kerastune_recipes.devices.replicated import distribute, split_batch, synchronized
 from kerastune_recipes.training.batches import LabelledBatches
 
-# In its own process, because logical devices must be configured before TensorFlow starts. The last batch of an epoch
-# has four images, which three replicas cannot share evenly, and the gradients are clipped.
+# In its own process, because logical devices must be configured before TensorFlow starts. The batches of an epoch have
+# five images, the last four, which replicas cannot all share evenly, and the gradients are clipped.
 SAME = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -22,7 +22,7 @@ import keras
 from kerastune_recipes import Recipe
 random = np.random.default_rng(0)
 ds = random.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.arange(30) % 3
-fit = {"batch_size": 10, "duration": "6 steps", "learning_rate": 0.03, "clip_norm": 0.1, **OPTIONS}
+fit = {"batch_size": 5, "duration": "6 steps", "learning_rate": 0.03, "clip_norm": 0.1, **OPTIONS}
 options = {f"phases.fine_tuning.fit.{key}": value for key, value in fit.items()}
 
 class Losses(list, keras.callbacks.Callback):

@@ -117,6 +117,28 @@ def test_parts_are_a_loop_of_the_graph():
     assert 1 <= len(convolutions) <= 2  # of the step, and of its forward part, from which gradients are built
 
 
+LAST_PART = """
+def last_means(images, size):
+    # With momentum 0 the moving mean is that of the images seen last.
+    image = keras.Input((2,))
+    norm = keras.layers.BatchNormalization(momentum=0.0)
+    model = in_parts(keras.Model(image, keras.layers.Dense(3, activation="softmax")(norm(image))), size)
+    model.compile("sgd", "categorical_crossentropy")
+    x = np.random.default_rng(0).random((images, 2), np.float32)
+    model.fit(x, np.eye(3, dtype=np.float32)[np.arange(images) % 3], images, verbose=0, shuffle=False)
+    return np.array(norm.moving_mean), x
+
+for images, size, last in ((9, 4, 3), (7, 4, 3), (5, 2, 1), (3, 5, 3)):
+    found, x = last_means(images, size)
+    np.testing.assert_allclose(found, x[-last:].mean(axis=0), atol=1e-6, err_msg=f"{images} {size}")
+"""
+
+
+def test_no_part_is_more_than_one_image_smaller_than_another():
+    """9 images in parts of at most 4 are 3, 3 and 3, not 4, 4 and 1."""
+    exec(LAST_PART, dict(names))
+
+
 def test_the_number_of_images_at_once():
     assert [part_size(64, parts) for parts in (1, 2, 4, 64, 128)] == [64, 32, 16, 1, 1]
     assert part_size(5, 2) == 3
@@ -139,7 +161,7 @@ needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reas
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=needs_torch)])
 def test_other_backends_too(backend, tmp_path):
-    run = [sys.executable, "-c", TRAIN + SAME]
+    run = [sys.executable, "-c", TRAIN + LAST_PART + SAME]
     done = subprocess.run(
         run, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "KERAS_BACKEND": backend}
     )
@@ -176,7 +198,7 @@ print("the same")
 
 @pytest.mark.slow
 def test_parts_of_the_shards_of_replicas(tmp_path):
-    """Shards of three and two images, and of two and one."""
+    """Shards of three and two images, and of two and two."""
     done = subprocess.run([sys.executable, "-c", TRAIN + ON_REPLICAS], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the same" in done.stdout

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.arrays.files import FileArray
+from kerastune_recipes.planning.costs import steps_per_epoch
 from kerastune_recipes.training.batches import LabelledBatches, LabelledViews
 
 
@@ -16,10 +17,43 @@ def seen(batches: LabelledBatches) -> list[int]:
     return [int(image[0, 0, 0]) for index in range(len(batches)) for image in batches[index][0]]
 
 
-def test_without_a_seed_images_keep_their_order_and_the_last_batch_is_smaller():
+def sizes(batches) -> list[int]:
+    return [len(batches[index][1]) for index in range(len(batches))]
+
+
+def test_without_a_seed_images_keep_their_order():
     batches = LabelledBatches(numbered(5), np.arange(5), 5, 2)
-    assert [len(batches[index][0]) for index in range(len(batches))] == [2, 2, 1]
     assert seen(batches) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "expected"),
+    [(97, 32, [25, 24, 24, 24]), (96, 32, [32, 32, 32]), (98, 32, [25, 25, 24, 24]), (5, 8, [5]), (3, 1, [1, 1, 1])],
+)
+def test_no_batch_is_more_than_one_image_smaller_than_another(images, batch_size, expected):
+    batches = LabelledBatches(numbered(images), np.arange(images), images, batch_size, seed=0)
+    assert sizes(batches) == batches.sizes == expected
+    assert len(batches) == steps_per_epoch(images, batch_size)
+    assert sorted(seen(batches)) == list(range(images))
+
+
+def test_no_batch_of_drawn_images_is_much_smaller():
+    labels = np.arange(97) % 3
+    batches = LabelledBatches(numbered(97), labels, 3, 32, seed=0)
+    batches.balance("sampling", labels)
+    assert sizes(batches) == [25, 24, 24, 24]
+    assert sorted(np.bincount(labels[seen(batches)]).tolist()) == [32, 32, 33]
+
+
+def test_an_epoch_that_resumes_has_the_batches_it_had():
+    whole, resumed = (LabelledBatches(numbered(97), np.arange(97), 97, 32, seed=0) for _ in range(2))
+    whole.start(3)
+    resumed.start(3, first=1)
+    assert sizes(resumed) == [24, 24, 24]
+    for index in range(3):
+        np.testing.assert_array_equal(resumed.positions(index), whole.positions(index + 1))
+    resumed.on_epoch_end()
+    assert sizes(resumed) == resumed.sizes == [25, 24, 24, 24]
 
 
 def test_each_epoch_has_every_image_once_in_a_new_order():
@@ -68,6 +102,15 @@ def test_epochs_use_the_views_in_turn():
         views.on_epoch_end()
 
 
+def test_batches_of_views_are_those_of_their_images():
+    values = np.arange(97, dtype=np.float32).reshape(1, 97, 1)
+    views = LabelledViews(values, [(1,)], np.eye(97, dtype=np.float32)[None], batch_size=32, seed=0)
+    images = LabelledBatches(numbered(97), np.arange(97), 97, 32, seed=0)
+    assert sizes(views) == [25, 24, 24, 24]
+    for index in range(4):
+        np.testing.assert_array_equal(views[index][0][0].ravel(), images[index][0][:, 0, 0, 0])
+
+
 def test_any_epoch_can_be_started():
     batches = LabelledBatches(numbered(10), np.arange(10), 10, 3, seed=0)
     batches.on_epoch_end()
@@ -96,7 +139,7 @@ def test_shards_make_up_a_batch():
     batches = LabelledBatches(numbered(10), np.arange(10), 10, 4, seed=0)
     images = sorted(int(image[0, 0, 0]) for worker in range(3) for image in batches.shard(0, worker, 3)[0])
     assert images == batches.positions(0).tolist()
-    assert len(batches.shard(2, 2, 3)[0]) == 0  # the last batch has two images only
+    assert len(batches.shard(2, 3, 4)[0]) == 0  # the last batch has three images
 
 
 def test_an_example_draws_no_augmentation():

@@ -263,10 +263,12 @@ def test_an_interrupted_phase_resumes_bit_for_bit(kind, at, assembled, fit_plan,
         np.testing.assert_array_equal(one, other, err_msg=one.path)
 
 
+# With a smaller epsilon, AdamW makes whole steps of gradients that are nothing but rounding errors.
+ADAMW = {"name": "adamw", "weight_decay": 0.1, "epsilon": 0.01}
 IN_PARTS = {
     "momentum": {"optimizer": {"name": "sgd", "momentum": 0.9}, "schedule": "cosine", "warmup_steps": 2},
     "clipped": {"clip_norm": 0.05, "trainable": [["head", 1.0], ["backbone", 0.1]]},
-    "adamw": {"optimizer": {"name": "adamw", "weight_decay": 0.1}, "class_balance": "weights", "l2_sp": 0.01},
+    "adamw": {"optimizer": ADAMW, "class_balance": "weights", "l2_sp": 0.01},
     "mixed labels": {"augmentation": [{"layer": "keras_cv.MixUp", "arguments": {}}], "class_balance": "weights"},
     "cached views": {"trainable": LAST_STAGE, "views": 2, "augmentation": [{"layer": "RandomFlip", "arguments": {}}]},
     "range test": {"find_rate": True},
@@ -277,7 +279,7 @@ IN_PARTS = {
 def test_without_memory_for_a_batch_the_result_is_that_of_the_plan(
     kind, assembled, fit_plan, pictures, memory_for, monkeypatch
 ):
-    """Batches of 4, 4 and 2 images, in parts of one."""
+    """Batches of 4, 3 and 3 images, in parts of one."""
     monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 3)
     plan = fit_plan(**{"steps": 7, "learning_rate": 1e-3, **IN_PARTS[kind]})
 

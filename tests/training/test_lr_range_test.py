@@ -78,6 +78,28 @@ def test_the_test_stops_at_an_infinite_loss(assembled, longer, pictures, monkeyp
     assert dataclasses.astuple(found)[2] < found.rates[-1]
 
 
+def test_the_loss_of_each_batch_counts_by_its_images(fit_plan, monkeypatch):
+    """Keras reports means over the images of an epoch; batches of 3, 2 and 2 images."""
+    monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 5)
+    sizes, losses = [3, 2, 2], [1.0, 0.7, 0.4, 0.9, 0.6]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def train(schedule, steps, callbacks):
+        for number in range(steps):
+            epoch, batch = divmod(number, 3)
+            if batch == 0:
+                callbacks[0].on_epoch_begin(epoch)
+            seen = slice(3 * epoch, number + 1)
+            callbacks[0].on_train_batch_end(batch, {"loss": np.average(losses[seen], weights=sizes[: batch + 1])})
+
+    found = lr_range_test.find(model, fit_plan(learning_rate=0.01, find_rate=True), train, sizes)
+    smoothed = [
+        sum(0.1 * 0.9 ** (number - each) * losses[each] for each in range(number + 1)) / (1 - 0.9 ** (number + 1))
+        for number in range(5)
+    ]
+    assert found.losses == pytest.approx(smoothed)
+
+
 def test_plan_report_and_page_show_the_range_test(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "RANGE_TEST_STEPS", 12)
     fit = {"learning_rate": "find", "duration": "2 epochs", "batch_size": 8}
