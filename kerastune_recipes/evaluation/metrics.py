@@ -54,10 +54,10 @@ def summary(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | 
         0.5
     """
     correct = _correct(probabilities, labels)
-    images = effective_images(correct, groups)
+    images, right = effective_images(correct, groups), int(correct.sum())
     found: Summary = {
         "accuracy": float(correct.mean()),
-        "accuracy_ci95": list(wilson_interval(min(images, correct.sum() * images / len(correct)), images)),
+        "accuracy_ci95": list(wilson_interval(min(images, right * images / len(correct)), images)),
         "balanced_accuracy": balanced_accuracy(probabilities, labels),
         "log_loss": log_loss(probabilities, labels),
         "ece": ece(probabilities, labels),

@@ -88,6 +88,7 @@ def test_summary_holds_plain_numbers_for_json():
     assert summary["accuracy_ci95"] == list(metrics.wilson_interval(3, 5))
     assert summary["balanced_accuracy"] == 0.375
     assert {type(value) for value in summary.values()} == {float, list}
+    assert {type(bound) for bound in summary["accuracy_ci95"]} == {float}
 
 
 def test_groups_widen_the_interval_and_are_counted():
