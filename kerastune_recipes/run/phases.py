@@ -24,12 +24,12 @@ from kerastune_recipes.training.gate import Assessment, Decision
 
 
 @dataclass(frozen=True)
-class Part:
+class Division:
     """A division of the images: some to train on, others to judge.
 
     Args:
-        context: The run on this division; all parts share its network.
-        checkpoint: Checkpoint of this part: that of the whole run where it is the only one.
+        context: The run on this division; all divisions share its network.
+        checkpoint: Checkpoint of this division: that of the whole run where it is the only one.
         name: What progress calls it, such as "fold 1 of 5"; empty for the only one.
     """
 
@@ -44,10 +44,11 @@ class CompletedPhase:
 
     Args:
         outcome: What it did.
-        weights: All weights of the model after it, of each part.
-        probabilities: Probabilities that these models give the images that judge them, part by part, float32 (n, k).
+        weights: All weights of the model after it, of each division.
+        probabilities: Probabilities that these models give the images that judge them, division by division, float32
+            (n, k).
         cross_fitted: The same by models that other images than these chose and calibrated, float32 (n, k); with several
-            parts, the models are of that kind already.
+            divisions, the models are of that kind already.
     """
 
     outcome: Outcome
@@ -56,14 +57,14 @@ class CompletedPhase:
     cross_fitted: np.ndarray
 
 
-def run(parts: Sequence[Part], phases: Sequence[PhasePlan], checkpoint: Checkpoint) -> list[CompletedPhase]:
+def run(divisions: Sequence[Division], phases: Sequence[PhasePlan], checkpoint: Checkpoint) -> list[CompletedPhase]:
     """Run the phases that are not completed yet, and return all of them.
 
-    With several parts each phase runs in all of them before the next begins: what is kept of it in one is decided by
-    the images of the others.
+    With several divisions each phase runs in all of them before the next begins: what is kept of it in one is decided
+    by the images of the others.
 
     Args:
-        parts: The divisions of the images; the network is left with the weights of the last phase in the last of them.
+        divisions: The divisions of the images; the network is left with the weights of the last phase in the last one.
         phases: The phases, in order.
         checkpoint: Completed phases of the whole run; the others are saved there.
 
@@ -71,23 +72,24 @@ def run(parts: Sequence[Part], phases: Sequence[PhasePlan], checkpoint: Checkpoi
         DataError: Images that cannot be decoded; all of them are named.
         WorkError: Training diverged, and there is no earlier model to return to.
     """
-    network, display = parts[0].context.network, parts[0].context.display
-    initial = network.model.get_weights() if len(parts) > 1 else []
-    weights = (initial,) * len(parts)
+    network, display = divisions[0].context.network, divisions[0].context.display
+    initial = network.model.get_weights() if len(divisions) > 1 else []
+    weights = (initial,) * len(divisions)
     done: list[CompletedPhase] = []
-    for phase, saved, *of_parts in zip(phases, checkpoint.completed(), *_saved_of(parts), strict=False):
-        pairs = zip(parts, weights, of_parts or [saved], strict=True)
-        loaded = tuple(_load(part, before, phase, one) for part, before, one in pairs)
-        weights = loaded if len(parts) > 1 else weights
+    for phase, saved, *of_divisions in zip(phases, checkpoint.completed(), *_saved_of(divisions), strict=False):
+        pairs = zip(divisions, weights, of_divisions or [saved], strict=True)
+        loaded = tuple(_load(division, before, phase, one) for division, before, one in pairs)
+        weights = loaded if len(divisions) > 1 else weights
         done.append(CompletedPhase(saved.outcome, loaded, saved.probabilities, saved.cross_fitted))
         display.line(f"{phase.name}: completed before, loaded from the checkpoint")
     for position, phase in enumerate(phases[len(done) :], len(done) + 1):
-        judges = judges_of(parts)
-        running = _Running(parts, phase, position, weights, done[-1] if done else None, judges, folds_of(parts, judges))
-        completed, of_parts = running.solve() if phase.solve else running.fit()
-        running.save(checkpoint, completed, of_parts)
+        judges = judges_of(divisions)
+        fold = folds_of(divisions, judges)
+        running = _Running(divisions, phase, position, weights, done[-1] if done else None, judges, fold)
+        completed, of_divisions = running.solve() if phase.solve else running.fit()
+        running.save(checkpoint, completed, of_divisions)
         done.append(completed)
-        weights = completed.weights if len(parts) > 1 else weights
+        weights = completed.weights if len(divisions) > 1 else weights
         _show(display, completed.outcome)
     return done
 
@@ -109,11 +111,11 @@ def refit(
     Raises:
         WorkError: Training diverged.
     """
-    network, part = context.network, Part(context, checkpoint)
+    network, division = context.network, Division(context, checkpoint)
     none = np.empty((0, network.head.units), np.float32)
     found: list[Outcome] = []
     for phase, saved in zip(phases, checkpoint.completed(), strict=False):
-        _load(part, [], phase, saved)
+        _load(division, [], phase, saved)
         found.append(saved.outcome)
     for position, phase in enumerate(phases[len(found) :], len(found) + 1):
         before = network.digests() if checkpoint.folder else []
@@ -131,39 +133,39 @@ def refit(
     return found
 
 
-def judges_of(parts: Sequence[Part]) -> Judges:
-    """Return the images that judge all parts, part by part."""
-    if len(parts) == 1:
-        return parts[0].context.judges
-    of_parts = [part.context.judges for part in parts]
-    groups = [each.groups for each in of_parts if each.groups is not None]
+def judges_of(divisions: Sequence[Division]) -> Judges:
+    """Return the images that judge all divisions, division by division."""
+    if len(divisions) == 1:
+        return divisions[0].context.judges
+    of_divisions = [division.context.judges for division in divisions]
+    groups = [each.groups for each in of_divisions if each.groups is not None]
     return Judges.of(
-        np.concatenate([each.labels for each in of_parts]),
-        parts[0].context.plan.balanced,
+        np.concatenate([each.labels for each in of_divisions]),
+        divisions[0].context.plan.balanced,
         np.concatenate(groups) if groups else None,
     )
 
 
-def folds_of(parts: Sequence[Part], judges: Judges) -> np.ndarray:
+def folds_of(divisions: Sequence[Division], judges: Judges) -> np.ndarray:
     """Return the fold of each judging image, int (n,): figures of an image do not profit from choices by its own fold.
 
     Args:
-        parts: Several are the folds.
-        judges: The images of all parts.
+        divisions: Several are the folds.
+        judges: The images of all divisions.
     """
-    if len(parts) > 1:
-        return np.repeat(np.arange(len(parts)), [len(part.context.judges) for part in parts])
-    return splits.dealt_folds(judges.labels, gate.CROSS_FITTING_FOLDS, parts[0].context.seed, judges.groups)
+    if len(divisions) > 1:
+        return np.repeat(np.arange(len(divisions)), [len(division.context.judges) for division in divisions])
+    return splits.dealt_folds(judges.labels, gate.CROSS_FITTING_FOLDS, divisions[0].context.seed, judges.groups)
 
 
-def _saved_of(parts: Sequence[Part]) -> list[Iterator[SavedPhase]]:
-    """Return what is saved of each part, where there are several."""
-    return [part.checkpoint.completed() for part in parts] if len(parts) > 1 else []
+def _saved_of(divisions: Sequence[Division]) -> list[Iterator[SavedPhase]]:
+    """Return what is saved of each division, where there are several."""
+    return [division.checkpoint.completed() for division in divisions] if len(divisions) > 1 else []
 
 
-def _load(part: Part, before: list[np.ndarray], phase: PhasePlan, saved: SavedPhase) -> list[np.ndarray]:
+def _load(division: Division, before: list[np.ndarray], phase: PhasePlan, saved: SavedPhase) -> list[np.ndarray]:
     """Leave the network as a completed phase left it, and return its weights."""
-    context, network = part.context, part.context.network
+    context, network = division.context, division.context.network
     if before:
         network.set_weights(before)
     if phase.fit:
@@ -173,8 +175,8 @@ def _load(part: Part, before: list[np.ndarray], phase: PhasePlan, saved: SavedPh
 
 
 @dataclass(frozen=True)
-class _PartResult:
-    """What a phase did in one part.
+class _Result:
+    """What a phase did in one division.
 
     Args:
         outcome: What it did.
@@ -192,16 +194,16 @@ class _Running:
     """A phase under way.
 
     Args:
-        parts: The divisions of the images.
+        divisions: The divisions of the images.
         phase: The phase.
         position: Its number, from 1.
-        weights: The weights before it, of each part; empty where there is a single part, whose network has them.
+        weights: The weights before it, of each division; empty where there is a single one, whose network has them.
         earlier: The phase before it; None for the first.
-        judges: The images that judge it, part by part.
+        judges: The images that judge it, division by division.
         fold: int (n,), the fold of each of them.
     """
 
-    parts: Sequence[Part]
+    divisions: Sequence[Division]
     phase: PhasePlan
     position: int
     weights: tuple[list[np.ndarray], ...]
@@ -211,34 +213,34 @@ class _Running:
 
     @property
     def context(self) -> RunContext:
-        return self.parts[0].context
+        return self.divisions[0].context
 
     @property
     def several(self) -> bool:
-        return len(self.parts) > 1
+        return len(self.divisions) > 1
 
-    def solve(self) -> tuple[CompletedPhase, list[_PartResult]]:
-        """Solve a head in each part."""
+    def solve(self) -> tuple[CompletedPhase, list[_Result]]:
+        """Solve a head in each division."""
         assert self.phase.solve is not None  # the caller chooses by it
         found, results = [], []
-        for part, before in zip(self.parts, self.weights, strict=True):
-            digests = self._start(part, before)
-            outcome, probabilities = solve(part.context, self.phase.name, self.phase.solve)
-            part.checkpoint.begin()
+        for division, before in zip(self.divisions, self.weights, strict=True):
+            digests = self._start(division, before)
+            outcome, probabilities = solve(division.context, self.phase.name, self.phase.solve)
+            division.checkpoint.begin()
             found.append(probabilities)
             results.append(self._result(outcome, digests))
         probabilities = np.concatenate(found)
         return self._completed(results, {}, probabilities, probabilities), results
 
-    def fit(self) -> tuple[CompletedPhase, list[_PartResult]]:
-        """Train in each part; then the images of all decide how much is kept."""
+    def fit(self) -> tuple[CompletedPhase, list[_Result]]:
+        """Train in each division; then the images of all decide how much is kept."""
         assert self.phase.fit is not None  # the caller chooses by it
         trained, digests = [], []
-        for part, before, earlier in zip(self.parts, self.weights, self._before(), strict=True):
-            digests.append(self._start(part, before))
-            part.checkpoint.begin()
-            of_fit = part.checkpoint.of_fit(self.position)
-            trained.append(fit_phase.train(part.context, self.phase.name, self.phase.fit, of_fit, earlier))
+        for division, before, earlier in zip(self.divisions, self.weights, self._before(), strict=True):
+            digests.append(self._start(division, before))
+            division.checkpoint.begin()
+            of_fit = division.checkpoint.of_fit(self.position)
+            trained.append(fit_phase.train(division.context, self.phase.name, self.phase.fit, of_fit, earlier))
         assessment = self._assess(trained)
         decisions = assessment.decisions if self.several else (assessment.decision,)
         kept = zip(trained, decisions, digests, strict=True)
@@ -246,37 +248,37 @@ class _Running:
         probabilities = assessment.cross_fitted if self.several else assessment.probabilities
         return self._completed(results, _choices(assessment), probabilities, assessment.cross_fitted), results
 
-    def save(self, checkpoint: Checkpoint, completed: CompletedPhase, results: Sequence[_PartResult]) -> None:
-        """Save the completed phase in the checkpoints of the parts, and then in that of the whole run."""
+    def save(self, checkpoint: Checkpoint, completed: CompletedPhase, results: Sequence[_Result]) -> None:
+        """Save the completed phase in the checkpoints of the divisions, and then in that of the whole run."""
         if self.several:
-            for number, (part, result) in enumerate(zip(self.parts, results, strict=True)):
+            for number, (division, result) in enumerate(zip(self.divisions, results, strict=True)):
                 own = completed.probabilities[self.fold == number]
-                part.checkpoint.save(self.position, SavedPhase(result.outcome, result.changes, own, own))
+                division.checkpoint.save(self.position, SavedPhase(result.outcome, result.changes, own, own))
         changes = {} if self.several else results[0].changes
         saved = SavedPhase(completed.outcome, changes, completed.probabilities, completed.cross_fitted)
         checkpoint.save(self.position, saved)
-        for part in self.parts:
-            part.checkpoint.forget_fit(self.position)
+        for division in self.divisions:
+            division.checkpoint.forget_fit(self.position)
 
     def _before(self) -> list[np.ndarray | None]:
-        """Return the probabilities by the model before the phase, of each part; None where nothing is returned to."""
+        """Return the probabilities by the model before the phase, of each division; None for no way back."""
         if self.earlier is None or self.context.plan.keep == "last":
-            return [None] * len(self.parts)
+            return [None] * len(self.divisions)
         if self.several:
-            return [self.earlier.probabilities[self.fold == number] for number in range(len(self.parts))]
+            return [self.earlier.probabilities[self.fold == number] for number in range(len(self.divisions))]
         return [self.earlier.probabilities]
 
-    def _start(self, part: Part, before: list[np.ndarray]) -> list[bytes]:
-        """Give the network the weights of a part; return the digests of its variables where a checkpoint is kept."""
-        if part.name:
-            part.context.display.line(f"{self.phase.name}, {part.name}")
+    def _start(self, division: Division, before: list[np.ndarray]) -> list[bytes]:
+        """Give the network the weights of a division; return digests of its variables where a checkpoint is kept."""
+        if division.name:
+            division.context.display.line(f"{self.phase.name}, {division.name}")
         if before:
             self.context.network.set_weights(before)
-        return self.context.network.digests() if part.checkpoint.folder else []
+        return self.context.network.digests() if division.checkpoint.folder else []
 
-    def _result(self, outcome: Outcome, digests: list[bytes]) -> _PartResult:
+    def _result(self, outcome: Outcome, digests: list[bytes]) -> _Result:
         network = self.context.network
-        return _PartResult(outcome, network.model.get_weights(), network.changes(digests) if digests else {})
+        return _Result(outcome, network.model.get_weights(), network.changes(digests) if digests else {})
 
     def _assess(self, trained: Sequence[Trained]) -> Assessment:
         """Choose what is kept, on the main worker: the last digits of a loss may differ between machines."""
@@ -305,7 +307,7 @@ class _Running:
 
     def _completed(
         self,
-        results: Sequence[_PartResult],
+        results: Sequence[_Result],
         choices: Mapping[str, Any],
         probabilities: np.ndarray,
         cross_fitted: np.ndarray,
@@ -319,7 +321,7 @@ class _Running:
                 seconds=sum(each.seconds for each in outcomes),
                 choices={
                     "accuracy_by_fold": [
-                        float(correct[self.fold == number].mean()) for number in range(len(self.parts))
+                        float(correct[self.fold == number].mean()) for number in range(len(self.divisions))
                     ],
                     **_over_parts(outcomes),
                 },
@@ -359,7 +361,7 @@ def _choices(assessment: Assessment) -> dict[str, Any]:
 
 
 def _over_parts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return what a phase chose in all parts together, but for what was decided about it."""
+    """Return what a phase chose in all divisions together, but for what was decided about it."""
     if outcomes[0].kind == "fit":
         return batch_parts(max(outcome.batch_parts for outcome in outcomes))
     return {"features_computed": sum(outcome.choices["features_computed"] for outcome in outcomes)}

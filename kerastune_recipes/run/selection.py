@@ -12,7 +12,7 @@ from kerastune_recipes.reporting.outcome import Selection
 from kerastune_recipes.run import phases, refit
 from kerastune_recipes.run.checkpoint import Checkpoint
 from kerastune_recipes.run.context import RunContext
-from kerastune_recipes.run.phases import CompletedPhase, Part
+from kerastune_recipes.run.phases import CompletedPhase, Division
 
 
 def by_hold_out(context: RunContext, checkpoint: Checkpoint, held_out: bool) -> Selection:
@@ -28,9 +28,9 @@ def by_hold_out(context: RunContext, checkpoint: Checkpoint, held_out: bool) -> 
     """
     plan, network = context.plan, context.network
     initial = network.model.get_weights() if plan.refit == "all" else []
-    parts = [Part(context, checkpoint)]
-    done = phases.run(parts, plan.phases, checkpoint)
-    chosen, probabilities = choose_phase(done, *_judges(parts), plan.keep)
+    divisions = [Division(context, checkpoint)]
+    done = phases.run(divisions, plan.phases, checkpoint)
+    chosen, probabilities = choose_phase(done, *_judges(divisions), plan.keep)
     network.set_weights(done[chosen].weights[0])
     outcomes = [each.outcome for each in done]
     if held_out and plan.refit == "heads" and refit.may_refit_head(plan.phases[chosen], outcomes[chosen]):
@@ -59,20 +59,20 @@ def by_folds(context: RunContext, checkpoint: Checkpoint) -> Selection:
     fold_of = splits.stratified_folds(images.labels, plan.folds, context.seed, images.groups, plan.class_names)
     initial = network.model.get_weights()
     positions = [np.flatnonzero(fold_of == fold) for fold in range(plan.folds)]
-    parts = [
-        Part(
+    divisions = [
+        Division(
             context.on_fold(np.flatnonzero(fold_of != fold), held),
             checkpoint.part(f"fold_{fold + 1}", is_fold=True),
             f"fold {fold + 1} of {plan.folds}",
         )
         for fold, held in enumerate(positions)
     ]
-    done = phases.run(parts, plan.phases, checkpoint)
-    chosen, by_part = choose_phase(done, *_judges(parts), plan.keep)
+    done = phases.run(divisions, plan.phases, checkpoint)
+    chosen, by_division = choose_phase(done, *_judges(divisions), plan.keep)
     network.set_weights(initial)
     outcomes = refit.everything(context, [each.outcome for each in done], chosen, checkpoint)
-    probabilities = np.empty_like(by_part)
-    probabilities[np.concatenate(positions)] = by_part
+    probabilities = np.empty_like(by_division)
+    probabilities[np.concatenate(positions)] = by_division
     return Selection(outcomes, chosen, probabilities, refitted="all")
 
 
@@ -104,6 +104,6 @@ def choose_phase(done: Sequence[CompletedPhase], judges: Judges, fold: np.ndarra
     return chosen, probabilities
 
 
-def _judges(parts: Sequence[Part]) -> tuple[Judges, np.ndarray]:
-    judges = phases.judges_of(parts)
-    return judges, phases.folds_of(parts, judges)
+def _judges(divisions: Sequence[Division]) -> tuple[Judges, np.ndarray]:
+    judges = phases.judges_of(divisions)
+    return judges, phases.folds_of(divisions, judges)

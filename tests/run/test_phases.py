@@ -8,7 +8,7 @@ from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.planning.plan import PhasePlan, SolvePlan
 from kerastune_recipes.run import phases
 from kerastune_recipes.run.checkpoint import Checkpoint
-from kerastune_recipes.run.phases import Part
+from kerastune_recipes.run.phases import Division
 from kerastune_recipes.training import gate
 from kerastune_recipes.training.gate import AFTER, Decision
 
@@ -25,7 +25,7 @@ class Folder(Checkpoint):
 
 
 def run(context, plans, checkpoint):
-    return phases.run([Part(context, checkpoint)], plans, checkpoint)
+    return phases.run([Division(context, checkpoint)], plans, checkpoint)
 
 
 def test_a_completed_phase_is_loaded_instead_of_run(context, fit_plan, tmp_path):
@@ -64,7 +64,7 @@ def folds(context, tmp_path):
         whole = Folder(tmp_path / "checkpoints")
         halves = np.arange(12) % 2
         return whole, [
-            Part(
+            Division(
                 context.on_fold(np.flatnonzero(halves != half), np.flatnonzero(halves == half)),
                 Folder(whole.folder / f"fold_{half}", whole=whole, is_fold=True),
                 f"fold {half + 1} of 2",
@@ -84,8 +84,8 @@ def test_the_images_of_other_folds_decide_what_is_kept_in_a_fold(folds, fit_plan
         return choose(candidates, judges, fold, before)
 
     monkeypatch.setattr(gate, "choose", watched)
-    whole, parts = folds()
-    _, fitted = phases.run(parts, [SOLVE, PhasePlan(name="fit", fit=fit_plan())], whole)
+    whole, divisions = folds()
+    _, fitted = phases.run(divisions, [SOLVE, PhasePlan(name="fit", fit=fit_plan())], whole)
     assert judged == [(12, [0] * 6 + [1] * 6)]
     np.testing.assert_array_equal(fitted.probabilities, fitted.cross_fitted)
     assert len(fitted.outcome.choices["accuracy_by_fold"]) == 2
@@ -95,15 +95,15 @@ def test_the_images_of_other_folds_decide_what_is_kept_in_a_fold(folds, fit_plan
 def test_folds_resume_after_the_last_phase_that_all_of_them_completed(folds, fit_plan, context):
     plans = [SOLVE, PhasePlan(name="fit", fit=fit_plan())]
     start = context.network.model.get_weights()
-    whole, parts = folds()
-    first = phases.run(parts, plans, whole)
+    whole, divisions = folds()
+    first = phases.run(divisions, plans, whole)
     context.network.set_weights(start)
-    whole, parts = folds()
+    whole, divisions = folds()
     (whole.folder / "phase_2").unlink()
-    again = phases.run(parts, plans, whole)
+    again = phases.run(divisions, plans, whole)
     assert again[1].outcome.validation == first[1].outcome.validation
-    for of_part, of_first in zip(again[1].weights, first[1].weights, strict=True):
-        for one, other in zip(of_part, of_first, strict=True):
+    for of_division, of_first in zip(again[1].weights, first[1].weights, strict=True):
+        for one, other in zip(of_division, of_first, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
