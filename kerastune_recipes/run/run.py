@@ -192,9 +192,9 @@ def _prior(plan: Plan) -> list[str]:
     if not plan.balanced:
         return []
     return [
-        "Classes are balanced: the model's probabilities are for classes that are equally frequent, and phases are chosen "
-        "by a log loss in which each class counts the same. For images in which classes are as unequal as in training, "
-        "multiply each probability by the share of its class and divide by the sum."
+        "Classes are balanced: the model's probabilities are for classes that are equally frequent, and phases are "
+        "chosen by a log loss in which each class counts the same. For images in which classes are as unequal as in "
+        "training, multiply each probability by the share of its class and divide by the sum."
     ]
 
 
