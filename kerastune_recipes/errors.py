@@ -84,6 +84,10 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.number
 
 
+class DataWarning(UserWarning):
+    """Something about images or labels is doubtful; they are used as the warning says."""
+
+
 class CacheWarning(UserWarning):
     """The cache, or a part of it, cannot be used; results are the same but take longer."""
 

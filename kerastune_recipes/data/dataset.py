@@ -185,6 +185,8 @@ class Dataset:
         one_hot_labels: True if the user's labels were one-hot; the final model is compiled to match.
         grouped_by: How the images are grouped, in words; None for no groups.
         unlabeled: Images without labels, none of them in a labelled split; None if the user gave none.
+        notes: What is doubtful about the data, was left out, or was read otherwise than it is written; one sentence
+            each.
     """
 
     source: str
@@ -195,6 +197,7 @@ class Dataset:
     one_hot_labels: bool
     grouped_by: str | None = None
     unlabeled: Pictures | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -225,6 +228,7 @@ class Dataset:
             grouped_by=self.grouped_by,
             unlabeled=0 if self.unlabeled is None else len(self.unlabeled),
             train_groups=self.train.group_counts,
+            notes=self.notes,
         )
 
     def _groups(self) -> int | None:

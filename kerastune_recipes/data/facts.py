@@ -21,6 +21,7 @@ class DatasetFacts:
         grouped_by: How the images are grouped, in words.
         unlabeled: Number of images without labels.
         train_groups: Number of groups that have training images of each class, or None without groups.
+        notes: See `Dataset.notes`.
     """
 
     source: str
@@ -36,6 +37,7 @@ class DatasetFacts:
     grouped_by: str | None = None
     unlabeled: int = 0
     train_groups: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def train_images(self) -> int:

@@ -95,6 +95,7 @@ def _data_rows(plan: Plan, data: DatasetFacts) -> list[tuple[str, str]]:
             f"{_size(data.median_size)} median, {_size(data.smallest_size)} to {_size(data.largest_size)} "
             "(height x width)",
         ),
+        *(("note", note) for note in data.notes),
     ]
 
 

@@ -125,7 +125,7 @@ def _work(
     if workers.size > 1:
         model = without_strategy(model)
         compile_plainly(model, dataset.one_hot_labels, plan.precision)
-    notes = (*checkpoint.notes, *fit_phase.notes(plan.phases, selected.outcomes), *_prior(plan))
+    notes = (*dataset.notes, *checkpoint.notes, *fit_phase.notes(plan.phases, selected.outcomes), *_prior(plan))
     in_phases = sum(outcome.seconds for outcome in selected.outcomes)
     return Report.of_run(
         model,

@@ -55,6 +55,11 @@ def test_precision_is_named(data_facts, backbone_facts):
     )
 
 
+def test_notes_on_the_data_are_listed(data_facts, backbone_facts):
+    text = described(replace(data_facts, notes=("photos: one.", "photos: two.")), backbone_facts)
+    assert "(height x width) note photos: one. note photos: two." in text
+
+
 def test_groups_are_named(data_facts, backbone_facts):
     text = described(replace(data_facts, groups=12, grouped_by="folder level 1"), backbone_facts)
     assert (

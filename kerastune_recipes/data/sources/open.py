@@ -1,12 +1,13 @@
 """Opens data of any supported form as one checked Dataset with splits."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from operator import attrgetter
 from os import PathLike
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from kerastune_recipes.data.sources.table import (
 from kerastune_recipes.data.sources.tfrecord import is_tfrecord, read_tfrecords
 from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, split_in_words
 from kerastune_recipes.data.splits import stratified_holdout
-from kerastune_recipes.errors import DataError, did_you_mean, listed
+from kerastune_recipes.errors import DataError, DataWarning, did_you_mean, listed
 
 _FORMS = (
     "a folder of class folders, a .csv file or DataFrame with columns path and label, (x, y) arrays, "
@@ -88,12 +89,13 @@ def open_dataset(
     problems = [*result.problems, *checks.located(result.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
         problems = [f'{result.source}: there is no "train" among its splits ({listed(parts)}); add one to train on.']
-    unlabeled_images, unlabeled_problems = _unlabeled_images(result, unlabeled)
-    problems += unlabeled_problems
-    if unlabeled_images is not None and not problems:
-        problems = checks.unlabeled_apart(unlabeled_images, {split: part.samples for split, part in parts.items()})
+    others = _unlabeled_images(result, unlabeled)
+    problems += others.problems
+    if others.unlabeled is not None and not problems:
+        problems = checks.unlabeled_apart(others.unlabeled, {split: part.samples for split, part in parts.items()})
     if problems:
         raise DataError(*problems)
+    _show((*result.warnings, *others.warnings))
     parts = _with_group_numbers(parts)
     train = parts[TRAIN].samples
     held_out = VALIDATION not in parts
@@ -110,7 +112,8 @@ def open_dataset(
         held_out=held_out,
         one_hot_labels=parts[TRAIN].one_hot,
         grouped_by=None if group_by is None else _grouping_in_words(group_by),
-        unlabeled=unlabeled_images,
+        unlabeled=others.unlabeled,
+        notes=(*result.warnings, *others.warnings, *result.notes, *others.notes),
     )
 
 
@@ -144,7 +147,13 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
         problems.append(f"{result.source}: there are no images to evaluate on.")
     if problems:
         raise DataError(*problems)
+    _show(result.warnings)
     return concatenate([part.samples for part in _with_group_numbers(parts).values()])
+
+
+def _show(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        warn(warning, DataWarning, stacklevel=3)
 
 
 def _read(ds: Any, group_by: Any) -> ReadResult:
@@ -200,15 +209,26 @@ def _is_table(path: str | PathLike[str]) -> bool:
     return str(path).lower().endswith(".csv")
 
 
-def _unlabeled_images(labelled: ReadResult, unlabeled: Any) -> tuple[Pictures | None, list[str]]:
-    """Return the images without labels, given separately or with the labelled ones, and their problems."""
-    result = replace(labelled, problems=()) if unlabeled is None else _read_unlabeled(unlabeled)
+def _unlabeled_images(labelled: ReadResult, unlabeled: Any) -> ReadResult:
+    """Return the images without labels, given separately or with the labelled ones, and what there is to say of them.
+
+    What there is to say of images that come with the labelled ones is said there.
+    """
+    if unlabeled is None:
+        result = replace(labelled, parts={}, problems=(), warnings=(), notes=())
+    else:
+        result = _read_unlabeled(unlabeled)
     problems = [f"unlabeled: {problem}" for problem in result.problems]
     if unlabeled is not None and labelled.unlabeled is not None:
         problems.append(f"{labelled.source}: unlabeled images are given here and separately too; keep one of the two.")
     if result.unlabeled is not None and not problems:
         problems = checks.located(result.source, checks.empty_split(UNLABELED, len(result.unlabeled)))
-    return result.unlabeled, problems
+    return replace(
+        result,
+        problems=tuple(problems),
+        warnings=tuple(checks.located(UNLABELED, result.warnings)),
+        notes=tuple(checks.located(UNLABELED, result.notes)),
+    )
 
 
 def _is_a(ds: Any, module: str, name: str) -> bool:
@@ -233,6 +253,8 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
     parts: dict[str, Part] = {}
     unlabeled: Pictures | None = None
     problems = []
+    warnings: list[str] = []
+    notes: list[str] = []
     sources = []
     for key, value in ds.items():
         if key in UNLABELED_NAMES:
@@ -241,6 +263,8 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
             result = _read_unlabeled(value)
             unlabeled = result.unlabeled
             problems += checks.located(UNLABELED, result.problems)
+            warnings += checks.located(UNLABELED, result.warnings)
+            notes += checks.located(UNLABELED, result.notes)
             sources.append(f"{UNLABELED}: {result.source}")
             continue
         split = SPLIT_NAMES.get(str(key))
@@ -257,6 +281,8 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
         result = _read(value, group_by[key] if isinstance(group_by, Mapping) else group_by)
         sources.append(f"{split}: {result.source}")
         problems += checks.located(split, result.problems)
+        warnings += checks.located(split, result.warnings)
+        notes += checks.located(split, result.notes)
         splits = [*result.parts, *([] if result.unlabeled is None else [UNLABELED])]
         if set(splits) - {TRAIN}:
             problems.append(
@@ -264,7 +290,8 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
             )
         elif TRAIN in result.parts:
             parts[split] = result.parts[TRAIN]
-    return ReadResult("{" + ", ".join(sources) + "}", parts, tuple(problems), unlabeled)
+    source = "{" + ", ".join(sources) + "}"
+    return ReadResult(source, parts, tuple(problems), unlabeled, tuple(warnings), tuple(notes))
 
 
 def _with_common_classes(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:

@@ -51,9 +51,14 @@ class ReadResult:
         parts: Splits under TRAIN, VALIDATION and TEST; a source without splits is all under TRAIN.
         problems: One sentence each; with problems, parts may be missing or incomplete.
         unlabeled: Images without labels; None if there are none.
+        warnings: What is doubtful about the data and how it was read, one sentence each; shown when it is opened.
+        notes: What was left out or read otherwise than it is written, one sentence each; plan and report list them,
+            and the warnings.
     """
 
     source: str
     parts: Mapping[str, Part] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     unlabeled: Pictures | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
