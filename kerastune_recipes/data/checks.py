@@ -357,6 +357,25 @@ def whole_groups(groups: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     ]
 
 
+def copies_of_one(labels: np.ndarray, originals: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Check that each class has two different images, so that one can be held out.
+
+    Args:
+        labels: int (n,), of the training images.
+        originals: int (n,), the same for copies of an image.
+        class_names: Name of each class.
+    """
+    _, first = np.unique(originals, return_index=True)
+    counts = np.bincount(labels[first], minlength=len(class_names))
+    single = [name for name, count in zip(class_names, counts.tolist(), strict=True) if count < 2]
+    if not single:
+        return []
+    return [
+        f"classes whose images are all copies of one, or of images of other classes: {listed(single)}; one must be "
+        "held out for validation, so add other images, leave the class out, or give validation images."
+    ]
+
+
 def groups_apart(groups: Mapping[str, np.ndarray]) -> list[str]:
     """Check that no group is in two splits, where training on some of its images would inflate the score on others.
 

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.data.splits import joined_groups
 from kerastune_recipes.errors import DataError
 
 # Images per task of a thread: enough that the overhead of a task is negligible.
@@ -36,6 +37,8 @@ class Pictures:
         content: Returns the stored bytes of the image at an index; None where images are stored as pixels.
         digest_of: Returns the digest of the image at an index, for selections and concatenations, which share the
             digests of the images they are made from; None to compute it from the content.
+        stored_bytes: Returns the number of stored bytes of the image at an index, without reading them; None where
+            images are stored as pixels, or the number is not known.
     """
 
     read: Reader
@@ -43,6 +46,7 @@ class Pictures:
     sizes: np.ndarray
     content: Callable[[int], bytes] | None = None
     digest_of: Callable[[int], bytes] | None = None
+    stored_bytes: Callable[[int], int] | None = field(default=None, repr=False, compare=False)
     _digests: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -61,6 +65,7 @@ class Pictures:
             self.sizes,
             self.content,
             self.digest_of,
+            self.stored_bytes,
             labels=labels,
             class_names=tuple(class_names),
         )
@@ -129,6 +134,7 @@ class Pictures:
             sizes=self.sizes[indices],
             content=None,
             digest_of=lambda index: self.digest(int(indices[index])),
+            stored_bytes=None,
         )
 
     def _stored(self, index: int) -> bytes:
@@ -146,11 +152,18 @@ class Samples(Pictures):
         labels: int64 (n,), the label of each image, a position in `class_names`.
         class_names: Name of each class, in label order.
         groups: int64 (n,), the group of each image; a group is never split. None for no groups.
+        originals: int64 (n,), a number that copies of an image share; None where there are no copies.
     """
 
     labels: np.ndarray = field(kw_only=True)
     class_names: tuple[str, ...] = field(kw_only=True)
     groups: np.ndarray | None = field(default=None, kw_only=True)
+    originals: np.ndarray | None = field(default=None, kw_only=True)
+
+    @property
+    def together(self) -> np.ndarray | None:
+        """int64 (n,), the same for images that stay together where images are held out: of a group, or copies."""
+        return joined_groups(self.groups, self.originals)
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -168,8 +181,8 @@ class Samples(Pictures):
     def select(self, indices: np.ndarray) -> Self:
         """Return the images at some positions with their labels and groups; see `Pictures.select`."""
         indices = np.asarray(indices, dtype=np.int64)
-        groups = None if self.groups is None else self.groups[indices]
-        return replace(super().select(indices), labels=self.labels[indices], groups=groups)
+        groups, originals = (None if each is None else each[indices] for each in (self.groups, self.originals))
+        return replace(super().select(indices), labels=self.labels[indices], groups=groups, originals=originals)
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,7 @@ class Dataset:
         unlabeled: Images without labels, none of them in a labelled split; None if the user gave none.
         notes: What is doubtful about the data, was left out, or was read otherwise than it is written; one sentence
             each.
+        seen_test: Positions of the test images that have a copy among the others, int64 (m,).
     """
 
     source: str
@@ -198,6 +212,7 @@ class Dataset:
     grouped_by: str | None = None
     unlabeled: Pictures | None = None
     notes: tuple[str, ...] = ()
+    seen_test: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -259,6 +274,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         return part.digest(within)
 
     groups = [part.groups for part in parts if part.groups is not None]
+    originals = [part.originals for part in parts if part.originals is not None]
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
@@ -267,6 +283,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         labels=np.concatenate([part.labels for part in parts]),
         class_names=parts[0].class_names,
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
+        originals=np.concatenate(originals) if len(originals) == len(parts) else None,
     )
 
 

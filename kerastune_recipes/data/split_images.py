@@ -48,6 +48,11 @@ class Images:
         """int64 (n,), the group of each image; None where images are not grouped."""
         return self.samples.groups if isinstance(self.samples, Samples) else None
 
+    @property
+    def together(self) -> np.ndarray | None:
+        """int64 (n,), see `Samples.together`."""
+        return self.samples.together if isinstance(self.samples, Samples) else None
+
     def joined(self, others: "Images") -> "Images":
         """Return these images followed by others; their pixels are not copied."""
         assert isinstance(self.samples, Samples)

@@ -1,7 +1,7 @@
 """Stratified splits: a hold-out and cross-validation folds, by image or by group."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -147,6 +147,22 @@ def folds_where_possible(labels: np.ndarray, folds: int, seed: int, groups: np.n
     return np.where(fold == NEVER_HELD_OUT, fold, np.searchsorted(numbers, fold))
 
 
+def on_originals(assign: Callable[[np.ndarray], np.ndarray], labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Assign each image to what its original is assigned to, so that copies stay together.
+
+    Args:
+        assign: From the labels of the originals, int (m,), to what each is assigned to, (m,).
+        labels: int (n,), the class of each image; copies count as the class of the first.
+        numbers: int (n,), the same for copies.
+
+    Example:
+        >>> on_originals(lambda labels: 10 * labels, np.array([0, 1, 1]), np.array([0, 0, 2])).tolist()
+        [0, 0, 10]
+    """
+    _, first, original = np.unique(numbers, return_index=True, return_inverse=True)
+    return assign(labels[first])[original]
+
+
 def dealt_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
     """Deal images, or whole groups, out to folds in turn, class by class, so that every image is in a fold.
 
@@ -232,3 +248,26 @@ def _counts(labels: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:
     counts = np.zeros((folds, len(classes)), dtype=np.int64)
     np.add.at(counts, (fold, positions), 1)
     return counts
+
+
+def joined_groups(groups: np.ndarray | None, numbers: np.ndarray | None) -> np.ndarray | None:
+    """Return groups of images that stay together: those of the user, joined where they share a copy.
+
+    Args:
+        groups: int (n,), or None for none.
+        numbers: int (n,), the same for copies, or None for none.
+
+    Example:
+        >>> joined_groups(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 3, 4])).tolist()
+        [0, 0, 0, 0, 1]
+    """
+    if groups is None or numbers is None:
+        return numbers if groups is None else groups
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    of_group, of_number = (np.unique(each, return_inverse=True)[1] for each in (groups, numbers))
+    count = of_group.max() + 1
+    size = count + of_number.max() + 1
+    edges = coo_matrix((np.ones(len(groups)), (of_group, count + of_number)), shape=(size, size))
+    return connected_components(edges, directed=False)[1][of_group]

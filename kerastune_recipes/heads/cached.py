@@ -80,7 +80,7 @@ def solve_head(bank: FeatureBank, request: HeadRequest) -> Solved:
 
 def _solve(bank: FeatureBank, request: HeadRequest) -> Solved:
     train, rows, plan = bank.images[TRAIN], bank.features(TRAIN).rows, request.plan
-    data = LabelledFeatures(rows, train.labels, train.groups, bank.widths, request.unseen)
+    data = LabelledFeatures(rows, train.labels, train.together, bank.widths, request.unseen)
     if isinstance(rows, FileArray):
         assert not request.every_image  # refused when the run was prepared
         assert not plan.pseudo_labels
@@ -116,7 +116,8 @@ def _digest(bank: FeatureBank, request: HeadRequest) -> str:
     digest.update("".join(extractor.cache.folder.name for extractor in bank.extractors[1:]).encode())
     digest.update(b"".join(bank.keys(TRAIN)))
     train = bank.images[TRAIN]
-    digest.update(train.labels.tobytes() + (b"" if train.groups is None else train.groups.tobytes()))
+    together = train.together
+    digest.update(train.labels.tobytes() + (b"" if together is None else together.tobytes()))
     if plan.pseudo_labels:
         digest.update(b"".join(bank.keys(UNLABELED)))
     if request.unseen is not None:

@@ -35,11 +35,22 @@ class Split:
         probabilities: Probabilities, float (n, k).
         labels: True classes, int (n,), 0..k-1.
         groups: The group of each image, int (n,); None where images are not grouped.
+        seen: Positions of the images that have a copy among those of other splits, int (m,); None for none.
     """
 
     probabilities: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None = None
+    seen: np.ndarray | None = None
+
+    def without_seen(self) -> dict[str, Any] | None:
+        """Return the number and the metrics of the images without a copy; None where that is all or none of them."""
+        if self.seen is None or not 0 < len(self.seen) < len(self.labels):
+            return None
+        kept = np.ones(len(self.labels), bool)
+        kept[self.seen] = False
+        groups = None if self.groups is None else self.groups[kept]
+        return {"images": int(kept.sum()), **metrics.summary(self.probabilities[kept], self.labels[kept], groups)}
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,7 @@ class Report:
             "figures": figures.sources(plan, data, selection),
             "validation": scores["validation"],
             "test": scores.get("test"),
+            "test_without_copies": splits["test"].without_seen() if "test" in splits else None,
             "cost": {
                 "seconds_total": cost.total,
                 "seconds_in_phases": cost.phases,

@@ -37,6 +37,9 @@ def describe(record: Mapping[str, Any]) -> str:
     if record["test"]:
         interval = wording.interval(record["test"]["accuracy_ci95"], record["test"].get("groups"))
         lines.append(f"  test: {_scores(record['test'])} (95% interval of the accuracy: {interval})")
+    unseen = record.get("test_without_copies")
+    if unseen:
+        lines.append(f"  test without copies of other images: {_scores(unseen)} on {unseen['images']} images")
     lines.append(
         f"  cost: {cost['seconds_total']:.1f} s in total; the phases took as long as "
         f"{cost['forward_equivalents']:.1f} forward passes"

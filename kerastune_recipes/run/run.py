@@ -117,7 +117,7 @@ def _work(
             selected = selection.by_hold_out(context, checkpoint, dataset.held_out)
         judged = context.images[context.judged_split]
         splits = {"validation": Split(selected.probabilities, judged.labels, judged.groups)}
-        splits |= _test(context)
+        splits |= _test(context, dataset.seen_test)
         one_pass = _seconds_one_forward_pass(context, initial_bank)
         model = context.network.model
         if workers.size == 1:
@@ -179,12 +179,13 @@ def _context(prepared: Prepared, cache: Cache, options: RunOptions, workers: Wor
     )
 
 
-def _test(context: RunContext) -> dict[str, Split]:
+def _test(context: RunContext, seen: np.ndarray) -> dict[str, Split]:
     """Predict the test images, where there are any; without fit phases their features and the head are enough."""
     if TEST not in context.images:
         return {}
     predict = context.predict if context.plan.fits else context.predict_by_features
-    return {"test": Split(predict(TEST), context.images[TEST].labels, context.images[TEST].groups)}
+    test = context.images[TEST]
+    return {"test": Split(predict(TEST), test.labels, test.groups, seen)}
 
 
 def _prior(plan: Plan) -> list[str]:

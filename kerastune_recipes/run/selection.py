@@ -56,7 +56,7 @@ def by_folds(context: RunContext, checkpoint: Checkpoint) -> Selection:
     """
     plan, network, images = context.plan, context.network, context.images[TRAIN]
     assert plan.folds is not None  # callers check
-    fold_of = splits.stratified_folds(images.labels, plan.folds, context.seed, images.groups, plan.class_names)
+    fold_of = splits.stratified_folds(images.labels, plan.folds, context.seed, images.together, plan.class_names)
     initial = network.model.get_weights()
     positions = [np.flatnonzero(fold_of == fold) for fold in range(plan.folds)]
     divisions = [

@@ -33,4 +33,11 @@ def read_encoded(
         return images.header_size(files[index].tobytes(), names[index])
 
     sizes, problems = checks.headers(size, names)
-    return Pictures(read, names, sizes, content=lambda index: files[index].tobytes()), problems
+    pictures = Pictures(
+        read,
+        names,
+        sizes,
+        content=lambda index: files[index].tobytes(),
+        stored_bytes=lambda index: len(files[index]),
+    )
+    return pictures, problems

@@ -89,7 +89,14 @@ def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, l
         return images.decode(paths[index], at_least)
 
     sizes, problems = checks.headers(lambda index: images.header_size(paths[index]), names)
-    return Pictures(read, names, sizes, lambda index: paths[index].read_bytes()), problems
+    pictures = Pictures(
+        read,
+        names,
+        sizes,
+        lambda index: paths[index].read_bytes(),
+        stored_bytes=lambda index: paths[index].stat().st_size,
+    )
+    return pictures, problems
 
 
 def _has_splits(folders: Sequence[Path]) -> bool:

@@ -11,8 +11,9 @@ from warnings import warn
 
 import numpy as np
 
-from kerastune_recipes.data import checks
+from kerastune_recipes.data import checks, copies
 from kerastune_recipes.data.class_names import problems as name_problems
+from kerastune_recipes.data.copies import Copies
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
@@ -27,7 +28,7 @@ from kerastune_recipes.data.sources.table import (
 )
 from kerastune_recipes.data.sources.tfrecord import is_tfrecord, read_tfrecords
 from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, split_in_words
-from kerastune_recipes.data.splits import stratified_holdout
+from kerastune_recipes.data.splits import on_originals, stratified_holdout
 from kerastune_recipes.errors import DataError, DataWarning, did_you_mean, listed
 
 _FORMS = (
@@ -95,13 +96,15 @@ def open_dataset(
         problems = checks.unlabeled_apart(others.unlabeled, {split: part.samples for split, part in parts.items()})
     if problems:
         raise DataError(*problems)
-    _show((*result.warnings, *others.warnings))
     parts = _with_group_numbers(parts)
+    found = copies.find({split: parts[split].samples for split in (TRAIN, VALIDATION, TEST) if split in parts})
+    parts = _with_originals(parts, found)
+    doubtful = (*result.warnings, *others.warnings, *checks.located(result.source, found.notes()))
+    _show(doubtful)
     train = parts[TRAIN].samples
     held_out = VALIDATION not in parts
     if held_out:
-        kept, held = stratified_holdout(train.labels, validation_fraction, seed, train.groups)
-        train, validation = train.select(kept), train.select(held)
+        train, validation = _held_out(result.source, train, validation_fraction, seed)
     else:
         validation = parts[VALIDATION].samples
     return Dataset(
@@ -113,7 +116,8 @@ def open_dataset(
         one_hot_labels=parts[TRAIN].one_hot,
         grouped_by=None if group_by is None else _grouping_in_words(group_by),
         unlabeled=others.unlabeled,
-        notes=(*result.warnings, *others.warnings, *result.notes, *others.notes),
+        seen_test=found.seen(TEST) if TEST in parts else np.empty(0, np.int64),
+        notes=(*doubtful, *result.notes, *others.notes),
     )
 
 
@@ -149,6 +153,32 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
         raise DataError(*problems)
     _show(result.warnings)
     return concatenate([part.samples for part in _with_group_numbers(parts).values()])
+
+
+def _with_originals(parts: Mapping[str, Part], found: Copies) -> dict[str, Part]:
+    originals = found.originals()
+    return {
+        split: replace(part, samples=replace(part.samples, originals=originals[split])) if split in originals else part
+        for split, part in parts.items()
+    }
+
+
+def _held_out(source: str, train: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
+    """Divide the training images into those to train on and those to hold out; copies and groups stay together."""
+
+    def held(labels: np.ndarray) -> np.ndarray:
+        mask = np.zeros(len(labels), bool)
+        mask[stratified_holdout(labels, fraction, seed)[1]] = True
+        return mask
+
+    if train.groups is not None or train.originals is None:
+        kept, others = stratified_holdout(train.labels, fraction, seed, train.together)
+        return train.select(kept), train.select(others)
+    problems = checks.copies_of_one(train.labels, train.originals, train.class_names)
+    if problems:
+        raise DataError(*checks.located(source, problems))
+    mask = on_originals(held, train.labels, train.originals)
+    return train.select(np.flatnonzero(~mask)), train.select(np.flatnonzero(mask))
 
 
 def _show(warnings: Iterable[str]) -> None:
