@@ -28,6 +28,8 @@ _BUFFER_SECONDS = 30
 # deviation; on four data sets it is 1% at most, and heads are as good as from single precision
 # (benchmarks/pages/features.md).
 _MAX_ROUNDING_NOISE = 0.02
+# Different images that say how much a feature varies; fewer keep single precision.
+_DECIDING_IMAGES = 32
 # Rows of each worker between two exchanges: few enough that a lost worker costs little, many enough that an exchange,
 # which takes a moment, costs nothing next to the forward pass.
 _ROWS_PER_EXCHANGE = 128 * BATCH
@@ -129,7 +131,7 @@ def extract(
     def compute(places: np.ndarray) -> None:
         done = len(keys) - int(rows.missing.sum())
         chunks = _read(request, _views_by_image(places, views))
-        writer = _RowWriter(places, keys, rows, extractor.cache)
+        writer = _RowWriter(places, keys, len(views), rows, extractor.cache)
         forward_pass.run(chunks, writer, lambda written: tick(done + written) if tick else None)
 
     def compute_shard(places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
@@ -187,13 +189,14 @@ class _RowWriter:
     Args:
         places: int (m,), where in the result the rows belong, in the order in which they are added.
         keys: Cache keys of all rows of the result.
+        views: Views of each image.
         rows: The result.
         cache: The cache.
     """
 
-    def __init__(self, places: np.ndarray, keys: Sequence[bytes], rows: FeatureMatrix, cache: NetworkCache):
+    def __init__(self, places: np.ndarray, keys: Sequence[bytes], views: int, rows: FeatureMatrix, cache: NetworkCache):
         self.added = 0
-        self._places, self._keys, self._rows, self._cache = places, keys, rows, cache
+        self._places, self._keys, self._views, self._rows, self._cache = places, keys, views, rows, cache
         self._buffer: list[np.ndarray] = []
         self._last_flush = time.perf_counter()
 
@@ -202,7 +205,8 @@ class _RowWriter:
         self.added += len(rows)
         self._buffer.append(rows)
         full = sum(part.nbytes for part in self._buffer) >= _BUFFER_BYTES
-        if full or time.perf_counter() - self._last_flush > _BUFFER_SECONDS:
+        due = full or time.perf_counter() - self._last_flush > _BUFFER_SECONDS
+        if due and (self._rows.dtype is not None or self._enough_to_decide()):
             self.flush()
 
     def flush(self) -> None:
@@ -211,12 +215,20 @@ class _RowWriter:
             rows = np.concatenate(self._buffer)
             places = self._places[self.added - len(rows) : self.added]
             # The first rows decide the precision of all; cached ones were the first once.
-            half = _fits_half_precision(rows) if self._rows.dtype is None else self._rows.dtype == np.float16
+            if self._rows.dtype is None:
+                half = self._enough_to_decide() and _fits_half_precision(rows)
+            else:
+                half = self._rows.dtype == np.float16
             rows = _halved(rows) if half else rows.astype(np.float32, copy=False)
             self._cache.add([self._keys[place] for place in places], rows)
             self._rows.put(places, rows)
             self._buffer = []
         self._last_flush = time.perf_counter()
+
+    def _enough_to_decide(self) -> bool:
+        """Return whether the buffer holds enough different images to say how much each feature varies."""
+        buffered = self._places[self.added - sum(map(len, self._buffer)) : self.added]
+        return len({self._keys[place - place % self._views] for place in buffered}) >= _DECIDING_IMAGES
 
 
 class _ForwardPass:

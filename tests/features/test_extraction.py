@@ -140,6 +140,48 @@ def test_single_precision_is_kept_where_half_would_lose_information(pictures, ca
         np.testing.assert_array_equal(again.rows, large.rows)
 
 
+@pytest.fixture
+def written_at_once(monkeypatch):
+    """Rows are due for the cache as soon as they are computed, one image at a time."""
+    monkeypatch.setattr(extraction, "_BUFFER_SECONDS", -1)
+    genuine = extraction.forward
+    monkeypatch.setattr(extraction, "forward", lambda model: (genuine(model)[0], 1))
+
+
+def test_a_single_row_does_not_decide_the_precision(pictures, cache, written_at_once):
+    """The first row has no deviation that its rounding could be compared with."""
+    samples = samples_of(pictures(40, size=8)[0])
+    assert extract(_model_of(_Scaled()), samples, cache, size=8).rows.dtype == np.float32
+
+
+def test_rows_that_decide_are_kept_back_until_there_are_enough(pictures, cache, written_at_once):
+    pixels, _ = pictures(33, size=8)
+    plain = _model_of(keras.layers.GlobalAveragePooling2D())
+    sizes = []
+    adding = replace(cache)
+    object.__setattr__(adding, "add", lambda keys, rows: sizes.append((len(keys), rows.dtype.name)))
+    assert extract(plain, samples_of(pixels), adding, size=8).rows.dtype == np.float16
+    assert sizes == [(32, "float16"), (1, "float16")]
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_few_different_images_keep_single_precision(repeated, pictures, cache):
+    pixels, _ = pictures(31, size=8)
+    if repeated:
+        pixels = np.concatenate([pixels, pixels])
+    plain = _model_of(keras.layers.GlobalAveragePooling2D())
+    assert extract(plain, samples_of(pixels), cache, size=8).rows.dtype == np.float32
+    more = np.concatenate([pixels, pictures(40, size=8, seed=1)[0]])
+    assert extract(plain, samples_of(more), cache, size=8).rows.dtype == np.float32  # as those that are cached
+
+
+def test_views_of_an_image_are_one_image(pictures, cache):
+    pixels, _ = pictures(16, size=8)
+    plain = _model_of(keras.layers.GlobalAveragePooling2D())
+    found = extract(plain, samples_of(pixels), cache, size=8, views=views(3, "horizontal"))
+    assert found.rows.dtype == np.float32
+
+
 def test_another_network_finds_nothing(assembled, pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
     samples = samples_of(pictures(5)[0])
