@@ -100,6 +100,10 @@ class OutOfMemoryWarning(UserWarning):
     """A device has too little memory for a batch; it gets the batch in parts, and the work continues."""
 
 
+class PrecisionWarning(UserWarning):
+    """A layer in float32 gives other probabilities than the head that was solved."""
+
+
 @contextmanager
 def writing(path: object, what: str = "the folder") -> Iterator[None]:
     """Turn an OSError in the block into an OutputError that names the path.

@@ -14,7 +14,7 @@ from kerastune_recipes.arrays.feature_matrix import fits, solved_bytes
 from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.data.split_images import TRAIN, UNLABELED
 from kerastune_recipes.features.bank import FeatureBank
-from kerastune_recipes.heads import solve
+from kerastune_recipes.heads import dense, solve
 from kerastune_recipes.heads.out_of_core import solve_out_of_core
 from kerastune_recipes.heads.pretrained_prior import Start
 from kerastune_recipes.heads.pseudo_labels import with_pseudo_labels
@@ -51,7 +51,11 @@ def load_head(bank: FeatureBank, request: HeadRequest) -> Solved | None:
     """
     name = _digest(bank, request)
     found = bank.workers.broadcast(lambda: bank.extractors[0].cache.load_head(name) or ({}, None))
-    return None if found[1] is None else _from_parts(*found)
+    if found[1] is None:
+        return None
+    solved = _from_parts(*found)
+    dense.warn(solved.layer_differs)  # as when it was solved
+    return solved
 
 
 def solve_head(bank: FeatureBank, request: HeadRequest) -> Solved:

@@ -1,7 +1,7 @@
 """Linear heads trained by L-BFGS, and the losses that they minimise."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import minimize
@@ -13,10 +13,17 @@ LossFunction = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.floating,
 
 @dataclass(frozen=True)
 class Head:
-    """Weights (d, k), or (2 d, k) for features and their squares, and bias (k,), one column for each class."""
+    """Weights and bias, one column for each class.
+
+    Args:
+        weights: (d, k), or (2 d, k) for features and their squares.
+        bias: (k,).
+        centre: (d,), subtracted from features before they are squared or multiplied; empty for zero.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class LBFGSOptions:
 def logits(head: Head, features: np.ndarray) -> np.ndarray:
     """Return logits (n, k) for features (n, d)."""
     width, weights = features.shape[1], head.weights.astype(features.dtype, copy=False)
+    if len(head.centre):
+        features = features - head.centre.astype(features.dtype, copy=False)
     found = features @ weights[:width] + head.bias
     return found if len(weights) == width else found + np.square(features) @ weights[width:]
 

@@ -12,10 +12,11 @@ from kerastune_recipes.arrays.files import FileArray
 from kerastune_recipes.heads.calibration import Calibration
 from kerastune_recipes.heads.classifiers import CLASSIFIERS, to_standardised
 from kerastune_recipes.heads.cross_validation import ROUGH, stratified_sample
+from kerastune_recipes.heads.dense import StandardisedHead, differences
 from kerastune_recipes.heads.linear import Head
 from kerastune_recipes.heads.pretrained_prior import Start, prior_classifier
 from kerastune_recipes.heads.rows import FileRows, LabelledFeatures, Scale, read_blocks
-from kerastune_recipes.heads.solve import Solved, dense_weights, solve, tap_columns
+from kerastune_recipes.heads.solve import Solved, solve, tap_columns
 from kerastune_recipes.planning.plan import SolvePlan
 
 
@@ -68,12 +69,15 @@ def solve_out_of_core(
         # The strength was chosen by held-out loss, whatever its precision.
         warnings.simplefilter("ignore", LinAlgWarning)
         head = classifier.solver(rows)(solved.strength, ROUGH, nearby)
-    kernel, bias = dense_weights(head, scale, columns, Calibration(solved.temperature, solved.offsets))
+    standardised = StandardisedHead(head, scale, columns, Calibration(solved.temperature, solved.offsets))
+    layer = standardised.dense()
     how = "solved on" if classifier.closed_form else "trained by gradient on"
     return replace(
         solved,
-        kernel=kernel,
-        bias=bias,
+        kernel=layer.weights,
+        bias=layer.bias,
+        centre=layer.centre,
+        layer_differs=differences(standardised.logits, layer, views.part(0)),
         judged_by=f"{solved.judged_by}; {how} all {len(labels)} images",
         held_out=solved.held_out[:0],
     )

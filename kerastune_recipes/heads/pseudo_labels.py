@@ -21,6 +21,7 @@ from kerastune_recipes.evaluation.judges import Judges
 from kerastune_recipes.heads.calibration import Calibrator
 from kerastune_recipes.heads.classifiers import CLASSIFIERS, to_raw
 from kerastune_recipes.heads.cross_validation import ROUGH, cross_fit, make_folds
+from kerastune_recipes.heads.dense import differences
 from kerastune_recipes.heads.linear import Head, logits
 from kerastune_recipes.heads.rows import LabelledFeatures, Rows, Scale, standardise
 from kerastune_recipes.heads.solve import Solved
@@ -121,10 +122,13 @@ def with_pseudo_labels(
         heads = next(islice(_rounds(pool, options), best, None))
     calibration, _ = calibrator.select(judges).fit(raw[best][judges])
     head = _mean_head(heads, scales, calibration.temperature)
+    layer = Head(head.weights.astype(np.float32), head.bias.astype(np.float32))
     return replace(
         supervised,
-        kernel=head.weights.astype(np.float32),
-        bias=head.bias.astype(np.float32),
+        kernel=layer.weights,
+        bias=layer.bias,
+        centre=layer.centre,
+        layer_differs=differences(lambda rows: logits(head, rows), layer, features),
         strength=options.strength,
         temperature=calibration.temperature,
         offsets=np.zeros_like(supervised.offsets),

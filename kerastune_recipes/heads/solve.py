@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
@@ -18,11 +18,12 @@ from kerastune_recipes.arrays.files import AnyArray
 from kerastune_recipes.data.splits import NEVER_HELD_OUT
 from kerastune_recipes.heads import cross_validation
 from kerastune_recipes.heads.calibration import Calibration, Calibrator
-from kerastune_recipes.heads.classifiers import CLASSIFIERS, Classifier, solver_for, to_raw, to_standardised
+from kerastune_recipes.heads.classifiers import CLASSIFIERS, Classifier, solver_for, to_standardised
 from kerastune_recipes.heads.cross_validation import MANY_IMAGES, Choice, Folds, StrengthResult, make_folds
+from kerastune_recipes.heads.dense import StandardisedHead, differences
 from kerastune_recipes.heads.linear import Head, logits
 from kerastune_recipes.heads.pretrained_prior import Start, prior_classifier
-from kerastune_recipes.heads.rows import LabelledFeatures, Rows, Scale, standardise
+from kerastune_recipes.heads.rows import LabelledFeatures, Rows, standardise
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.spec.heads import HEADS
 
@@ -38,6 +39,7 @@ class Solved:
     Args:
         kernel: float32 (d, k); (2 d, k) where the head uses features and their squares.
         bias: float32 (k,).
+        centre: float32 (d,), subtracted from features before they are squared or multiplied; empty for zero.
         strength: The strength chosen, see `SolveSpec`.
         temperature: Divisor of the logits, so that probabilities match held-out frequencies; already in the weights.
         offsets: float32 (k,), added to the divided logits; already in the bias.
@@ -50,6 +52,8 @@ class Solved:
         tap: Index of the chosen tap (a layer whose output becomes features), the only one that the head uses; None
             where it uses all.
         log_loss_by_tap: Held-out log loss of each tap by itself, nats; empty where none was to be chosen.
+        layer_differs: How the layer in float32 differs from the head that was solved, see `dense.differences`; empty
+            where it does not.
     """
 
     kernel: np.ndarray
@@ -62,24 +66,25 @@ class Solved:
     held_out: np.ndarray
     tap: int | None = None
     log_loss_by_tap: tuple[float, ...] = ()
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    layer_differs: dict[str, float] = field(default_factory=dict)
 
     def probabilities(self, features: AnyArray) -> np.ndarray:
         """Return class probabilities, float32 (n, k), for features (n, d)."""
-        return probabilities(features, self.kernel, self.bias)
+        return probabilities(features, Head(self.kernel, self.bias, self.centre))
 
 
-def probabilities(features: AnyArray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def probabilities(features: AnyArray, head: Head) -> np.ndarray:
     """Return the output of a Dense layer with softmax on features, or on features and their squares.
 
     Args:
         features: float (n, d), of any precision, in memory or in a file.
-        kernel: float32 (d, k), or (2 d, k) for features and their squares.
-        bias: float32 (k,).
+        head: The weights of the layer, float32.
 
     Returns:
         float32 (n, k).
     """
-    head, found = Head(kernel, bias), np.empty((len(features), len(bias)), np.float32)
+    found = np.empty((len(features), len(head.bias)), np.float32)
     for begin in range(0, len(features), CHUNK_ROWS):
         block = features[begin : begin + CHUNK_ROWS].astype(np.float32, copy=False)
         found[begin : begin + CHUNK_ROWS] = softmax(logits(head, block), axis=1)
@@ -153,10 +158,13 @@ def solve(
         held_out = np.empty((len(labels) if candidates else 0, len(head.bias)), np.float32)
         if folds and candidates:
             held_out[order] = cross_validation.cross_fit(candidates, folds.fold, problem.calibrator)
-    kernel, bias = dense_weights(head, scale, best.columns, choice.calibration)
+    standardised = StandardisedHead(head, scale, best.columns, choice.calibration)
+    layer = standardised.dense()
     return Solved(
-        kernel=kernel,
-        bias=bias,
+        kernel=layer.weights,
+        bias=layer.bias,
+        centre=layer.centre,
+        layer_differs=differences(standardised.logits, layer, data.views[0]),
         strength=choice.strength,
         temperature=choice.calibration.temperature,
         offsets=choice.calibration.offsets.astype(np.float32),
@@ -292,20 +300,3 @@ class _Problem:
             starts = best.results[cross_validation.best_strength(best.results)].heads
             return [cross_validation.held_out_logits(self.classifier, best.rows, folds.fold, choice.strength, starts)]
         return []
-
-
-def dense_weights(head: Head, scale: Scale, columns: slice, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """Return the kernel and bias, float32, of a Dense layer that computes calibrated logits from all raw features.
-
-    Args:
-        head: Head on some of the features, standardised.
-        scale: Scale of all features.
-        columns: The features that the head uses.
-        calibration: Calibration of its logits.
-    """
-    calibrated = Head(head.weights / calibration.temperature, head.bias / calibration.temperature + calibration.offsets)
-    found = to_raw(calibrated, scale.select(columns), np.float32)
-    width, used = len(scale.mean), len(scale.mean[columns])
-    kernel = np.zeros((len(found.weights) // used, width, len(found.bias)), np.float32)
-    kernel[:, columns] = found.weights.reshape(-1, used, len(found.bias))
-    return kernel.reshape(-1, len(found.bias)), found.bias.astype(np.float32)

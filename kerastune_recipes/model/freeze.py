@@ -34,6 +34,8 @@ def freeze(
     head = next(group.multiplier for group in groups if group.head)
     # Models before their layers: setting the flag of a model sets the flags of all layers inside it.
     network.model.trainable = True
+    if network.centre is not None:
+        network.centre.trainable = False  # it would subtract the means of each batch
     by_variable: dict[str, float] = {}
     for layer in network.backbone.layers:
         multiplier = multipliers.get(layer.name)

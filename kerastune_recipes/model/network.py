@@ -15,6 +15,7 @@ from kerastune_recipes.planning.plan import BackbonePlan, Plan
 
 BACKBONE = "backbone"
 HEAD = "head"
+CENTRE = "centred_features"
 RESIZE = "resize"
 
 
@@ -45,6 +46,7 @@ class Network:
         extractor: Resized images (b, s, s, 3) to the features of all members, concatenated (b, features).
         members: The backbones; fit phases train the first.
         head: The dense layer on the features, or on the features and their squares.
+        centre: Where the head sees squares, the layer that subtracts a number from each feature before that.
     """
 
     model: keras.Model
@@ -52,6 +54,7 @@ class Network:
     extractor: keras.Model
     members: tuple[Member, ...]
     head: keras.layers.Dense
+    centre: keras.layers.BatchNormalization | None = None
     _version: int = field(default=0, init=False)
 
     @property
@@ -106,14 +109,24 @@ class Network:
         if any(id(variable) in of_backbones for variable in changed):
             self.weights_changed()
 
-    def put_head(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+    def head_weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return kernel, bias and centre as `put_head` takes them."""
+        kernel, bias = self.head.get_weights()
+        centre = np.zeros(0, np.float32) if self.centre is None else _values(self.centre.moving_mean)
+        return kernel, bias, centre
+
+    def put_head(self, kernel: np.ndarray, bias: np.ndarray, centre: np.ndarray | None = None) -> None:
         """Set the weights of the head. Features do not depend on them, so `weights_version` stays.
 
         Args:
             kernel: float32 (d, k), or (2 d, k) for features and their squares. In a network with squares, a head on
                 the features alone has weight zero on the squares.
             bias: float32 (k,).
+            centre: float32 (d,), subtracted from the features before they are squared or multiplied, empty for zero;
+                None keeps what is subtracted. Only in a network with squares.
         """
+        if centre is not None and self.centre is not None:
+            self.centre.moving_mean.assign(centre if len(centre) else np.zeros(self.centre.moving_mean.shape))
         rows = np.zeros(self.head.kernel.shape, np.float32)
         rows[: len(kernel)] = kernel
         self.head.set_weights([rows, bias])
@@ -161,7 +174,14 @@ def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Netw
         extractor = keras.Model(resized, pooled[-1], name=f"extractor{suffix}")
         members.append(Member(backbone_plan, taps, backbone, extractor))
     features = pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="all_features")(pooled)
-    inputs = _with_squares(features) if plan.squares else features
+    # Squares of features far from zero would be rounded away, so they are taken about a centre, which is set together
+    # with the head. No other layer of Keras subtracts a vector of weights without a matrix product, which some devices
+    # round to ten bits. Statistics are never updated while it is not trainable.
+    centre = None
+    if plan.squares:
+        options = {"center": False, "scale": False, "epsilon": 0.0, "trainable": False, "dtype": "float32"}
+        centre = keras.layers.BatchNormalization(**options, name=CENTRE)
+    inputs = _with_squares(centre(features)) if centre else features
     dropped = keras.layers.Dropout(plan.head.dropout, name="dropout")(inputs) if plan.head.dropout else inputs
     head = keras.layers.Dense(len(plan.class_names), activation="softmax", dtype="float32", name=HEAD)
     probabilities = head(dropped)
@@ -171,6 +191,7 @@ def assemble(plan: Plan, facts: BackboneFacts, *pretrained: keras.Model) -> Netw
         extractor=members[0].extractor if len(members) == 1 else keras.Model(resized, features, name="all_extractors"),
         members=tuple(members),
         head=head,
+        centre=centre,
     )
 
 

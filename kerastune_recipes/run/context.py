@@ -20,6 +20,7 @@ from kerastune_recipes.features.cache import Cache
 from kerastune_recipes.features.extraction import Extractor
 from kerastune_recipes.features.fingerprint import fingerprint
 from kerastune_recipes.heads import solve
+from kerastune_recipes.heads.linear import Head
 from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import Member, Network
 from kerastune_recipes.planning.forecast import feature_counts
@@ -129,8 +130,7 @@ class RunContext:
 
     def predict_by_features(self, split: str) -> np.ndarray:
         """Return the same from the features and the head alone, float32 (n, k)."""
-        kernel, bias = self.network.head.get_weights()
-        return solve.probabilities(self.bank().features(split).plain, kernel, bias)
+        return solve.probabilities(self.bank().features(split).plain, Head(*self.network.head_weights()))
 
 
 def scores(probabilities: np.ndarray, judges: Judges, balanced: bool) -> dict[str, Any]:

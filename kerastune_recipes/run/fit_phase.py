@@ -201,7 +201,7 @@ def solve_again(context: RunContext, plan: FitPlan, unseen: np.ndarray | None = 
     assert plan.solve_again is not None  # callers check
     bank, request = context.bank(), HeadRequest(plan.solve_again, context.seed, unseen=unseen)
     solved = load_head(bank, request) or solve_head(bank, request)
-    context.network.put_head(solved.kernel, solved.bias)
+    context.network.put_head(solved.kernel, solved.bias, solved.centre)
     return solved
 
 

@@ -44,7 +44,7 @@ def solve(context: RunContext, name: str, plan: SolvePlan, nearby: Start | None 
     if solved is None:
         with context.display.bar(f"{name}: solving", 1):
             solved = solve_head(bank, request)
-    network.put_head(solved.kernel, solved.bias)
+    network.put_head(solved.kernel, solved.bias, solved.centre)
     if VALIDATION in context.images:
         probabilities = solved.probabilities(bank.features(VALIDATION).plain)
     else:
@@ -68,6 +68,7 @@ def solve(context: RunContext, name: str, plan: SolvePlan, nearby: Start | None 
             "log_loss_by_strength": {f"{tried:g}": loss for tried, loss in solved.log_loss_by_strength.items()},
             **_chosen_tap(solved, context.taps),
             **_pretrained_classes(context, plan),
+            **({"layer_differs": solved.layer_differs} if solved.layer_differs else {}),
             "features_computed": bank.computed,
         },
         rows=(),

@@ -6,12 +6,16 @@ import sys
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from kerastune_recipes import Recipe
+from kerastune_recipes.backbones import build as networks
 from kerastune_recipes.data import images
 from kerastune_recipes.model.network import assemble
+from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.run.options import RunOptions
 from kerastune_recipes.run.prepare import prepare
+from kerastune_recipes.training.fit import FitOptions, fit
 
 
 def test_raw_images_of_any_size_to_probabilities(assembled):
@@ -133,6 +137,58 @@ def test_a_new_head_keeps_the_version(assembled):
     network.put_head(kernel, bias)
     np.testing.assert_array_equal(network.head.kernel, kernel)
     assert network.weights_version == version
+
+
+@pytest.fixture
+def with_squares(assembled):
+    """The facts of a network whose head sees squares too, and the network."""
+    plan, facts, _ = assembled()
+    bayes = {"head": "naive_bayes", "strengths": [1.0], "folds": 0}
+    plan = Plan.from_data({**plan.to_data(), "phases": [{"name": "only", "solve": bayes}]}, "test")
+    return facts, assemble(plan, facts, networks.build("DemoNet", "none", 32))
+
+
+def test_a_head_on_squares_is_about_a_centre(with_squares, pictures):
+    (_, network), (pixels, _) = with_squares, pictures(3)
+    features = np.asarray(network.extractor.predict_on_batch(pixels), float)
+    random, width = np.random.default_rng(0), features.shape[1]
+    centre = features.mean(axis=0).astype(np.float32)
+    kernel, bias = random.normal(size=(2 * width, 3)).astype(np.float32), np.array([0.1, 0.2, 0.3], np.float32)
+    network.put_head(kernel, bias, centre)
+    found = network.core.predict_on_batch(pixels)
+    centred = features - centre
+    expected = softmax(np.hstack([centred, np.square(centred)]) @ kernel + bias, axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    for one, other in zip(network.head_weights(), (kernel, bias, centre), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Another temperature keeps the centre; a head on the features alone has none.
+    network.put_head(kernel / 2, bias / 2)
+    np.testing.assert_array_equal(network.head_weights()[2], centre)
+    network.put_head(kernel[:width], bias, np.zeros(0, np.float32))
+    np.testing.assert_allclose(
+        network.core.predict_on_batch(pixels), softmax(features @ kernel[:width] + bias, axis=1), atol=1e-4
+    )
+
+
+def test_the_centre_is_not_trained(with_squares, fit_plan, pictures):
+    (facts, network), (pixels, labels) = with_squares, pictures(8)
+    kernel, bias, _ = network.head_weights()
+    centre = np.full(len(kernel) // 2, 0.5, np.float32)
+    network.put_head(kernel, bias, centre)
+    fit(network, facts, "only", fit_plan(batch_norm="trained"), (pixels, labels), None, FitOptions(seed=0))
+    trained = network.head_weights()
+    np.testing.assert_array_equal(trained[2], centre)
+    assert (trained[0] != kernel).any()
+
+
+def test_the_saved_model_keeps_the_centre(with_squares, pictures, tmp_path):
+    (_, network), (pixels, _) = with_squares, pictures(2)
+    kernel, bias, centre = network.head_weights()
+    network.put_head(kernel, bias, centre + 0.5)
+    network.model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not loaded.get_layer("centred_features").trainable
+    np.testing.assert_allclose(loaded.predict(pixels, verbose=0), network.model.predict(pixels, verbose=0), atol=1e-6)
 
 
 def test_the_version_is_read_only(assembled):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.data.split_images import VALIDATION
+from kerastune_recipes.errors import PrecisionWarning
 from kerastune_recipes.planning.plan import SolvePlan
 from kerastune_recipes.run.solve_phase import solve
 
@@ -48,3 +49,13 @@ def test_a_head_near_the_solution_changes_only_the_way_there(context):
     _, nearby = solve(context, "head", plain, Start(kernel, bias))
     np.testing.assert_allclose(nearby, probabilities, atol=1e-3)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_layer_that_differs_from_the_head_is_in_the_choices_also_from_the_cache(context, monkeypatch):
+    assert "layer_differs" not in solve(context, "head", PLAN)[0].choices
+    beyond = {"largest_difference": 0.25, "changed_answers": 0.5}
+    monkeypatch.setattr("kerastune_recipes.heads.solve.differences", lambda *_: beyond)
+    other = PLAN.model_copy(update={"strengths": (10.0,)})
+    assert solve(context, "head", other)[0].choices["layer_differs"] == beyond
+    with pytest.warns(PrecisionWarning, match="by up to 0.25, and 50.0% of the training images"):
+        assert solve(context, "head", other)[0].choices["layer_differs"] == beyond
