@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data.dataset import Pictures, Samples
+from kerastune_recipes.data.split_images import split_in_words
 from kerastune_recipes.errors import DataError, listed
 
 # Names in a sentence; the page of a check has all.
@@ -68,8 +69,8 @@ class Copies:
                 pairs = list(self._pairs(split, other))
                 if pairs:
                     yield (
-                        f"{len(pairs)} of {len(self.splits[other])} {other} images are copies of {split} images "
-                        f"({listed(pairs, most=_MOST_NAMES)})."
+                        f"{len(pairs)} of {len(self.splits[other])} {split_in_words(other)} {_are(len(pairs))} "
+                        f"of {split_in_words(split)} ({listed(pairs, most=_MOST_NAMES)})."
                     )
 
     def _pairs(self, split: str, other: str) -> Iterator[str]:
@@ -87,8 +88,8 @@ class Copies:
                 found.append(f"{' = '.join(map(self.name, copies[:2]))} ({' and '.join(sorted(labels))})")
         if found:
             yield (
-                f"{len(found)} {'image has' if len(found) == 1 else 'images have'} copies with other labels: "
-                f"{listed(found, most=_MOST_NAMES)}. Remove the wrong ones."
+                f"{len(found)} {'image is' if len(found) == 1 else 'images are'} there with different labels: "
+                f"{listed(found, most=_MOST_NAMES)}; remove the wrong ones."
             )
 
     def _within(self) -> Iterator[str]:
@@ -99,9 +100,13 @@ class Copies:
                 extra = sum(len(copies) - 1 for copies in several)
                 examples = listed([" = ".join(map(self.name, copies[:2])) for copies in several], most=_MOST_NAMES)
                 yield (
-                    f"{extra} {split} images are copies of others ({examples}); copies stay together where images are "
-                    "held out."
+                    f"{extra} of {len(self.splits[split])} {split_in_words(split)} {_are(extra)} of others "
+                    f"({examples}); they stay together where images are held out."
                 )
+
+
+def _are(count: int) -> str:
+    return "is a copy" if count == 1 else "are copies"
 
 
 def find(splits: Mapping[str, Samples]) -> Copies:

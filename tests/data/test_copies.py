@@ -44,7 +44,7 @@ def test_a_test_image_that_was_trained_on_is_told(photos):
     shutil.copy(photos / "train/ants/3.png", photos / "test/ants/new.png")
     dataset = opened(photos)
     assert dataset.notes == (
-        f"{photos}: 1 of 21 test images are copies of train images (test/ants/new.png = train/ants/3.png).",
+        f"{photos}: 1 of 21 test images is a copy of training images (test/ants/new.png = train/ants/3.png).",
     )
     assert [dataset.test.names[index] for index in dataset.seen_test] == ["test/ants/new.png"]
 
@@ -53,8 +53,8 @@ def test_an_image_in_two_classes_is_told(photos):
     shutil.copy(photos / "train/ants/3.png", photos / "train/bees/same.png")
     notes = opened(photos).notes
     assert notes[0] == (
-        f"{photos}: 1 image has copies with other labels: train/ants/3.png = train/bees/same.png (ants and bees). "
-        "Remove the wrong ones."
+        f"{photos}: 1 image is there with different labels: train/ants/3.png = train/bees/same.png (ants and bees); "
+        "remove the wrong ones."
     )
 
 
@@ -95,7 +95,7 @@ def test_only_images_alike_in_size_and_bytes_are_read(photos, monkeypatch):
     samples = dataset.train
     monkeypatch.setattr(type(samples), "digest", lambda self, index: read.append(index) or bytes([index]))
     sizes = [(8, 8)] * 3 + [(8, 9)] * (len(samples) - 3)
-    lengths = [1, 1, 2] + list(range(10, 10 + len(samples) - 3))
+    lengths = [1, 1, 2, *list(range(10, 10 + len(samples) - 3))]
     monkeypatch.setattr(copies, "_keys", lambda samples: [(*s, n) for s, n in zip(sizes, lengths, strict=True)])
     assert copies.find({"train": samples}).sets == ()
     assert sorted(read) == [0, 1]

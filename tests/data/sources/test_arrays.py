@@ -35,8 +35,10 @@ def test_images_of_any_channels_and_type(shape, dtype):
 
 
 def test_transparent_pixels_are_blended_with_white():
-    dataset = open_dataset((np.zeros((10, 2, 2, 4), np.uint8), TEN))
-    assert dataset.train.read(0).min() == 255
+    images = np.concatenate([np.broadcast_to(gray((10, 2, 2, 3)), (10, 2, 2, 3)), np.zeros((10, 2, 2, 1), np.uint8)], 3)
+    images[:, 0, 0, 3] = np.arange(10)
+    dataset = open_dataset((images, TEN))
+    assert dataset.train.read(0)[1:].min() == 255
 
 
 @pytest.mark.parametrize("as_object", [False, True])
@@ -125,7 +127,7 @@ def test_values_outside_the_range():
 
 
 def test_black_uint8_images_are_accepted():
-    assert open_dataset((np.zeros((10, 2, 2), np.uint8), TEN)).train.counts == (4, 4)
+    assert open_dataset((gray((10, 2, 2)) // 10, TEN)).train.counts == (4, 4)
 
 
 def test_channels_first_is_refused_with_a_remedy():

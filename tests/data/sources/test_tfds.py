@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from kerastune_recipes.data.sources.open import open_dataset, open_for_evaluation
 from kerastune_recipes.errors import DataError, WorkError
@@ -12,9 +12,11 @@ tfds = pytest.importorskip("tensorflow_datasets", reason="TensorFlow Datasets is
 COUNTS = {"train": 10, "validation": 4, "test": 2, "extra": 6}
 
 
-def png(gray: int) -> io.BytesIO:
-    file = io.BytesIO()
-    Image.fromarray(np.full((6 + gray % 3, 8, 3), gray, np.uint8)).save(file, "PNG")
+def png(gray: int, split: str, index: int) -> io.BytesIO:
+    """Return an image of one gray that is no copy of another."""
+    file, note = io.BytesIO(), PngImagePlugin.PngInfo()
+    note.add_text("number", f"{split} {index}")
+    Image.fromarray(np.full((6 + gray % 3, 8, 3), gray, np.uint8)).save(file, "PNG", pnginfo=note)
     file.seek(0)
     return file
 
@@ -38,7 +40,7 @@ class Shades(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split):
         for index in range(COUNTS[split]):
             bright = index % 2
-            yield index, {"image": png(200 * bright), "label": ["dark", "bright"][bright], "weight": 1.0}
+            yield index, {"image": png(200 * bright, split, index), "label": ["dark", "bright"][bright], "weight": 1.0}
 
 
 class Unnamed(Shades):
@@ -47,7 +49,7 @@ class Unnamed(Shades):
 
     def _generate_examples(self, split):
         for index in range(COUNTS[split]):
-            yield index, {"image": png(200), "label": index % 2, "weight": 1.0}
+            yield index, {"image": png(200, split, index), "label": index % 2, "weight": 1.0}
 
 
 class Hands(Unnamed):
@@ -61,7 +63,7 @@ class Hands(Unnamed):
 
     def _generate_examples(self, split):
         for index in range(COUNTS[split]):
-            yield index, {"image": png(200), "label": index % 2, "hand": f"hand {index // 2}"}
+            yield index, {"image": png(200, split, index), "label": index % 2, "hand": f"hand {index // 2}"}
 
 
 class OnlyTest(Shades):
