@@ -17,6 +17,9 @@ from kerastune_recipes.data.images import CHANNELS, is_image_shape
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
 _MOST_REASONS = 10
+_ONE_CLASS = "an image has one class here, so choose one, or train one model for each label"
+# More classes than any public data set has: ImageNet-21k, the largest, has 21,843.
+MOST_CLASSES = 100_000
 _HEADER_THREADS = 16
 
 
@@ -126,13 +129,57 @@ def unknown_labels(labels: Iterable[str], class_names: Sequence[str]) -> list[st
     )
 
 
+def missing_labels(indices: Sequence[int], what: str = "labels") -> list[str]:
+    """Report images without a label, or a group.
+
+    Args:
+        indices: Positions of these images.
+        what: "labels" or "groups".
+    """
+    if not indices:
+        return []
+    return [f"{what} missing: {_at(indices)}; give one for each image, or leave these images out."]
+
+
+def several_labels(indices: Sequence[int], labels: Sequence[str]) -> list[str]:
+    """Report images with several labels, or an empty list of them.
+
+    Args:
+        indices: Positions of these images.
+        labels: Their labels, as they are shown.
+    """
+    return [f"images with several labels: {_at(indices, labels)}; {_ONE_CLASS}."] if indices else []
+
+
+def not_utf8(indices: Sequence[int]) -> list[str]:
+    """Report labels of bytes that are no text."""
+    if not indices:
+        return []
+    return [f"labels that are not UTF-8 text: {_at(indices)}; decode them, or give integers."]
+
+
+def label_ids(labels: np.ndarray) -> list[str]:
+    """Check that integer labels number classes, and are no ids: a list of as many names would fill the memory.
+
+    Args:
+        labels: (n,), whole numbers of 0 or more.
+    """
+    largest = labels.max(initial=0)
+    if largest < MOST_CLASSES:
+        return []
+    return [
+        f"labels look like ids, with {largest:.16g} as the largest: integers number the classes from 0, up to "
+        f"{MOST_CLASSES - 1}; give ids as text, such as y.astype(str)."
+    ]
+
+
 def whole_numbers(labels: np.ndarray) -> list[str]:
-    """Check that numeric labels are integers.
+    """Check that numeric labels are integers; NaN stands for a missing one.
 
     Args:
         labels: (n,), any numeric dtype.
     """
-    wrong = np.flatnonzero(~np.isfinite(labels) | (labels != np.floor(labels)))
+    wrong = np.flatnonzero(np.isinf(labels) | (~np.isnan(labels) & (labels != np.floor(labels))))
     if not len(wrong):
         return []
     return [f"labels that are not integers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names."]
@@ -159,10 +206,13 @@ def one_hot(rows: np.ndarray) -> list[str]:
     Args:
         rows: (n, classes), any numeric dtype.
     """
-    wrong = np.flatnonzero((rows.sum(axis=1) != 1) | ((rows != 0) & (rows != 1)).any(axis=1))
+    between = ((rows != 0) & (rows != 1)).any(axis=1)
+    wrong = np.flatnonzero((rows.sum(axis=1) != 1) | between)
     if not len(wrong):
         return []
     sums = [f"{total:g}" for total in rows[wrong].sum(axis=1)]
+    if not between[wrong].any() and (rows[wrong].sum(axis=1) > 1).all():
+        return [f"images with several labels: {_at(wrong, sums, 'with sum')}; {_ONE_CLASS}."]
     return [
         f"label rows that are not one-hot: {_at(wrong, sums, 'with sum')}; give rows with a single 1 and "
         "otherwise 0, or integer labels."
@@ -272,13 +322,40 @@ def duplicates(paths: Sequence[str]) -> list[str]:
 
 
 def columns(present: Iterable[str], needed: Iterable[str], what: str = "column") -> list[str]:
-    """Check that a table has the needed columns, or an example the needed features."""
-    present = [str(name) for name in present]
-    return [
+    """Check that a table has the needed columns, each once, or an example the needed features."""
+    present, needed = [str(name) for name in present], list(needed)
+    missing = [
         f'there is no {what} "{name}"; the {what}s are {listed(present)}.{did_you_mean(name, present)}'
         for name in needed
         if name not in present
     ]
+    twice = [
+        f'there are {present.count(name)} {what}s "{name}"; remove or rename all but one.'
+        for name in needed
+        if present.count(name) > 1
+    ]
+    return missing + twice
+
+
+def table_cells(name: str, blank: Sequence[int], several: Mapping[int, str], bytes_: Sequence[int]) -> list[str]:
+    """Report the rows of a table with a cell that cannot be used.
+
+    Args:
+        name: Name of the column.
+        blank: Positions of rows with an empty cell.
+        several: What is in cells that hold several values, by row.
+        bytes_: Positions of rows whose cell holds bytes that are no text.
+    """
+    problems = []
+    if blank:
+        problems.append(f"rows without a {name}: {listed(map(_row, blank))}; fill in or remove them.")
+    if several:
+        held = listed(f"{_row(index)} with {value}" for index, value in several.items())
+        remedy = f"; {_ONE_CLASS}" if name == "label" else "; write one"
+        problems.append(f"rows with several values of {name}: {held}{remedy}.")
+    if bytes_:
+        problems.append(f"rows whose {name} is bytes and not UTF-8 text: {listed(map(_row, bytes_))}; decode them.")
+    return problems
 
 
 def group_level(group_by: object) -> list[str]:
@@ -313,24 +390,21 @@ def group_name(group_by: object, what: str) -> list[str]:
     return [f"group_by must be the name of a {what}; received {_received(group_by)}."]
 
 
-def group_labels(group_by: object, labels: np.ndarray, images: int) -> list[str]:
+def group_labels(group_by: object, shape: tuple[int, ...], images: int) -> list[str]:
     """Check that `group_by` has a number or name for each image in memory.
 
     Args:
         group_by: The argument as given.
-        labels: The argument as an array.
+        shape: The shape of the argument as an array.
         images: Number of images.
     """
-    if labels.ndim != 1:
+    if len(shape) != 1:
         return [
             "group_by must be an array with the group of each image, numbers or names (n,); "
             f"received {_received(group_by)}."
         ]
-    texts = labels.dtype.kind == "O" and all(isinstance(label, str | bytes | Integral) for label in labels)
-    if len(labels) and labels.dtype.kind not in "iuSTU" and not texts:
-        return [f"the groups of the images are of type {labels.dtype}; give integers or names."]
-    if len(labels) != images:
-        return [f"there are {images} images and {len(labels)} group labels; give one for each image."]
+    if shape[0] != images:
+        return [f"there are {images} images and {shape[0]} group labels; give one for each image."]
     return []
 
 
@@ -463,7 +537,11 @@ def unreadable(problems: Mapping[int, str], names: Sequence[str]) -> list[str]:
     return reasons
 
 
-def _at(indices: np.ndarray, values: Iterable[object] | None = None, word: str = "with") -> str:
+def _row(index: int) -> str:
+    return f"row {index + 1}"
+
+
+def _at(indices: np.ndarray | Sequence[int], values: Iterable[object] | None = None, word: str = "with") -> str:
     if values is None:
         return listed(f"image {index}" for index in indices)
     return listed(f"image {index} {word} {value}" for index, value in zip(indices, values, strict=True))

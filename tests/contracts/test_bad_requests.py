@@ -152,7 +152,7 @@ def test_all_that_is_wrong_with_the_data_is_named_at_once(problems_of, photos):
         ),
         (lambda x, y: (x.transpose(0, 3, 1, 2), y), r"\(10, 3, 32, 32\); .* \(move the channel axis last\)\."),
         (lambda x, y: (x, y + 0.5), r"arrays: labels that are not integers: image 0 with 0\.5, .*or names\."),
-        (lambda x, y: (x, np.ones((10, 2))), r"arrays: label rows that are not one-hot: image 0 with sum 2, "),
+        (lambda x, y: (x, np.ones((10, 2))), r"arrays: images with several labels: image 0 with sum 2, "),
     ],
 )
 def test_arrays(change, problem):

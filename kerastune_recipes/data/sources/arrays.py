@@ -60,10 +60,10 @@ def read_arrays(
         (2, 2)
     """
     try:
-        stack, given = _as_stack(x), np.asarray(y)
+        stack = _as_stack(x)
     except (TypeError, ValueError) as error:
         return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
-    return read_images(stack, _traits(stack), given, class_names, source, group_by)
+    return read_images(stack, _traits(stack), y, class_names, source, group_by)
 
 
 def read_unlabeled_arrays(x: Any, source: str = "arrays") -> ReadResult:
@@ -88,7 +88,7 @@ def read_unlabeled_images(
 def read_images(
     images: np.ndarray | ArrayList | list[np.ndarray],
     traits: np.ndarray | Sequence[Traits],
-    given: np.ndarray,
+    given: Any,
     class_names: Sequence[str] | None,
     source: str,
     group_by: Any = None,

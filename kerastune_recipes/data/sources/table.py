@@ -2,7 +2,7 @@
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.sources.cells import (
+    as_text,
+    distinct,
+    has_several,
+    is_missing,
+    is_utf8,
+    listed_values,
+    shown,
+)
 from kerastune_recipes.data.sources.folder import read_files
 from kerastune_recipes.data.sources.labels import collect_names
 from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Part, ReadResult
@@ -143,7 +152,8 @@ def _missing(paths: Sequence[str], folder: Path) -> tuple[set[str], list[str]]:
 def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: Any) -> ReadResult:
     problems = [] if group_by is None else checks.group_name(group_by, "column")
     group = None if group_by is None or problems else str(group_by)
-    problems += checks.columns(frame.columns, _NEEDED if group is None else (*_NEEDED, group))
+    needed = [*_NEEDED, *([] if group is None else [group]), *([_SPLIT] if _SPLIT in frame.columns else [])]
+    problems += checks.columns(frame.columns, needed)
     if problems:
         return ReadResult(source, problems=tuple(checks.located(source, problems)))
     rows, problems = _rows(frame.rename(columns=str), group)
@@ -185,16 +195,25 @@ def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], lis
 
 
 def _cells(frame: "pandas.DataFrame", names: Sequence[str]) -> tuple[dict[str, list[str]], list[bool], list[str]]:
-    """Return the text of each cell of some columns, which rows have an empty cell, and the problems."""
-    cells = {
-        name: [
-            "" if blank else str(value).strip() for value, blank in zip(frame[name], frame[name].isna(), strict=True)
-        ]
-        for name in names
-    }
+    """Return the text of each cell of some columns, which rows have a cell that cannot be used, and the problems."""
+    texts: dict[str, list[str]] = {}
     problems = []
-    for name, values in cells.items():
-        blank = [f"row {index + 1}" for index, value in enumerate(values) if not value]
-        if blank:
-            problems.append(f"rows without a {name}: {listed(blank)}; fill in or remove them.")
-    return cells, [not all(row) for row in zip(*cells.values(), strict=True)], problems
+    for name in names:
+        values, positions = distinct(listed_values(frame[name]))
+        problems += checks.table_cells(
+            name,
+            _rows_where(map(is_missing, values), positions),
+            {row: shown(values[positions[row]]) for row in _rows_where(map(has_several, values), positions)},
+            _rows_where((not is_utf8(value) for value in values), positions),
+        )
+        usable = (not (is_missing(value) or has_several(value)) and is_utf8(value) for value in values)
+        words = np.array(
+            [as_text(value) if use else "" for value, use in zip(values, usable, strict=True)], dtype=object
+        )
+        texts[name] = words[positions].tolist()
+    return texts, [not all(row) for row in zip(*texts.values(), strict=True)], problems
+
+
+def _rows_where(wrong: Iterable[bool], positions: np.ndarray) -> list[int]:
+    """Return the rows that have a wrong value; for the arguments see `cells.distinct`."""
+    return np.flatnonzero(np.array(list(wrong), dtype=bool)[positions]).tolist()

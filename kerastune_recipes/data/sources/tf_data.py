@@ -46,7 +46,7 @@ def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> ReadResult
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         return ReadResult(_SOURCE, problems=(_ENDLESS,))
     images, traits, labels = _collect(_elements(dataset))
-    return read_images(images, traits, np.array(labels), getattr(dataset, "class_names", None), _SOURCE, group_by)
+    return read_images(images, traits, labels, getattr(dataset, "class_names", None), _SOURCE, group_by)
 
 
 def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> ReadResult:
@@ -97,7 +97,7 @@ def _collect(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[ArrayList, lis
 
 def _elements(dataset: "tf.data.Dataset") -> Iterator[tuple[np.ndarray, Any]]:
     for images, labels in dataset:
-        label = np.asarray(labels)
+        label = np.asarray(labels.numpy() if hasattr(labels, "numpy") else labels)  # ragged ones too
         if label.ndim > 0 and _is_batch(images.shape):
             yield from zip((_dense(image) for image in images), label, strict=True)
         else:

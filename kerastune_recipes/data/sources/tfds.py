@@ -8,6 +8,7 @@ import numpy as np
 
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.sources.cells import as_text
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.labels import read_groups
 from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Part, ReadResult
@@ -146,13 +147,15 @@ def _read_split(
     groups: list[Any] = []
     for file, index, text, group_name in tfds.as_numpy(elements):
         files.append(np.frombuffer(file, np.uint8))
-        names.append(text.decode() or f"{name} image {len(names)}")
+        names.append(as_text(text) or f"{name} image {len(names)}")
         labels.append(index)
         groups.append(group_name)
 
     pictures, problems = read_encoded(files, names)
     class_names = tuple(features[label].names)
     indices = np.array(labels, dtype=np.int64)
+    # TFDS has -1 where the label of an image is secret, as in the test splits of competitions.
+    problems += checks.located(f"{builder.name} {name}", checks.missing_labels(np.flatnonzero(indices < 0).tolist()))
     group_names, group_problems = read_groups(None if group is None else groups, len(groups))
     part = Part(pictures.labelled(indices, class_names), "declared", groups=group_names)
     return part, problems + group_problems

@@ -10,6 +10,7 @@ import numpy as np
 
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks, images
+from kerastune_recipes.data.sources.cells import as_text
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
 from kerastune_recipes.data.sources.parts import Part, ReadResult
@@ -161,11 +162,11 @@ def _read(
             continue
         file_name = next((example[key][0] for key in _FILE_NAMES if len(example.get(key, ())) == 1), name)
         files.append(np.frombuffer(example[picture][0], np.uint8))
-        names.append(file_name.decode() if isinstance(file_name, bytes) else str(file_name))
+        names.append(as_text(file_name))
         labels.append(example[label][0])
         groups.append(None if group is None else example[group][0])
     pictures, unreadable = read_encoded(files, names)
-    read, label_problems = read_labels(np.array(labels))
+    read, label_problems = read_labels(labels)
     group_names, group_problems = read_groups(None if group is None else groups, len(groups))
     problems += [*unreadable, *label_problems, *group_problems]
     if read is None:

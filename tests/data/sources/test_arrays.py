@@ -1,4 +1,7 @@
+import tracemalloc
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from kerastune_recipes.data.sources.open import open_dataset
@@ -95,7 +98,8 @@ def test_labels_from_one_on_are_refused():
 
 def test_labels_that_are_not_integers_are_refused():
     text = problems(gray((3, 2, 2)), [0.0, 0.5, np.nan])
-    assert "labels that are not integers: image 1 with 0.5, image 2 with nan" in text
+    assert "labels that are not integers: image 1 with 0.5;" in text
+    assert "labels missing: image 2; give one for each image" in text
 
 
 def test_rows_that_are_not_one_hot():
@@ -150,7 +154,53 @@ def test_a_single_number_is_refused():
 
 
 def test_ragged_labels_are_refused():
-    assert "arrays: cannot be read as NumPy arrays: " in problems(gray((2, 2, 2)), [[0], [1, 2]])
+    assert (
+        "arrays: images with several labels: image 1 with [1, 2]; an image has one class here, so choose"
+        in problems(gray((2, 2, 2)), [[0], [1, 2]])
+    )
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT, "", "  ", b""])
+@pytest.mark.parametrize("form", [list, pd.Series, lambda labels: np.array(labels, object)])
+def test_missing_labels_are_no_class(form, missing):
+    labels = ["ant", "bee"] * 4 + [missing, missing]
+    assert problems(gray((10, 2, 2)), form(labels)) == (
+        "arrays: labels missing: image 8, image 9; give one for each image, or leave these images out."
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1] * 4 + [0.0, np.nan],
+        pd.array([0, 1] * 4 + [0, None], dtype="Int64"),
+        pd.Series(["ant", "bee"] * 4 + ["ant", None], dtype="string"),
+        pd.Categorical(["ant", "bee"] * 4 + ["ant", None]),
+        np.ma.array([0, 1] * 5, mask=[0] * 9 + [1]),
+        np.array(["2026-01-01"] * 9 + ["NaT"], "datetime64[D]"),
+        np.array([[1, 0]] * 9 + [[np.nan, np.nan]]),
+    ],
+    ids=["float", "Int64", "string", "Categorical", "masked", "datetime", "one-hot"],
+)
+def test_missing_labels_of_other_types(labels):
+    assert "labels missing: image 9;" in problems(gray((10, 2, 2)), labels)
+
+
+@pytest.mark.parametrize("big", [10**5, 10**9, 2**63, 10**30, 1e300])
+def test_ids_as_integer_labels_are_refused_at_once(big):
+    tracemalloc.start()
+    try:
+        text = problems(gray((10, 2, 2)), [0, big] * 5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text.startswith("arrays: labels look like ids, with ")
+    assert "; give ids as text, such as y.astype(str)." in text
+    assert peak < 2**20
+
+
+def test_ids_as_text_are_names():
+    assert open_dataset((gray((10, 2, 2)), np.repeat([10**9, 5], 5).astype(str))).class_names == ("5", "1000000000")
 
 
 def test_images_and_labels_are_checked_together():
@@ -164,7 +214,10 @@ def test_empty_arrays_are_refused():
     assert "there are no training images" in problems([], [])
 
 
-@pytest.mark.parametrize("groups", [np.tile(np.arange(5), 2), list("abcde") * 2, np.array(list("abcde") * 2, object)])
+@pytest.mark.parametrize(
+    "groups",
+    [np.tile(np.arange(5), 2), np.tile(np.arange(5.0), 2), list("abcde") * 2, np.array(list("abcde") * 2, object)],
+)
 def test_an_array_groups_the_images(groups):
     dataset = open_dataset((gray((10, 2, 2)), TEN), group_by=groups)
     assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
@@ -179,8 +232,9 @@ def test_an_array_groups_the_images(groups):
         ("patient", 'received "patient".'),
         (np.eye(10), "received a value of type ndarray."),
         ([0, 1, 2], "there are 10 images and 3 group labels; give one for each image."),
-        (np.arange(10) / 2, "the groups of the images are of type float64; give integers or names."),
-        ([None] * 10, "the groups of the images are of type object; give integers or names."),
+        (np.arange(10) / 2, "groups that are neither whole numbers nor names: 0.5, 1.5, 2.5, 3.5, 4.5; give one of"),
+        ([None] * 10, "groups missing: image 0, image 1, "),
+        ([b"\xff"] * 10, "groups that are neither whole numbers nor names: b'\\xff'; give one of these."),
         (TEN, "classes whose images are all in one group: 0 (0), 1 (1)"),
     ],
 )

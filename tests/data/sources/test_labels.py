@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from kerastune_recipes.data.sources.labels import collect_names, read_labels
+from kerastune_recipes.data.sources.labels import collect_names, read_groups, read_labels
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,15 @@ def test_given_class_names_are_used():
         (np.array([2]), ["ant", "wasp"], "labels out of range: image 0 with 2"),
         (np.zeros((2, 2, 2)), None, r"labels have shape \(2, 2, 2\)"),
         (np.array([1j]), None, "labels are of type complex128"),
+        (None, None, "there are no labels; give one for each image"),
+        ({0, 1}, None, r"labels are a set; give \(n,\) integers"),
+        ([{"a": 1}, "b"], None, "labels are of type dict; give integers"),
+        ([b"\xff", b"ant"], None, "labels that are not UTF-8 text: image 0; decode them"),
+        ([["a", "b"], ["c", "d"]], None, r"images with several labels: image 0 with \['a', 'b'\], image 1 with"),
+        ([("a",), ("a", "b")], None, r"images with several labels: image 1 with \('a', 'b'\); an image has one class"),
+        ([{"a"}, set()], None, r"images with several labels: image 1 with set\(\)"),
+        (np.array([[1, 1, 0], [0, 1, 0]]), None, "images with several labels: image 0 with sum 2; an image has one"),
+        ([0.0, np.inf], None, "labels that are not integers: image 1 with inf"),
     ],
 )
 def test_unusable_labels_are_refused(given, class_names, problem):
@@ -54,3 +63,39 @@ def test_unusable_labels_are_refused(given, class_names, problem):
 
 def test_very_long_numbers_are_sorted_as_texts():
     assert collect_names(["9" * 5000, "10", "9"]).class_names == ("10", "9", "9" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("given", "class_names"),
+    [
+        (np.array([b"na", b"ci"]), ("ci", "na")),
+        ([np.array(b"na", object), np.array("ci")], ("ci", "na")),
+        ([["na"], ["ci"]], ("ci", "na")),
+        ([{"na"}, {"ci"}], ("ci", "na")),
+        (["na ", " ci"], ("ci", "na")),
+        (np.array([1.0, 0.0], object), ("0", "1")),
+        ([np.float32(1), 0], ("0", "1")),
+        ([True, False], ("0", "1")),
+        (["1", 0.0], ("0", "1")),
+        (["1", 0.5], ("0.5", "1")),
+    ],
+)
+def test_values_are_read_whatever_holds_them(given, class_names):
+    labels, problems = read_labels(given)
+    assert problems == []
+    assert labels.class_names == class_names
+    assert labels.indices.tolist() == [1, 0]
+
+
+def test_a_label_of_an_evaluated_class_may_be_large():
+    labels, problems = read_labels([999, 3])
+    assert problems == []
+    assert len(labels.class_names) == 1000
+
+
+def test_groups_are_names():
+    assert read_groups(["b ", b"a"], 2)[0].tolist() == ["b", "a"]
+    assert read_groups([1.0, 7], 2)[0].tolist() == ["1", "7"]
+    groups, problems = read_groups(["a", None], 2)
+    assert groups is None
+    assert problems == ["groups missing: image 1; give one for each image, or leave these images out."]

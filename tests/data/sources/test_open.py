@@ -47,7 +47,7 @@ def test_names_of_classes_are_checked_with_everything_else(photos, tmp_path, mon
         "classes: classes with one image: bees\nwasps; each class needs one to train on and one to hold out for "
         "validation, so add images, leave the class out, or give validation images."
     )
-    assert "arrays: class names that are blank" in problems(pair(0, 0, 1, 1, names=("", "bees")))
+    assert "arrays: labels missing: image 0, image 1; give one" in problems(pair(0, 0, 1, 1, names=("", "bees")))
 
 
 def test_an_open_dataset_is_returned_unchanged():

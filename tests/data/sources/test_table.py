@@ -119,6 +119,56 @@ def test_empty_cells_are_reported(tmp_path, photos, monkeypatch):
     assert "the DataFrame: rows without a label: row 11; fill in" in problems(frame)
 
 
+@pytest.mark.parametrize(
+    ("labels", "class_names"),
+    [
+        ([0.0, 1.0], ("0", "1")),
+        ([b"ci", b"na"], ("ci", "na")),
+        ([["ci"], ["na"]], ("ci", "na")),
+        (["ci ", "na"], ("ci", "na")),
+        ([True, False], ("False", "True")),
+        (pd.array([10, 9], dtype="Int64"), ("9", "10")),
+        (pd.Categorical(["ci", "na"]), ("ci", "na")),
+    ],
+)
+def test_cells_of_any_type_are_read_as_their_values(tmp_path, photos, monkeypatch, labels, class_names):
+    monkeypatch.chdir(tmp_path)
+    paths = pd.DataFrame(rows(), columns=["path", "label"])["path"]
+    frame = pd.DataFrame({"path": paths, "label": pd.Series(labels).repeat(5).to_numpy()})
+    assert open_dataset(frame).class_names == class_names
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT, "", " ", b""])
+def test_cells_without_a_value_are_reported(tmp_path, photos, monkeypatch, missing):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["path", "label"], dtype=object)
+    frame["label"] = [*frame["label"][:8], missing, missing]
+    assert problems(frame) == "the DataFrame: rows without a label: row 9, row 10; fill in or remove them."
+
+
+def test_cells_with_several_values_or_bytes_that_are_no_text_are_refused(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["path", "label"], dtype=object)
+    frame["label"] = [["red"], ["red", "wet"], b"\xff", *frame["label"][3:]]
+    assert problems(frame) == (
+        "the DataFrame: rows with several values of label: row 2 with ['red', 'wet']; an image has one class here, so "
+        "choose one, or train one model for each label.\n"
+        "the DataFrame: rows whose label is bytes and not UTF-8 text: row 3; decode them."
+    )
+
+
+def test_doubled_columns_are_refused(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["path", "label"])
+    for name in ("path", "label"):
+        twice = pd.concat([frame, frame[name]], axis=1)
+        assert problems(twice) == f'the DataFrame: there are 2 columns "{name}"; remove or rename all but one.'
+    twice = pd.concat([frame.assign(split="train")] + 2 * [pd.Series(["train"] * 10, name="split")], axis=1)
+    assert 'there are 3 columns "split"' in problems(twice)
+    twice = pd.concat([frame[["path"]], frame["path"]], axis=1)
+    assert 'unlabeled: the DataFrame: there are 2 columns "path"' in problems(photos, unlabeled=twice)
+
+
 def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     assert "absent.csv: there is no such file." in problems(tmp_path / "absent.csv")
     (tmp_path / "empty.csv").touch()

@@ -151,6 +151,42 @@ def test_labels_may_be_names():
     assert open_dataset(slices(y=np.array(["wasp"] * 5 + ["ant"] * 5)).batch(3)).class_names == ("ant", "wasp")
 
 
+@pytest.mark.parametrize("batch", [None, 3])
+def test_text_labels_are_the_same_batched_or_not(batch):
+    ds = slices(y=np.array([b"na"] * 5 + [b"ci"] * 5))
+    assert open_dataset(ds if batch is None else ds.batch(batch)).class_names == ("ci", "na")
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("labels", [["ci", ""] * 5, [0.0, np.nan] * 5])
+def test_missing_labels_are_no_class(batch, labels):
+    ds = slices(y=np.array(labels))
+    text = problems(ds if batch is None else ds.batch(batch))
+    assert text == (
+        "tf.data.Dataset: labels missing: image 1, image 3, image 5, image 7, image 9; give one for each image, or "
+        "leave these images out."
+    )
+
+
+@pytest.mark.parametrize("batch", [None, 5])
+def test_several_labels_an_image_are_refused(batch):
+    ragged, rows = slices(y=tf.ragged.constant([["a"], ["a", "b"]] * 5)), slices(y=[["a", "b"]] * 10)
+    for ds in (ragged, rows):
+        text = problems(ds if batch is None else ds.batch(batch))
+        assert "tf.data.Dataset: images with several labels: " in text
+        assert "image 1 with ['a', 'b']" in text
+
+
+def test_bytes_that_are_no_text_are_refused():
+    assert "labels that are not UTF-8 text: image 0;" in problems(
+        slices(y=np.array([b"\xff"] + [b"a", b"b", b"b"] * 3))
+    )
+
+
+def test_ids_as_labels_are_refused():
+    assert "tf.data.Dataset: labels look like ids, with 1000000000 as" in problems(slices(y=10**9 * TEN))
+
+
 def test_labels_out_of_range_of_the_class_names():
     ds = slices(y=TEN + 1)
     ds.class_names = ["ant", "wasp"]

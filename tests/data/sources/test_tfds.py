@@ -66,6 +66,16 @@ class Hands(Unnamed):
             yield index, {"image": png(200, split, index), "label": index % 2, "hand": f"hand {index // 2}"}
 
 
+class Secret(Shades):
+    """The labels of the test images are not published."""
+
+    SPLITS = ("train", "test")
+
+    def _generate_examples(self, split):
+        for index in range(COUNTS[split]):
+            yield index, {"image": png(200), "label": -1 if split == "test" else index % 2, "weight": 1.0}
+
+
 class OnlyTest(Shades):
     SPLITS = ("test", "extra")
 
@@ -170,6 +180,14 @@ def test_builder_without_training_split(tmp_path):
     samples = open_for_evaluation(builder, ("bright", "dark"))
     assert samples.counts == (1, 1)
     assert [samples.read(index).max() for index in np.argsort(samples.labels)] == [200, 0]
+
+
+def test_secret_labels_are_missing(tmp_path):
+    builder = Secret(data_dir=tmp_path)
+    expected = "secret test: labels missing: image 0, image 1; give one for each image, or leave these images out."
+    assert problems(builder) == expected
+    with pytest.raises(DataError, match=expected):
+        open_for_evaluation(builder, ("0", "1"))
 
 
 def test_builder_without_any_split_we_know(tmp_path):

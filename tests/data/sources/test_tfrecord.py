@@ -81,6 +81,26 @@ def test_class_and_file_names_come_from_the_records(write):
     assert {*dataset.train.names, *dataset.validation.names} == {"rose.png", "tulip.png"}
 
 
+def test_file_names_that_are_no_text_are_escaped(write):
+    records = [{"image": png(number), "label": number % 2, "filename": b"\xff%d.png" % number} for number in range(4)]
+    dataset = open_dataset(write("names.tfrecord", *records))
+    assert sorted([*dataset.train.names, *dataset.validation.names])[0] == "\\xff0.png"
+
+
+def test_labels_of_records_are_read_as_those_of_arrays(write):
+    records = [{"image": png(number), "label": [b" rose", b"tulip"][number % 2]} for number in range(4)]
+    assert open_dataset(write("flowers.tfrecord", *records)).class_names == ("rose", "tulip")
+    path = write("some.tfrecord", *records, {"image": png(9), "label": b""}, {"image": png(9), "label": b"\xff"})
+    with pytest.raises(DataError) as caught:
+        open_dataset(path)
+    assert caught.value.problems == (
+        "labels missing: image 4; give one for each image, or leave these images out.",
+        "labels that are not UTF-8 text: image 5; decode them, or give integers.",
+    )
+    ids = [{"image": png(number), "label": 10**9 + number % 2} for number in range(4)]
+    assert "labels look like ids" in problem(write("ids.tfrecord", *ids))
+
+
 def test_images_are_grouped_by_a_feature(write):
     records = [{"image": png(number), "label": number % 2, "hand": number // 2} for number in range(10)]
     dataset = open_dataset(write("hands.tfrecord", *records), group_by="hand")
