@@ -119,7 +119,7 @@ def read_images(
     if labels is None or problems:
         return ReadResult(source, problems=tuple(checks.located(source, problems)))
     samples = _pictures(images, traits).labelled(labels.indices, labels.class_names)
-    return ReadResult(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups)})
+    return ReadResult(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups, labels.numbering)})
 
 
 def _pictures(images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits]) -> Pictures:

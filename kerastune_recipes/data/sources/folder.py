@@ -10,9 +10,9 @@ from kerastune_recipes.data import checks, images
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.image_formats import SUFFIXES
 from kerastune_recipes.data.sources.encoded import read_encoded
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, UNLABELED_NAMES, Part, ReadResult
+from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
 from kerastune_recipes.data.sources.remote import fetch, is_remote
-from kerastune_recipes.data.split_images import TRAIN, split_in_words
+from kerastune_recipes.data.split_images import TRAIN, UNLABELED, split_in_words
 from kerastune_recipes.errors import did_you_mean, listed
 
 # Files of file managers and archivers to ignore, besides names that start with a dot.
@@ -45,7 +45,7 @@ def read_folder(root: Path, group_by: Any = None) -> ReadResult:
     folders = [entry for entry in entries if _is_folder(entry)]
     if _has_splits(folders):
         return _read_splits(root, entries, group_by)
-    if folders and all(folder.name.lower() in (*SPLIT_NAMES, *UNLABELED_NAMES) for folder in folders):
+    if folders and all(split_of(folder.name) for folder in folders):
         problem = f"{root}: there is {listed(folder.name for folder in folders)} but no train folder with class folders"
         return ReadResult(str(root), problems=(f"{problem}; add one, as in train/ants/1.jpg.",))
     part, problems = _read_classes(root, root, group_by)
@@ -100,7 +100,7 @@ def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, l
 
 
 def _has_splits(folders: Sequence[Path]) -> bool:
-    return any(folder.name.lower() == TRAIN and any(map(_is_folder, _visible(folder))) for folder in folders)
+    return any(split_of(folder.name) == TRAIN and any(map(_is_folder, _visible(folder))) for folder in folders)
 
 
 def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> ReadResult:
@@ -109,7 +109,8 @@ def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Read
     problems = []
     strays = []
     for entry in entries:
-        if _is_folder(entry) and entry.name.lower() in UNLABELED_NAMES:
+        split = split_of(entry.name) if _is_folder(entry) else None
+        if split == UNLABELED:
             if unlabeled is not None:
                 problems.append(
                     f"{root}: there are two folders of unlabeled images, {entry.name} is the second; keep one."
@@ -117,7 +118,6 @@ def _read_splits(root: Path, entries: Sequence[Path], level: int | None) -> Read
             unlabeled, more = _read_images_below(entry, root)
             problems += more
             continue
-        split = SPLIT_NAMES.get(entry.name.lower()) if _is_folder(entry) else None
         if split is None:
             strays.append(entry.name)
         elif split in parts:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.class_names import in_order, normal
 from kerastune_recipes.data.sources import cells
 from kerastune_recipes.data.sources.parts import Naming
 from kerastune_recipes.errors import listed
 
-# Longest label that is sorted as a number; Python takes long to read longer ones, and refuses more than 4,300 digits.
-_MOST_DIGITS = 18
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 
 
@@ -25,12 +24,14 @@ class Labels:
         class_names: Name of each class.
         naming: Where the names come from.
         one_hot: True if the labels were given as one-hot rows.
+        numbering: The names by the numbers that were given as labels; None if there were no numbers or no names.
     """
 
     indices: np.ndarray
     class_names: tuple[str, ...]
     naming: Naming
     one_hot: bool = False
+    numbering: tuple[str, ...] | None = None
 
 
 def read_labels(given: Any, class_names: Sequence[str] | None = None) -> tuple[Labels | None, list[str]]:
@@ -49,6 +50,8 @@ def read_labels(given: Any, class_names: Sequence[str] | None = None) -> tuple[L
         >>> labels.class_names, labels.indices.tolist()
         (('ant', 'wasp'), [1, 0])
     """
+    if class_names is not None:
+        class_names = [normal(name) if isinstance(name, str) else name for name in class_names]
     if given is None:
         return None, ["there are no labels; give one for each image."]
     array = _as_array(given)
@@ -106,15 +109,14 @@ def read_groups(given: Any, images: int) -> tuple[np.ndarray | None, list[str]]:
 
 
 def collect_names(labels: Sequence[str]) -> Labels:
-    """Number the labels by name in sorted order; integers are sorted as numbers.
+    """Number the labels by name in sorted order; numbers are sorted by value.
 
     Example:
         >>> collect_names(["10", "9", "10"]).class_names
         ('9', '10')
     """
-    distinct = set(labels)
-    numeric = all(label.isdecimal() and len(label) <= _MOST_DIGITS for label in distinct)
-    class_names = tuple(sorted(distinct, key=lambda label: (int(label) if numeric else 0, label)))
+    labels = [normal(label) for label in labels]
+    class_names = in_order(set(labels))
     return Labels(_positions(labels, class_names), class_names, "collected")
 
 
@@ -205,7 +207,7 @@ def _integers(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[La
 def _with_names(indices: np.ndarray, classes: int, class_names: Sequence[str] | None, one_hot: bool = False) -> Labels:
     if class_names is None:
         return Labels(indices, tuple(str(number) for number in range(classes)), "numbered", one_hot)
-    return Labels(indices, tuple(class_names), "declared", one_hot)
+    return Labels(indices, tuple(class_names), "declared", one_hot, numbering=tuple(class_names))
 
 
 def _positions(labels: Sequence[str], class_names: Sequence[str]) -> np.ndarray:

@@ -16,8 +16,9 @@ from kerastune_recipes.data.class_names import problems as name_problems
 from kerastune_recipes.data.copies import Copies
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
+from kerastune_recipes.data.sources.common_classes import Classes, with_classes, with_common_classes
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, UNLABELED_NAMES, Naming, Part, ReadResult
+from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
 from kerastune_recipes.data.sources.remote import read_at, resolve
 from kerastune_recipes.data.sources.table import (
     read_csv,
@@ -86,7 +87,7 @@ def open_dataset(
     if isinstance(ds, Dataset):
         return ds
     result = _read(ds, group_by)
-    parts, problems = _with_common_classes(result.parts)
+    parts, problems, doubts = with_common_classes(result.parts)
     problems = [*result.problems, *checks.located(result.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
         problems = [f'{result.source}: there is no "train" among its splits ({listed(parts)}); add one to train on.']
@@ -99,7 +100,8 @@ def open_dataset(
     parts = _with_group_numbers(parts)
     found = copies.find({split: parts[split].samples for split in (TRAIN, VALIDATION, TEST) if split in parts})
     parts = _with_originals(parts, found)
-    doubtful = (*result.warnings, *others.warnings, *checks.located(result.source, found.notes()))
+    doubts += found.notes()
+    doubtful = (*result.warnings, *others.warnings, *checks.located(result.source, doubts))
     _show(doubtful)
     train = parts[TRAIN].samples
     held_out = VALIDATION not in parts
@@ -143,15 +145,17 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
     result = _read(ds, group_by)
     splits = {TEST: result.parts[TEST]} if TEST in result.parts else result.parts
     problems = list(result.problems)
+    warnings = list(result.warnings)
     parts = {}
     for split, part in splits.items():
-        parts[split], class_problems = _with_classes(split, part, tuple(class_names), "declared", complete=False)
+        parts[split], class_problems, doubts = with_classes(split, part, Classes.of_model(class_names))
         problems += checks.located(result.source, class_problems)
+        warnings += checks.located(result.source, doubts)
     if not problems and not any(len(part.samples) for part in parts.values()):
         problems.append(f"{result.source}: there are no images to evaluate on.")
     if problems:
         raise DataError(*problems)
-    _show(result.warnings)
+    _show(warnings)
     return concatenate([part.samples for part in _with_group_numbers(parts).values()])
 
 
@@ -287,7 +291,8 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
     notes: list[str] = []
     sources = []
     for key, value in ds.items():
-        if key in UNLABELED_NAMES:
+        split = split_of(key)
+        if split == UNLABELED:
             if unlabeled is not None:
                 problems.append(f"{key}: the unlabeled images are given twice; keep one.")
             result = _read_unlabeled(value)
@@ -297,9 +302,8 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
             notes += checks.located(UNLABELED, result.notes)
             sources.append(f"{UNLABELED}: {result.source}")
             continue
-        split = SPLIT_NAMES.get(str(key))
         if split is None:
-            hint = did_you_mean(key, (*SPLIT_NAMES, *UNLABELED_NAMES))
+            hint = did_you_mean(key, (TRAIN, VALIDATION, TEST, UNLABELED))
             problems.append(f"{key}: there is no such split; write train, validation, test and unlabeled.{hint}")
             continue
         if split in parts:
@@ -322,61 +326,6 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
             parts[split] = result.parts[TRAIN]
     source = "{" + ", ".join(sources) + "}"
     return ReadResult(source, parts, tuple(problems), unlabeled, tuple(warnings), tuple(notes))
-
-
-def _with_common_classes(parts: Mapping[str, Part]) -> tuple[dict[str, Part], list[str]]:
-    """Convert the labels of all splits to the classes of the training split, in its order.
-
-    If the training split only numbers its classes, the names come from a split that declares them: a tf.data.Dataset
-    loses its `class_names` with the first map() or prefetch(), so often only one split has them.
-    """
-    if TRAIN not in parts:
-        return dict(parts), []
-    declared = [part for part in (parts[TRAIN], *parts.values()) if part.naming == "declared"]
-    reference = declared[0] if declared and parts[TRAIN].naming == "numbered" else parts[TRAIN]
-    class_names, naming = reference.samples.class_names, reference.naming
-    converted = {}
-    problems = []
-    for split, part in parts.items():
-        complete = part.naming == "declared" and split != TRAIN
-        converted[split], class_problems = _with_classes(split, part, class_names, naming, complete)
-        problems += class_problems
-    return converted, problems
-
-
-def _with_classes(
-    split: str, part: Part, class_names: tuple[str, ...], naming: Naming, complete: bool
-) -> tuple[Part, list[str]]:
-    """Convert the labels of a split to positions in `class_names`.
-
-    Args:
-        split: Name of the split.
-        part: The split.
-        class_names: Names of the classes.
-        naming: Where these names come from.
-        complete: True if the split must have all these classes.
-
-    Returns:
-        The converted split, or the split unchanged if there are problems; and the problems.
-    """
-    own = part.samples.class_names
-    if part.naming == "numbered" and naming != "collected":
-        problems = checks.label_range(part.samples.labels, len(class_names))
-        if part.one_hot:
-            problems += checks.one_hot_width(len(own), len(class_names))
-        if problems:
-            return part, checks.located(split, problems)
-        return replace(part, samples=replace(part.samples, class_names=class_names)), []
-    problems = checks.class_agreement(split, own, class_names, complete)
-    return (part if problems else replace(part, samples=_reordered(part.samples, class_names))), problems
-
-
-def _reordered(samples: Samples, class_names: tuple[str, ...]) -> Samples:
-    if samples.class_names == class_names:
-        return samples
-    position = {name: index for index, name in enumerate(class_names)}
-    order = np.array([position[name] for name in samples.class_names], dtype=np.int64)
-    return replace(samples, labels=order[samples.labels], class_names=class_names)
 
 
 def _with_group_numbers(parts: Mapping[str, Part]) -> dict[str, Part]:

@@ -22,9 +22,9 @@ from kerastune_recipes.data.sources.cells import (
 )
 from kerastune_recipes.data.sources.folder import read_files
 from kerastune_recipes.data.sources.labels import collect_names
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Part, ReadResult
+from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
 from kerastune_recipes.data.sources.remote import is_remote, resolve
-from kerastune_recipes.data.split_images import TRAIN
+from kerastune_recipes.data.split_images import TRAIN, UNLABELED
 from kerastune_recipes.errors import listed
 
 if TYPE_CHECKING:
@@ -180,16 +180,17 @@ def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], lis
     names = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else []), *([group] if group else [])]
     cells, blank, problems = _cells(frame, names)
     splits = cells.get(_SPLIT, [TRAIN] * len(frame))
-    unknown = sorted({value for value in splits if value and value.lower() not in SPLIT_NAMES})
+    meant = {value: split_of(value) for value in set(splits)}
+    unknown = sorted({value for value, split in meant.items() if value and split in (None, UNLABELED)})
     if unknown:
         problems.append(f"unknown splits: {listed(unknown)}; write train, validation or test.")
     groups = cells[group] if group else splits
     rows = [
-        _Row(path, label, SPLIT_NAMES[split.lower()], group_name)
+        _Row(path, label, meant[split] or TRAIN, group_name)
         for path, label, split, group_name, skip in zip(
             cells["path"], cells["label"], splits, groups, blank, strict=True
         )
-        if not skip and split.lower() in SPLIT_NAMES
+        if not skip and split not in unknown
     ]
     return rows, problems + checks.duplicates([row.path for row in rows])
 

@@ -1,6 +1,7 @@
 """TensorFlow Datasets, by name or as a builder."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,12 @@ import numpy as np
 
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.class_names import in_order, is_number, normal
 from kerastune_recipes.data.sources.cells import as_text
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.labels import read_groups
-from kerastune_recipes.data.sources.parts import SPLIT_NAMES, Part, ReadResult
+from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
+from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 from kerastune_recipes.errors import WorkError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -74,15 +77,27 @@ def read_builder(builder: "tfds.core.DatasetBuilder", source: str | None = None,
     if problems:
         return ReadResult(source, problems=tuple(problems))
     _prepare(builder, source)
-    splits = {name: SPLIT_NAMES[name.lower()] for name in builder.info.splits if name.lower() in SPLIT_NAMES}
+    splits = _splits(builder.info.splits)
     if not splits:
         problem = f"{source}: this has no split train, validation or test; it has {listed(builder.info.splits)}."
         return ReadResult(source, problems=(problem,))
     parts = {}
-    for name, split in splits.items():
+    for split, name in splits.items():
         parts[split], more = _read_split(builder, name, keys, group_by)
         problems += more
-    return ReadResult(source, parts, tuple(problems))
+    left = [name for name in builder.info.splits if name not in splits.values()]
+    notes = (f"{source}: splits that are not read: {listed(left)}.",) if left else ()
+    return ReadResult(source, parts, tuple(problems), notes=notes)
+
+
+def _splits(names: Iterable[str]) -> dict[str, str]:
+    """Return the names of the splits that are read; of two names for one split the shorter."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (len(name), name)):
+        split = split_of(name)
+        if split in (TRAIN, VALIDATION, TEST):
+            found.setdefault(split, name)
+    return {split: found[split] for split in (TRAIN, VALIDATION, TEST) if split in found}
 
 
 def _supervised(builder: "tfds.core.DatasetBuilder", source: str) -> tuple[tuple[str, str], list[str]]:
@@ -152,10 +167,12 @@ def _read_split(
         groups.append(group_name)
 
     pictures, problems = read_encoded(files, names)
-    class_names = tuple(features[label].names)
-    indices = np.array(labels, dtype=np.int64)
+    numbering = tuple(map(normal, features[label].names))
+    class_names = in_order(numbering) if all(map(is_number, numbering)) else numbering
+    index_of = {name: index for index, name in enumerate(class_names)}
     # TFDS has -1 where the label of an image is secret, as in the test splits of competitions.
+    indices = np.array([-1 if number < 0 else index_of[numbering[number]] for number in labels], dtype=np.int64)
     problems += checks.located(f"{builder.name} {name}", checks.missing_labels(np.flatnonzero(indices < 0).tolist()))
     group_names, group_problems = read_groups(None if group is None else groups, len(groups))
-    part = Part(pictures.labelled(indices, class_names), "declared", groups=group_names)
+    part = Part(pictures.labelled(indices, class_names), "declared", groups=group_names, numbering=numbering)
     return part, problems + group_problems

@@ -13,6 +13,7 @@ from kerastune_recipes.data.sources.labels import collect_names, read_groups, re
         (["10", "9", "10"], ("9", "10")),
         (["01", "1", "01"], ("01", "1")),
         (["10", "9a"], ("10", "9a")),
+        (["-1", "-10", "0.5"], ("-10", "-1", "0.5")),
     ],
 )
 def test_names_are_sorted_and_numbers_counted(given, class_names):
@@ -99,3 +100,15 @@ def test_groups_are_names():
     groups, problems = read_groups(["a", None], 2)
     assert groups is None
     assert problems == ["groups missing: image 1; give one for each image, or leave these images out."]
+
+
+def test_one_form_of_accents_is_one_class():
+    assert collect_names(["Mo\u0308we", "M\u00f6we"]).class_names == ("M\u00f6we",)
+    labels, problems = read_labels(np.array(["Mo\u0308we"]), ["ant", "M\u00f6we"])
+    assert (labels.indices.tolist(), problems) == ([1], [])
+
+
+def test_names_of_numbers_are_kept_with_the_numbers():
+    assert read_labels(np.array([0, 1]), ["10", "2"])[0].numbering == ("10", "2")
+    assert read_labels(np.array([0, 1]))[0].numbering is None
+    assert read_labels(np.array(["2", "10"]), ["10", "2"])[0].numbering is None

@@ -111,6 +111,7 @@ def test_builder_is_prepared_and_its_splits_are_kept(tmp_path):
     assert dataset.class_names == ("dark", "bright")
     assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((5, 5), (2, 2), (1, 1))
     assert not dataset.held_out
+    assert "tfds:shades: splits that are not read: extra." in dataset.notes
     for index, label in enumerate(dataset.train.labels):
         pixels = dataset.train.read(index)
         assert np.unique(pixels).tolist() == [[0], [200]][label]
@@ -157,6 +158,17 @@ def test_an_image_folder_is_read(tmp_path, fill):
     assert (dataset.train.counts, dataset.validation.counts) == ((5, 5), (2, 1))
     for index, label in enumerate(dataset.train.labels):
         assert dataset.train.read(index)[0, 0].tolist() == [[0, 200, 0], [200, 0, 0]][label]
+
+
+def test_classes_named_by_numbers_are_in_their_order(tmp_path, paint):
+    for split in ("train", "test"):
+        for number in range(12):
+            for copy in range(2):
+                paint(tmp_path / split / str(number) / f"{copy}.png", width=8 + number, height=6 + copy)
+    dataset = open_dataset(tfds.ImageFolder(str(tmp_path)))
+    assert dataset.class_names == tuple(map(str, range(12)))
+    for samples in (dataset.train, dataset.test):
+        assert samples.sizes[:, 1].tolist() == (8 + samples.labels).tolist()
 
 
 def test_an_unreadable_file_of_an_image_folder_is_named(tmp_path, fill):
