@@ -16,6 +16,8 @@ from kerastune_recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from kerastune_recipes.backbones.alexnet import AlexNet
+    from kerastune_recipes.checking.check import check
+    from kerastune_recipes.checking.findings import DataCheck
     from kerastune_recipes.planning.plan import Plan
     from kerastune_recipes.reporting.report import Report
     from kerastune_recipes.studies.compare import compare
@@ -28,6 +30,7 @@ __all__ = [
     "AlexNet",
     "BackboneError",
     "Comparison",
+    "DataCheck",
     "DataError",
     "KerastuneError",
     "OutputError",
@@ -38,6 +41,7 @@ __all__ = [
     "RequestError",
     "Tuned",
     "WorkError",
+    "check",
     "compare",
     "resume",
     "tune",
@@ -47,9 +51,11 @@ __all__ = [
 _LATE = {
     "AlexNet": "kerastune_recipes.backbones.alexnet",
     "Comparison": "kerastune_recipes.studies.comparison",
+    "DataCheck": "kerastune_recipes.checking.findings",
     "Plan": "kerastune_recipes.planning.plan",
     "Report": "kerastune_recipes.reporting.report",
     "Tuned": "kerastune_recipes.studies.tuned",
+    "check": "kerastune_recipes.checking.check",
     "compare": "kerastune_recipes.studies.compare",
     "resume": "kerastune_recipes.studies.resume",
     "tune": "kerastune_recipes.studies.tune",

@@ -128,6 +128,16 @@ def _parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", _validate, "check recipe files; all errors are named at once")
     validate.add_argument("recipe", nargs="+", help=_RECIPE)
 
+    check = _command(commands, "check", _check, "look for what is wrong with a set of images; nothing is changed")
+    check.add_argument("--data", required=True, help=_DATA)
+    check.add_argument("--recipe", help="look for doubtful labels with the backbone and the head of this recipe")
+    _add_overrides(check)
+    _add_group_by(check)
+    check.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
+    check.add_argument("--doubtful", type=Path, metavar="FILE", help="write the doubtful labels as CSV; needs --recipe")
+    check.add_argument("--strict", action="store_true", help="exit with status 1 for warnings too, not only for errors")
+    _add_json(check)
+
     plan = _command(commands, "plan", _plan, "show what a run would do and cost, without training")
     _add_request(plan)
     _add_folds(plan)
@@ -225,15 +235,19 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help=_DATA)
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="change a field of the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
-    )  # fmt: skip
+    _add_overrides(parser)
     _add_group_by(parser)
     parser.add_argument(
         "--unlabeled", metavar="DIR",
         help="images without labels, for recipes that use them: a folder with images at any depth, or a CSV file with "
         "a column path",
+    )  # fmt: skip
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="change a field of the recipe, such as backbone=VGG16 or phases.fine_tuning.fit.learning_rate=1e-3",
     )  # fmt: skip
 
 
@@ -370,6 +384,31 @@ def _validate(options: argparse.Namespace) -> None:
 def _data(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the data as arguments of `Recipe.run`."""
     return {"folds": options.folds, "group_by": options.group_by, "unlabeled": options.unlabeled}
+
+
+def _check(options: argparse.Namespace) -> int:
+    recipe = Recipe.load(options.recipe, **_overrides(options.overrides)) if options.recipe else None
+    needs_recipe = {"--set": options.overrides, "--doubtful": options.doubtful}
+    problems = [
+        f"{flag}: it needs --recipe, whose backbone and head look for doubtful labels."
+        for flag, given in needs_recipe.items()
+        if given and not recipe
+    ]
+    if problems:
+        raise RequestError(*problems)
+    if recipe:
+        _start_keras()
+    from kerastune_recipes.checking.check import check
+
+    checked = check(options.data, recipe, group_by=options.group_by, verbose=not options.json)
+    if options.html:
+        with writing(options.html.parent, "the page"):
+            checked.to_html(options.html)
+    if options.doubtful:
+        with writing(options.doubtful.parent, "the doubtful labels"):
+            atomic_files.write(options.doubtful, checked.doubtful_labels())
+    print(json.dumps(checked.record, indent=2) if options.json else checked)
+    return int(checked.has("error", *(["warning"] if options.strict else [])))
 
 
 def _plan(options: argparse.Namespace) -> None:

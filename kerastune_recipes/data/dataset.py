@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -132,9 +132,9 @@ class Pictures:
             read=read,
             names=[self.names[index] for index in indices],
             sizes=self.sizes[indices],
-            content=None,
+            content=_at(self.content, indices),
             digest_of=lambda index: self.digest(int(indices[index])),
-            stored_bytes=None,
+            stored_bytes=_at(self.stored_bytes, indices),
         )
 
     def _stored(self, index: int) -> bytes:
@@ -285,6 +285,11 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
         originals=np.concatenate(originals) if len(originals) == len(parts) else None,
     )
+
+
+def _at(function: Callable[[int], Any] | None, indices: np.ndarray) -> Callable[[int], Any] | None:
+    """Return a function of an index in a selection, from one of an index in what was selected from."""
+    return None if function is None else lambda index: function(int(indices[index]))
 
 
 def _pair(size: np.ndarray) -> tuple[int, int]:

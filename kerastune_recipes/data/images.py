@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -76,6 +77,54 @@ def decode(source: ImageSource, at_least: int | None = None, name: str | None = 
         with decode_limits.TURNS.taken(needed), decode_limits.PILLOWS_LIMIT.lifted(image.width * image.height):
             image.load()
             return _rgb(image, _orientation(image, image.getexif, name))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of an image file says.
+
+    Args:
+        format: Its format, such as "JPEG".
+        mode: Colour mode of Pillow, such as "RGB", "L" (gray), "RGBA", "I;16" (16 bits), "P" (palette).
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
+        camera: Maker and model of the camera; empty where it is not said.
+        transparent: Whether pixels may be transparent.
+    """
+
+    format: str
+    mode: str
+    orientation: int
+    camera: str
+    transparent: bool
+
+
+def header(source: ImageSource, name: str | None = None) -> Header:
+    """Return what the header of an image file says; pixels are not decoded.
+
+    Args:
+        source: Path or bytes of an image file.
+        name: Name of the image for the error message; its path by default.
+
+    Raises:
+        DataError: The file is missing, empty, too large, or not an image; the error names it.
+        RequestError: `KERASTUNE_DECODING` is not a size.
+    """
+    name = name or _name(source)
+    with _read(source, name) as (image, _):
+        # The method of the base class: that of PNG images decodes all pixels to find EXIF data after them.
+        read = partial(Image.Image.getexif, image)
+        try:
+            exif = read()
+            camera = " ".join(str(exif.get(tag, "")).strip("\0 ") for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
+        except Exception:  # damaged EXIF data: `_orientation` warns of it
+            camera = ""
+        return Header(
+            format=str(image.format),
+            mode=image.mode,
+            orientation=_orientation(image, read, name),
+            camera=camera.strip(),
+            transparent=image.has_transparency_data,
+        )
 
 
 def header_size(source: ImageSource, name: str | None = None) -> tuple[int, int]:
