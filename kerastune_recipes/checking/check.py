@@ -165,7 +165,7 @@ def _scale(looked: _Looked) -> Iterator[Finding]:
             f"{len(dark)} {_images(dark)} use less than a quarter of the range of brightness: {_names(dark)}.",
             tuple(map(_picture, dark)),
         )
-    flat = [one for one in looked.traits if not one.problem and np.ptp(one.thumbnail) == 0]
+    flat = [one for one in looked.traits if not one.problem and not np.ptp(one.thumbnail, axis=(0, 1)).any()]
     if flat:
         yield Finding(
             "blank",

@@ -7,11 +7,12 @@ import numpy as np
 
 from kerastune_recipes.checking.traits import Traits
 
-# Bits of the perceptual hashes that may differ in candidates.
-MOST_BITS = 12
-# Largest difference of two thumbnails, relative to the contrast of the images: the mean absolute difference over the
-# mean absolute deviation from their mean colour. Strokes and logos on white have alike hashes, but not this.
-MOST_DIFFERENCE = 0.2
+# Bits of the perceptual hashes that may differ in candidates. Of images that were made smaller, mirrored and saved again
+# 4 differ at most (benchmarks/pages/data_check.md).
+MOST_BITS = 6
+# Largest difference of two thumbnails at half their size, relative to the contrast of the images: the mean absolute
+# difference over the mean absolute deviation from their mean colour. Strokes and logos have alike hashes, but not this.
+MOST_DIFFERENCE = 0.24
 # Hashes compared at a time.
 _BLOCK = 512
 
@@ -46,7 +47,7 @@ def find(traits: Sequence[Traits]) -> list[Pair]:
     if len(usable) < 2:
         return []
     plain, mirror = np.array([traits[position].hashes for position in usable], np.uint64).T
-    thumbnails = np.stack([traits[position].thumbnail for position in usable])
+    thumbnails = [_halved(traits[position].thumbnail) for position in usable]
     contrasts = [_contrast(thumbnail) for thumbnail in thumbnails]
     found: dict[tuple[int, int], Pair] = {}
     for mirrored, others in ((False, plain), (True, mirror)):
@@ -69,12 +70,17 @@ def _close(hashes: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int]]:
                 yield begin + int(row), begin + int(column)
 
 
+def _halved(thumbnail: np.ndarray) -> np.ndarray:
+    """Return a thumbnail at half its size, float32: fine detail does not survive an image made smaller."""
+    size = len(thumbnail) // 2
+    return thumbnail.astype(np.float32).reshape(size, 2, size, 2, 3).mean(axis=(1, 3))
+
+
 def _contrast(thumbnail: np.ndarray) -> float:
-    values = thumbnail.astype(np.float32)
-    return float(np.abs(values - values.mean(axis=(0, 1))).mean())
+    return float(np.abs(thumbnail - thumbnail.mean(axis=(0, 1))).mean())
 
 
 def _difference(one: np.ndarray, other: np.ndarray, contrast: float) -> float:
     """Return the mean absolute difference of two thumbnails, relative to a contrast."""
     # Without contrast there is nothing to compare: two white pages are no copies of a photograph.
-    return float(np.abs(one.astype(np.float32) - other).mean()) / max(contrast, 1.0)
+    return float(np.abs(one - other).mean()) / max(contrast, 1.0)

@@ -273,13 +273,25 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         part, within = locate(index)
         return part.digest(within)
 
+    def content(index: int) -> bytes:
+        part, within = locate(index)
+        assert part.content is not None  # all have one
+        return part.content(within)
+
+    def stored_bytes(index: int) -> int:
+        part, within = locate(index)
+        assert part.stored_bytes is not None  # all have one
+        return part.stored_bytes(within)
+
     groups = [part.groups for part in parts if part.groups is not None]
     originals = [part.originals for part in parts if part.originals is not None]
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
         sizes=np.concatenate([part.sizes for part in parts]),
+        content=content if all(part.content for part in parts) else None,
         digest_of=digest_of,
+        stored_bytes=stored_bytes if all(part.stored_bytes for part in parts) else None,
         labels=np.concatenate([part.labels for part in parts]),
         class_names=parts[0].class_names,
         groups=np.concatenate(groups) if len(groups) == len(parts) else None,
