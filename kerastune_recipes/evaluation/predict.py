@@ -1,26 +1,31 @@
-"""Predict with a trained model, and evaluate it on labelled images; both with test-time augmentation if asked."""
+"""Predict with a trained model, and evaluate it on labelled images; both with test-time augmentation if asked.
 
-from collections.abc import Callable, Iterator, Sequence
-from hashlib import blake2b
-from itertools import islice
+Images are decoded and resized as in a run, see `decoding.stream`, so that the figures of a run are found again.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerastune_recipes.data.images import decode, resize, to_rgb
+from kerastune_recipes.data import decoding
+from kerastune_recipes.data.dataset import Pictures
+from kerastune_recipes.data.images import decode, to_rgb
 from kerastune_recipes.data.sources.open import open_for_evaluation
 from kerastune_recipes.data.sources.parts import GroupBy
-from kerastune_recipes.data.views import Flip, View, box, views
+from kerastune_recipes.data.views import WHOLE, Flip, View, views
 from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation.saved_model import Saved
-from kerastune_recipes.model.forward import BATCH, as_memory_allows
+from kerastune_recipes.model import forward
 from kerastune_recipes.model.network import RESIZE
 
 # Views of an image, each of which takes a forward pass; tens are already more than enough.
 MOST_VIEWS = 1000
+# Images on which the saved model is compared with the path of a run: a batch.
+_MOST_COMPARED = 32
 
 
 def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") -> np.ndarray:
@@ -53,7 +58,7 @@ def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") 
     images = list(images)
     if not images:
         raise DataError("there are no images to predict; give at least one.")
-    return _probabilities(model, lambda index: _pixels(images[index]), len(images), chosen)
+    return _probabilities(model, _pictures(images), chosen)
 
 
 def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip: Flip = "none") -> dict[str, Any]:
@@ -79,7 +84,7 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
     """
     chosen = _views(tta, flip)
     samples = open_for_evaluation(ds, saved.class_names, group_by)
-    probabilities = _probabilities(saved.model, samples.read, len(samples), chosen)
+    probabilities = _probabilities(saved.model, samples, chosen)
     return {"images": len(samples), **metrics.summary(probabilities, samples.labels, samples.groups)}
 
 
@@ -96,51 +101,86 @@ def _views(tta: int, flip: Flip) -> tuple[View, ...]:
     return views(tta, flip)
 
 
-def _probabilities(
-    model: keras.Model, read: Callable[[int], np.ndarray], count: int, chosen: Sequence[View]
-) -> np.ndarray:
-    """Average the probabilities over the views of each image; the model's own layer resizes them one by one.
+def resizing_difference(model: keras.Model, samples: Pictures, size: int) -> dict[str, Any]:
+    """Compare the saved model on whole raw images, which its own layer resizes, with the path of a run.
 
-    TensorFlow traces a graph for each input size, which takes seconds; the rest of the model gets batches of one size.
+    A run, `predict` and `evaluate` decode a JPEG at a reduced size where that is enough, and resize with Pillow, which
+    rounds to 8 bits. The model alone does neither. Both are bilinear with antialiasing.
+
+    Args:
+        model: A model that maps raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
+        samples: Images; at most 32 are taken, evenly spaced.
+        size: Height and width of the network's input, pixels.
+
+    Returns:
+        "images", their number; "largest_difference" of a probability; "mean_difference", the mean over the images of
+        the largest difference of each; "changed_answers", the share of images that get another class.
+
+    Raises:
+        DataError: Images cannot be decoded, all of them by name.
+
+    Example:
+        >>> resizing_difference(report.model, dataset.test, size=224)["changed_answers"]
+        0.0
     """
-    resizing = model.get_layer(RESIZE)
-    core = keras.Model(resizing.output, model.output)
-    shown = (view for image in _readable(read, count) for view in _shown(image, chosen, resizing.height))
-    batches = iter(lambda: list(islice(shown, BATCH)), [])
-
-    def run(pixels: np.ndarray, size: int) -> np.ndarray:
-        return np.asarray(core.predict_on_batch(pixels))
-
-    rows = np.concatenate([as_memory_allows(core, run, _resized(resizing, batch)) for batch in batches])
-    return rows.reshape(count, len(chosen), -1).mean(axis=1)
-
-
-def _shown(image: np.ndarray, chosen: Sequence[View], size: int) -> Iterator[np.ndarray]:
-    """Yield the views of an image: the image in its own size, crops in the size of the network's input."""
-    digest = blake2b(image.tobytes()).digest() if any(view.crop for view in chosen) else b""
-    for view in chosen:
-        shown = resize(image, size, box(view, digest)) if view.crop else image
-        yield shown[:, ::-1] if view.mirrored else shown
-
-
-def _resized(resizing: keras.layers.Layer, batch: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([keras.ops.convert_to_numpy(resizing(image[None].astype(np.float32))) for image in batch])
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), _MOST_COMPARED)).astype(int))
+    some = samples.select(chosen)
+    of_run = _probabilities(model, some, (WHOLE,))
+    resizing, core = model.get_layer(RESIZE), _core(model)
+    run, batch_size = forward.forward(core, "float32")
+    # One by one: TensorFlow would trace a graph for each size of an image, which takes seconds.
+    resized = np.empty((len(some), size, size, 3), np.float32)
+    for index in range(len(some)):
+        resized[index] = keras.ops.convert_to_numpy(resizing(some.read(index)[None].astype(np.float32)))[0]
+    alone = np.concatenate([run(resized[start : start + batch_size]) for start in range(0, len(some), batch_size)])
+    largest = np.abs(alone - of_run).max(axis=1)
+    return {
+        "images": len(some),
+        "largest_difference": float(largest.max()),
+        "mean_difference": float(largest.mean()),
+        "changed_answers": float((alone.argmax(axis=1) != of_run.argmax(axis=1)).mean()),
+    }
 
 
-def _readable(read: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """Yield each image; after the first that cannot be read, only look for others that cannot be."""
-    problems: list[str] = []
-    for index in range(count):
-        try:
-            pixels = read(index)
-        except DataError as error:
-            problems += error.problems
-            continue
-        if not problems:
-            yield pixels
-    if problems:
-        raise DataError(*problems)
+def _core(model: keras.Model) -> keras.Model:
+    """Return the model from resized images (b, s, s, 3) on."""
+    return keras.Model(model.get_layer(RESIZE).output, model.output)
 
 
-def _pixels(image: Any) -> np.ndarray:
-    return decode(Path(image)) if isinstance(image, str | Path) else to_rgb(image)
+def _probabilities(model: keras.Model, pictures: Pictures, chosen: Sequence[View]) -> np.ndarray:
+    """Average the probabilities over the views of each image, decoded, resized and batched as in a run.
+
+    Raises:
+        DataError: Images cannot be decoded; all of them are named.
+    """
+    run, batch_size = forward.forward(_core(model))
+    views_by_image = [(index, chosen) for index in range(len(pictures))]
+    # The chunks hold whole batches, as those of a run, so that the sums in the network have the same order.
+    rows = np.concatenate(
+        [
+            run(chunk[start : start + batch_size])
+            for chunk in decoding.stream(pictures, views_by_image, model.get_layer(RESIZE).height)
+            for start in range(0, len(chunk), batch_size)
+        ]
+    )
+    return rows.reshape(len(pictures), len(chosen), -1).mean(axis=1)
+
+
+def _pictures(images: Sequence[Any]) -> Pictures:
+    """Return paths and arrays as images that are decoded on demand."""
+    paths = [Path(image) if isinstance(image, str | Path) else None for image in images]
+    names = [f"image {index}" if path is None else str(path) for index, path in enumerate(paths)]
+
+    def read(index: int, at_least: int | None = None) -> np.ndarray:
+        path = paths[index]
+        return to_rgb(np.asarray(images[index]), names[index]) if path is None else decode(path, at_least)
+
+    def content(index: int) -> bytes:
+        path = paths[index]
+        if path is not None:
+            return path.read_bytes()
+        pixels = read(index)
+        return str(pixels.shape).encode() + pixels.tobytes()
+
+    # Sizes are for checks that are made before training.
+    return Pictures(read, names, sizes=np.zeros((len(images), 2), np.int64), content=content)

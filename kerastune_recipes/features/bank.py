@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from kerastune_recipes.arrays.feature_matrix import side_by_side
-from kerastune_recipes.data.split_images import TRAIN, UNLABELED, VALIDATION, Images, split_in_words
+from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, Images, split_in_words
 from kerastune_recipes.data.views import WHOLE, View
 from kerastune_recipes.devices.workers import SINGLE, Workers
 from kerastune_recipes.features import extraction
@@ -52,7 +52,11 @@ class FeatureBank:
 
     def _extract(self, extractor: Extractor, split: str) -> Extracted:
         images, keys = self.images[split], self.keys(split)
-        request = ExtractionRequest(images.samples, self.size, self._views(split), keys, images.pixels, self.ahead)
+        # The figures of test images are those that the saved model gives.
+        exact = split == TEST
+        request = ExtractionRequest(
+            images.samples, self.size, self._views(split), keys, images.pixels, self.ahead, exact
+        )
         with self.display.bar(f"features of {split_in_words(split)}", len(keys)) as tick:
             found = extraction.extract(extractor, request, tick, self.workers)
         if found.seconds_per_row:

@@ -359,11 +359,12 @@ class NetworkCache:
     folder: Path
     about: str
 
-    def find(self, keys: Sequence[bytes]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def find(self, keys: Sequence[bytes], exact: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the cached rows, file by file.
 
         Args:
             keys: Digests of image and view, `DIGEST_BYTES` each.
+            exact: Whether rows in half precision are left out.
 
         Returns:
             Pairs: positions in `keys`, int (m,), and their rows, float16 or float32 (m, d).
@@ -374,7 +375,10 @@ class NetworkCache:
 
         def take(content: SealedFile) -> tuple[list[tuple[int, bytes]], np.ndarray] | None:
             matches = [(row, key) for row, key in enumerate(_split(content.index)) if key in wanted]
-            return (matches, content.arrays()["rows"]) if matches else None
+            if not matches:
+                return None
+            rows = content.arrays()["rows"]
+            return None if exact and rows.dtype == np.float16 else (matches, rows)
 
         for file in self._files(self.folder, _ROWS):
             found = self.cache.read(file, take)

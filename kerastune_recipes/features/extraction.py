@@ -59,6 +59,7 @@ class ExtractionRequest:
         keys: Result of `digests`, if known; computed otherwise.
         pixels: uint8 (n, s, s, 3), the decoded images if available; then only crops are decoded again.
         ahead: Chunks decoded ahead, see `decoding.stream`.
+        exact: Whether the features are needed in single precision, whatever half precision would lose.
     """
 
     samples: Pictures
@@ -67,6 +68,7 @@ class ExtractionRequest:
     keys: Sequence[bytes] | None = None
     pixels: Any = None
     ahead: int = 0
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,14 @@ def extract(
     samples, views = request.samples, request.views
     keys = digests(samples, views) if request.keys is None else request.keys
     rows = FeatureMatrix(len(samples), len(views))
-    _fill_from_cache(rows, extractor.cache, keys, workers)
+    _fill_from_cache(rows, extractor.cache, keys, workers, request.exact)
     missing = np.flatnonzero(rows.missing)
     forward_pass = _ForwardPass(extractor.network)
 
     def compute(places: np.ndarray) -> None:
         done = len(keys) - int(rows.missing.sum())
         chunks = _read(request, _views_by_image(places, views))
-        writer = _RowWriter(places, keys, len(views), rows, extractor.cache)
+        writer = _RowWriter(places, keys, len(views), rows, extractor.cache, request.exact)
         forward_pass.run(chunks, writer, lambda written: tick(done + written) if tick else None)
 
     def compute_shard(places: np.ndarray) -> tuple[dict[str, np.ndarray], None]:
@@ -164,10 +166,12 @@ def _exchanged_parts(places: np.ndarray, workers: Workers) -> list[np.ndarray]:
     return np.split(places, range(step, len(places), step))
 
 
-def _fill_from_cache(rows: FeatureMatrix, cache: NetworkCache, keys: Sequence[bytes], workers: Workers) -> None:
+def _fill_from_cache(
+    rows: FeatureMatrix, cache: NetworkCache, keys: Sequence[bytes], workers: Workers, exact: bool
+) -> None:
     """Fill in the rows that are cached; all workers use the main worker's cache, and so agree on what is missing."""
     if workers.is_main:
-        for places, found in cache.find(keys):
+        for places, found in cache.find(keys, exact):
             rows.put(places, found)
     if workers.size > 1:
         _, count = workers.broadcast(lambda: ({}, int((~rows.missing).sum())))
@@ -192,10 +196,20 @@ class _RowWriter:
         views: Views of each image.
         rows: The result.
         cache: The cache.
+        exact: Whether single precision is asked for.
     """
 
-    def __init__(self, places: np.ndarray, keys: Sequence[bytes], views: int, rows: FeatureMatrix, cache: NetworkCache):
+    def __init__(
+        self,
+        places: np.ndarray,
+        keys: Sequence[bytes],
+        views: int,
+        rows: FeatureMatrix,
+        cache: NetworkCache,
+        exact: bool = False,
+    ):
         self.added = 0
+        self._exact = exact
         self._places, self._keys, self._views, self._rows, self._cache = places, keys, views, rows, cache
         self._buffer: list[np.ndarray] = []
         self._last_flush = time.perf_counter()
@@ -206,7 +220,7 @@ class _RowWriter:
         self._buffer.append(rows)
         full = sum(part.nbytes for part in self._buffer) >= _BUFFER_BYTES
         due = full or time.perf_counter() - self._last_flush > _BUFFER_SECONDS
-        if due and (self._rows.dtype is not None or self._enough_to_decide()):
+        if due and (self._exact or self._rows.dtype is not None or self._enough_to_decide()):
             self.flush()
 
     def flush(self) -> None:
@@ -215,7 +229,9 @@ class _RowWriter:
             rows = np.concatenate(self._buffer)
             places = self._places[self.added - len(rows) : self.added]
             # The first rows decide the precision of all; cached ones were the first once.
-            if self._rows.dtype is None:
+            if self._exact:
+                half = False
+            elif self._rows.dtype is None:
                 half = self._enough_to_decide() and _fits_half_precision(rows)
             else:
                 half = self._rows.dtype == np.float16

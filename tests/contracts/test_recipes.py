@@ -6,8 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerastune_recipes import Recipe
+from kerastune_recipes.evaluation import saved_model
+from kerastune_recipes.evaluation.predict import evaluate
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.spec import catalog
 
@@ -72,7 +75,13 @@ def test_every_shipped_recipe(name, runs):
     assert json.loads((out / "report.json").read_text())["status"] == "done"
     images, _ = pictures(4, 60, seed=2)
     np.save(out / "images.npy", images)
-    np.save(out / "here.npy", report.predict(images))
+    np.save(out / "here.npy", report.model.predict_on_batch(images))
+    # The figures of the run are found again from its folder; those of a head solved on features by rounding of float32.
+    scores, test = evaluate(saved_model.load(out), ds), report.record["test"]
+    assert scores.pop("images") == 6
+    assert scores.keys() == test.keys()
+    for name, figure in test.items():
+        assert scores[name] == pytest.approx(figure, rel=1e-6, abs=1e-7), name
 
 
 def test_every_model_predicts_without_this_package(runs):
@@ -82,6 +91,18 @@ def test_every_model_predicts_without_this_package(runs):
     subprocess.run([sys.executable, "-c", ELSEWHERE], cwd=runs, check=True)
     for folder in folders:
         np.testing.assert_allclose(np.load(folder / "elsewhere.npy"), np.load(folder / "here.npy"), atol=1e-4)
+
+
+def test_figures_of_photos_are_found_again(tmp_path):
+    """Large JPEGs, which a run decodes at a reduced size; the model alone sees other pixels."""
+    for split, count, seed in (("train", 12, 0), ("test", 6, 1)):
+        for number, (image, label) in enumerate(zip(*pictures(count, 40, seed), strict=True)):
+            (tmp_path / split / label).mkdir(parents=True, exist_ok=True)
+            photo = Image.fromarray(image).resize((640, 480), Image.Resampling.BICUBIC)
+            photo.save(tmp_path / split / label / f"{number}.jpg")
+    report = short("small_similar", **{"backbone.name": "DemoNet"}).run(str(tmp_path), verbose=False)
+    scores = evaluate(saved_model.Saved(report.model, report.class_names), str(tmp_path))
+    assert scores == {"images": 6} | {name: pytest.approx(one, rel=1e-6) for name, one in report.record["test"].items()}
 
 
 @pytest.mark.parametrize(("name", "backbone"), [("small_similar", "ResNet50"), ("large_dissimilar", "VGG16")])

@@ -182,6 +182,19 @@ def test_views_of_an_image_are_one_image(pictures, cache):
     assert found.rows.dtype == np.float32
 
 
+def test_single_precision_on_request_also_where_half_is_cached(pictures, cache):
+    samples = samples_of(pictures(40, size=8)[0])
+    plain = _model_of(keras.layers.GlobalAveragePooling2D())
+    assert extract(plain, samples, cache, size=8).rows.dtype == np.float16
+    exact = extract(plain, samples, cache, size=8, exact=True)
+    assert (exact.rows.dtype, exact.computed) == (np.float32, 40)
+    images = np.stack([samples.read(index) for index in range(40)])
+    np.testing.assert_allclose(exact.rows[0], plain.predict_on_batch(images), rtol=1e-6)
+    again = extract(plain, samples, cache, size=8, exact=True)
+    assert again.computed == 0
+    np.testing.assert_array_equal(again.rows, exact.rows)
+
+
 def test_another_network_finds_nothing(assembled, pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNE_CACHE", str(tmp_path / "cache"))
     samples = samples_of(pictures(5)[0])
