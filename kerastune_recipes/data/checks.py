@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from kerastune_recipes.data.dataset import Pictures, Samples
-from kerastune_recipes.data.images import CHANNELS, is_image_shape
+from kerastune_recipes.data.images import CHANNELS, Stored, is_image_shape
 from kerastune_recipes.errors import DataError, did_you_mean, listed
 
 _MOST_REASONS = 10
@@ -138,7 +138,7 @@ def missing_labels(indices: Sequence[int], what: str = "labels") -> list[str]:
     """
     if not indices:
         return []
-    return [f"{what} missing: {_at(indices)}; give one for each image, or leave these images out."]
+    return [f"{what} missing: {at(indices)}; give one for each image, or leave these images out."]
 
 
 def several_labels(indices: Sequence[int], labels: Sequence[str]) -> list[str]:
@@ -148,14 +148,14 @@ def several_labels(indices: Sequence[int], labels: Sequence[str]) -> list[str]:
         indices: Positions of these images.
         labels: Their labels, as they are shown.
     """
-    return [f"images with several labels: {_at(indices, labels)}; {_ONE_CLASS}."] if indices else []
+    return [f"images with several labels: {at(indices, labels)}; {_ONE_CLASS}."] if indices else []
 
 
 def not_utf8(indices: Sequence[int]) -> list[str]:
     """Report labels of bytes that are no text."""
     if not indices:
         return []
-    return [f"labels that are not UTF-8 text: {_at(indices)}; decode them, or give integers."]
+    return [f"labels that are not UTF-8 text: {at(indices)}; decode them, or give integers."]
 
 
 def label_ids(labels: np.ndarray) -> list[str]:
@@ -182,7 +182,7 @@ def whole_numbers(labels: np.ndarray) -> list[str]:
     wrong = np.flatnonzero(np.isinf(labels) | (~np.isnan(labels) & (labels != np.floor(labels))))
     if not len(wrong):
         return []
-    return [f"labels that are not integers: {_at(wrong, labels[wrong])}; give integers, one-hot rows or names."]
+    return [f"labels that are not integers: {at(wrong, labels[wrong])}; give integers, one-hot rows or names."]
 
 
 def label_range(labels: np.ndarray, classes: int | None = None) -> list[str]:
@@ -197,7 +197,7 @@ def label_range(labels: np.ndarray, classes: int | None = None) -> list[str]:
     if not len(wrong):
         return []
     allowed = "of 0 or more" if classes is None else f"from 0 to {classes - 1}, as there are {classes} classes"
-    return [f"labels out of range: {_at(wrong, labels[wrong])}; give integers {allowed}."]
+    return [f"labels out of range: {at(wrong, labels[wrong])}; give integers {allowed}."]
 
 
 def one_hot(rows: np.ndarray) -> list[str]:
@@ -212,9 +212,9 @@ def one_hot(rows: np.ndarray) -> list[str]:
         return []
     sums = [f"{total:g}" for total in rows[wrong].sum(axis=1)]
     if not between[wrong].any() and (rows[wrong].sum(axis=1) > 1).all():
-        return [f"images with several labels: {_at(wrong, sums, 'with sum')}; {_ONE_CLASS}."]
+        return [f"images with several labels: {at(wrong, sums, 'with sum')}; {_ONE_CLASS}."]
     return [
-        f"label rows that are not one-hot: {_at(wrong, sums, 'with sum')}; give rows with a single 1 and "
+        f"label rows that are not one-hot: {at(wrong, sums, 'with sum')}; give rows with a single 1 and "
         "otherwise 0, or integer labels."
     ]
 
@@ -224,37 +224,6 @@ def one_hot_width(columns: int, classes: int) -> list[str]:
     if columns == classes:
         return []
     return [f"one-hot labels have {columns} columns, but there are {classes} classes; give one column for each class."]
-
-
-def pixel_range(lows: np.ndarray, highs: np.ndarray, dtype: np.dtype) -> list[str]:
-    """Check that pixels are finite, in 0..255, and not scaled to 0..1.
-
-    Args:
-        lows: float (n,), smallest value of each image, NaN if it has a NaN.
-        highs: float (n,), largest value of each image, NaN if it has a NaN.
-        dtype: Type of the pixels as given; uint8 is never out of range.
-    """
-    if dtype == np.uint8 or not len(lows):
-        return []
-    lows, highs = lows.astype(np.float64), highs.astype(np.float64)
-    infinite = ~(np.isfinite(lows) & np.isfinite(highs))
-    problems = []
-    if infinite.any():
-        problems.append(f"images with NaN or infinite values: {_at(np.flatnonzero(infinite))}; replace or remove them.")
-    low, high = lows[~infinite].min(initial=np.inf), highs[~infinite].max(initial=-np.inf)
-    outside = np.flatnonzero(~infinite & ((lows < 0) | (highs > 255)))
-    if len(outside):
-        remedy = "undo the scaling, for instance (x + 1) * 127.5" if low >= -1 and high <= 1 else "give raw pixels"
-        problems.append(
-            f"images with values outside 0..255 (from {low:g} to {high:g}): {_at(outside)}; {remedy}: "
-            "the recipe preprocesses images for its backbone."
-        )
-    elif high <= 1 and not infinite.all():
-        problems.append(
-            f"the largest pixel value is {high:g}, so the images seem scaled to 0..1; multiply by 255: "
-            "the recipe preprocesses images for its backbone."
-        )
-    return problems
 
 
 class Shaped(Protocol):
@@ -289,7 +258,7 @@ def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
     if not wrong:
         return []
     return [
-        f"arrays that are not images: {_at(np.array(list(wrong)), wrong.values(), 'of shape')}; give "
+        f"arrays that are not images: {at(np.array(list(wrong)), wrong.values(), 'of shape')}; give "
         "(height, width) or (height, width, 1, 3 or 4)."
     ]
 
@@ -496,30 +465,32 @@ def _received(value: object) -> str:
 
 
 def headers(
-    read_size: Callable[[int], tuple[int, int]], names: Sequence[str], threads: int = _HEADER_THREADS
-) -> tuple[np.ndarray, list[str]]:
+    read_stored: Callable[[int], Stored], names: Sequence[str], threads: int = _HEADER_THREADS
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Read the header of every image.
 
     Args:
-        read_size: Returns height and width of the image at an index; raises DataError if it cannot be read.
+        read_stored: Returns how the image at an index is stored; raises DataError if it cannot be read.
         names: Name of each image.
         threads: Number of headers read in parallel.
 
     Returns:
-        int64 (n, 2), height and width in pixels, 0 where unreadable; and the problems.
+        int64 (n, 2), height and width in pixels, 0 where unreadable; bool (n,), whether a channel has more than 8 bits;
+        and the problems.
     """
 
-    def attempt(index: int) -> tuple[int, int] | str:
+    def attempt(index: int) -> Stored | str:
         try:
-            return read_size(index)
+            return read_stored(index)
         except DataError as error:
             return str(error)
 
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(attempt, range(len(names))))
     problems = {index: result for index, result in enumerate(results) if isinstance(result, str)}
-    sizes = [(0, 0) if isinstance(result, str) else result for result in results]
-    return np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable(problems, names)
+    found = [Stored(0, 0, deep=False) if isinstance(result, str) else result for result in results]
+    sizes = np.array([(each.height, each.width) for each in found], dtype=np.int64).reshape(-1, 2)
+    return sizes, np.array([each.deep for each in found], dtype=bool), unreadable(problems, names)
 
 
 def unreadable(problems: Mapping[int, str], names: Sequence[str]) -> list[str]:
@@ -541,7 +512,13 @@ def _row(index: int) -> str:
     return f"row {index + 1}"
 
 
-def _at(indices: np.ndarray | Sequence[int], values: Iterable[object] | None = None, word: str = "with") -> str:
+def at(indices: np.ndarray | Sequence[int], values: Iterable[object] | None = None, word: str = "with") -> str:
+    """Name images by their positions, with a value of each if given.
+
+    Example:
+        >>> at([0, 3], [0.5, 7])
+        'image 0 with 0.5, image 3 with 7'
+    """
     if values is None:
         return listed(f"image {index}" for index in indices)
     return listed(f"image {index} {word} {value}" for index, value in zip(indices, values, strict=True))

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.data.splits import joined_groups
 from kerastune_recipes.errors import DataError
 
@@ -39,6 +40,10 @@ class Pictures:
             digests of the images they are made from; None to compute it from the content.
         stored_bytes: Returns the number of stored bytes of the image at an index, without reading them; None where
             images are stored as pixels, or the number is not known.
+        deep: bool (n,), whether an image is stored with more than 8 bits per channel; None where none is.
+        read_in: Returns a reader that takes the stored values for those of a range; None where they are in a range
+            that is settled.
+        salt: Part of the digest of every image, which tells what else its pixels depend on.
     """
 
     read: Reader
@@ -47,6 +52,9 @@ class Pictures:
     content: Callable[[int], bytes] | None = None
     digest_of: Callable[[int], bytes] | None = None
     stored_bytes: Callable[[int], int] | None = field(default=None, repr=False, compare=False)
+    deep: np.ndarray | None = field(default=None, repr=False, compare=False)
+    read_in: Callable[[PixelRange], Reader] | None = field(default=None, repr=False, compare=False)
+    salt: bytes = b""
     _digests: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -66,9 +74,18 @@ class Pictures:
             self.content,
             self.digest_of,
             self.stored_bytes,
+            self.deep,
+            self.read_in,
+            self.salt,
             labels=labels,
             class_names=tuple(class_names),
         )
+
+    def in_range(self, pixel_range: PixelRange | None) -> Self:
+        """Return the same images, with stored values taken for those of a range; None leaves them as they are."""
+        if pixel_range is None or self.read_in is None:
+            return self
+        return replace(self, read=self.read_in(pixel_range), read_in=None, salt=pixel_range.digest())
 
     def digest(self, index: int) -> bytes:
         """Return the digest of an image's content, which depends neither on its name nor on its label.
@@ -82,7 +99,7 @@ class Pictures:
 
     def _digest(self, index: int) -> bytes:
         try:
-            return hashlib.blake2b(self._stored(index), digest_size=16).digest()
+            return hashlib.blake2b(self.salt + self._stored(index), digest_size=16).digest()
         except OSError as error:
             raise DataError(f"{self.names[index]}: this image cannot be read: {error.strerror}.") from None
 
@@ -132,6 +149,8 @@ class Pictures:
             read=read,
             names=[self.names[index] for index in indices],
             sizes=self.sizes[indices],
+            deep=None if self.deep is None else self.deep[indices],
+            read_in=None,
             content=_at(self.content, indices),
             digest_of=lambda index: self.digest(int(indices[index])),
             stored_bytes=_at(self.stored_bytes, indices),

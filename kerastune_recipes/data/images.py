@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from kerastune_recipes.data import decode_limits, image_formats, pillow_notices
 from kerastune_recipes.data.image_formats import Format
+from kerastune_recipes.data.pixel_range import EIGHT_BITS, PixelRange
 from kerastune_recipes.data.views import Box
 from kerastune_recipes.errors import DataError, RequestError, reason
 
@@ -48,7 +49,24 @@ class _Refused(ValueError):
     """Why an image is not read, and what to do."""
 
 
-def decode(source: ImageSource, at_least: int | None = None, name: str | None = None) -> np.ndarray:
+@dataclass(frozen=True)
+class Stored:
+    """How a file stores the pixels of an image.
+
+    Args:
+        height: Height of the decoded image, pixels.
+        width: Its width, pixels.
+        deep: Whether a channel has more than 8 bits.
+    """
+
+    height: int
+    width: int
+    deep: bool
+
+
+def decode(
+    source: ImageSource, at_least: int | None = None, name: str | None = None, pixel_range: PixelRange | None = None
+) -> np.ndarray:
     """Decode an image file to RGB, rotated by its EXIF orientation.
 
     An animation gives its first frame. Transparent pixels are blended with white: most transparent images are drawings
@@ -60,23 +78,26 @@ def decode(source: ImageSource, at_least: int | None = None, name: str | None = 
         at_least: Minimum height and width, pixels; a JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size, which is
             faster. None decodes the full size.
         name: Name of the image for the error message; its path by default.
+        pixel_range: The stored values of black and white; None for those of the format, 0 and 255 or 65535.
 
     Returns:
         uint8 (height, width, 3).
 
     Raises:
-        DataError: The file is missing, empty, truncated, damaged, too large, or not an image; the error names it.
+        DataError: The file is missing, empty, truncated, damaged, too large, not an image, or its values are not in
+            the range; the error names it.
         RequestError: `KERASTUNE_DECODING` is not a size.
     """
     name = name or _name(source)
     with _read(source, name) as (image, form):
+        _check_scale(image, pixel_range)
         coefficients = _coefficients(image)
         if at_least is not None:
             image.draft(None, (at_least, at_least))  # affects only JPEG
         needed = decode_limits.needed_bytes(image, form.working_bytes, coefficients)
         with decode_limits.TURNS.taken(needed), decode_limits.PILLOWS_LIMIT.lifted(image.width * image.height):
             image.load()
-            return _rgb(image, _orientation(image, image.getexif, name))
+            return _rgb(image, _orientation(image, image.getexif, name), pixel_range)
 
 
 @dataclass(frozen=True)
@@ -138,29 +159,37 @@ def header_size(source: ImageSource, name: str | None = None) -> tuple[int, int]
         DataError: The file is missing, empty, too large, or not an image; the error names it.
         RequestError: `KERASTUNE_DECODING` is not a size.
     """
+    found = stored(source, name)
+    return found.height, found.width
+
+
+def stored(source: ImageSource, name: str | None = None) -> Stored:
+    """Return how a file stores the pixels of an image, read from its header; for the arguments see `header_size`."""
     name = name or _name(source)
     with _read(source, name) as (image, _):
         width, height = image.size
+        deep = _is_deep(image)
         if image.format == "TIFF":  # Pillow has already rotated the size of a TIFF
-            return height, width
+            return Stored(height, width, deep)
         # The method of the base class: that of PNG images decodes all pixels to find EXIF data after them.
         orientation = _orientation(image, partial(Image.Image.getexif, image), name)
-        return (width, height) if orientation in _SIDEWAYS else (height, width)
+        return Stored(width, height, deep) if orientation in _SIDEWAYS else Stored(height, width, deep)
 
 
-def to_rgb(image: np.ndarray, name: str = "image") -> np.ndarray:
+def to_rgb(image: np.ndarray, name: str = "image", pixel_range: PixelRange | None = None) -> np.ndarray:
     """Convert an array of pixels to RGB.
 
     Args:
         image: (height, width), or (height, width, channels) with 1 (gray), 3 (RGB) or 4 (RGB and opacity) channels;
             uint8, or other numbers from 0 to 255, which are rounded.
         name: Name of the image for the error message.
+        pixel_range: The values of black and white, and of no and full opacity; None for 0 and 255.
 
     Returns:
         uint8 (height, width, 3); the array itself if it is already one. Transparent pixels are blended with white.
 
     Raises:
-        DataError: The shape is not an image shape, or the values are not numbers from 0 to 255.
+        DataError: The shape is not an image shape, or the values are not numbers of the range.
 
     Example:
         >>> to_rgb(np.full((2, 2), 127.6)).tolist()[0][0]
@@ -171,8 +200,7 @@ def to_rgb(image: np.ndarray, name: str = "image") -> np.ndarray:
             f"{name}: its shape is {image.shape}; give (height, width) or (height, width, channels) with 1, 3 or 4 "
             "channels."
         )
-    if image.dtype != np.uint8:
-        image = _rounded(image, name)
+    image = _eight_bits(image, name, pixel_range)
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape[2] == 1:
@@ -284,36 +312,85 @@ def _orientation(image: ImageFile.ImageFile, read_exif: Callable[[], Image.Exif]
         return 1
 
 
-def _rgb(image: ImageFile.ImageFile, orientation: int) -> np.ndarray:
-    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-        raise _Refused("its pixels are 32-bit numbers of unknown range; save it with 8 bits per channel")
+def _rgb(image: ImageFile.ImageFile, orientation: int, pixel_range: PixelRange | None) -> np.ndarray:
     width, height = image.size
     pixels = np.empty((width, height, 3) if orientation in _SIDEWAYS else (height, width, 3), np.uint8)
     stored = _STORED.get(orientation, np.asarray)(pixels)
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):
         part = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
-        stored[top : top + rows] = _part_to_rgb(part)
+        stored[top : top + rows] = _part_to_rgb(part, pixel_range)
     return pixels
 
 
-def _part_to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):
+def _check_scale(image: ImageFile.ImageFile, pixel_range: PixelRange | None) -> None:
+    """Refuse an image whose values are not known to be black or white."""
+    if pixel_range is None:
+        if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+            raise _Refused(
+                "its pixels are 32-bit numbers of unknown range; state the values of black and white, such as "
+                "pixel_range=(0, 1) (--pixel-range 0 1), or save it with 8 bits per channel"
+            )
+    elif pixel_range != EIGHT_BITS and not image.mode.startswith(("I", "F")):
+        if _is_deep(image):
+            raise _Refused(
+                f"its colours have 16 bits, of which 8 are read, so the range {pixel_range} cannot be used; save it as "
+                "gray or with 8 bits per channel"
+            )
+        if pixel_range.high > 255 or pixel_range.low < 0:
+            raise _Refused(
+                f"its values have 8 bits, which do not fill the range {pixel_range}; state the range of all images, or "
+                "save all with the same number of bits"
+            )
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Return whether a channel has more than 8 bits in a file that is not loaded yet; of colours Pillow drops some."""
+    arguments = image.tile[0].args if image.tile else None
+    words = arguments if isinstance(arguments, tuple) else (arguments,)
+    return image.mode.startswith(("I", "F")) or any(isinstance(word, str) and ";16" in word for word in words)
+
+
+def _part_to_rgb(image: Image.Image, pixel_range: PixelRange | None) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        if pixel_range is not None:
+            return to_rgb(_scaled(values, pixel_range))
         # 16-bit gray, which Pillow would clip instead of scaling.
-        gray = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
+        gray = (values.astype(np.uint32) * 255 + 32767) // 65535
         return to_rgb(gray.astype(np.uint8))
     if image.has_transparency_data:
-        return to_rgb(np.asarray(image.convert("RGBA")))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        pixels = np.array(image.convert("RGBA"))
+        if pixel_range not in (None, EIGHT_BITS):
+            pixels[:, :, :3] = _scaled(pixels[:, :, :3], pixel_range)
+        return to_rgb(pixels)
+    pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return pixels if pixel_range in (None, EIGHT_BITS) else _scaled(pixels, pixel_range)
 
 
-def _rounded(image: np.ndarray, name: str) -> np.ndarray:
+def _scaled(values: np.ndarray, pixel_range: PixelRange) -> np.ndarray:
+    low, high = values.min(), values.max()
+    if not pixel_range.holds(low, high):
+        raise _Refused(
+            f"its values go from {low:g} to {high:g}, which is not within {pixel_range}; state a range that holds them"
+        )
+    return pixel_range.to_uint8(values)
+
+
+def _eight_bits(image: np.ndarray, name: str, pixel_range: PixelRange | None) -> np.ndarray:
+    expected = pixel_range or EIGHT_BITS
+    if image.dtype == np.uint8 and expected == EIGHT_BITS:
+        return image
     if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool):
-        raise DataError(f"{name}: its values are of type {image.dtype}; give numbers from 0 to 255.")
+        raise DataError(f"{name}: its values are of type {image.dtype}; give numbers from {_from_to(expected)}.")
     low, high = image.min(), image.max()
-    if not (low >= 0 and high <= 255):  # also true for NaN
-        raise DataError(f"{name}: its values go from {low:g} to {high:g}; give numbers from 0 to 255.")
-    return np.rint(image).astype(np.uint8)
+    if not expected.holds(low, high):  # also true for NaN
+        raise DataError(f"{name}: its values go from {low:g} to {high:g}; give numbers from {_from_to(expected)}.")
+    return np.rint(image).astype(np.uint8) if expected == EIGHT_BITS else expected.to_uint8(image)
+
+
+def _from_to(pixel_range: PixelRange) -> str:
+    return f"{pixel_range.low:g} to {pixel_range.high:g}"
 
 
 def _on_white(image: np.ndarray) -> np.ndarray:

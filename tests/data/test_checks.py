@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.images import Stored
 from kerastune_recipes.errors import DataError
 
 
@@ -18,7 +19,6 @@ def test_correct_data_has_no_problems():
     assert checks.label_range(np.array([0, 1]), 2) == []
     assert checks.one_hot(np.eye(3)) == []
     assert checks.one_hot_width(3, 3) == []
-    assert checks.pixel_range(np.array([0.0]), np.array([255.0]), np.dtype("float32")) == []
     assert checks.array_shapes(np.zeros((2, 4, 4, 3))) == []
     assert checks.strays(images=[], folders=[], others=[]) == []
     assert checks.duplicates(["a", "b"]) == []
@@ -39,28 +39,20 @@ def test_one_hot_rows_must_be_exact():
     ]
 
 
-def test_pixel_range_tells_infinite_shifted_and_scaled_images_apart():
-    lows, highs = np.array([0, -1, np.nan]), np.array([1, 1, np.nan])
-    infinite, outside = checks.pixel_range(lows, highs, np.dtype("float32"))
-    assert infinite == "images with NaN or infinite values: image 2; replace or remove them."
-    assert outside.startswith("images with values outside 0..255 (from -1 to 1): image 1; undo the scaling")
-    (scaled,) = checks.pixel_range(lows[:1], highs[:1], np.dtype("float32"))
-    assert "multiply by 255" in scaled
-
-
 def test_long_lists_are_shortened():
     (problem,) = checks.label_range(-np.ones(50, dtype=int))
     assert "image 9 with -1 and 40 more" in problem
 
 
 def test_headers_keep_their_order_and_report_unreadable_images():
-    def read_size(index: int) -> tuple[int, int]:
+    def read_stored(index: int) -> Stored:
         if index == 1:
             raise DataError("b.jpg cannot be read")
-        return index, 10 * index
+        return Stored(index, 10 * index, deep=index == 2)
 
-    sizes, problems = checks.headers(read_size, ["a.jpg", "b.jpg", "c.jpg"])
+    sizes, deep, problems = checks.headers(read_stored, ["a.jpg", "b.jpg", "c.jpg"])
     assert sizes.tolist() == [[0, 0], [0, 0], [2, 20]]
+    assert deep.tolist() == [False, False, True]
     assert problems == ["b.jpg cannot be read"]
 
 

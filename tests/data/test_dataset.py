@@ -5,6 +5,7 @@ import pytest
 
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
 from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.errors import DataError
 
 
@@ -51,6 +52,22 @@ def test_a_digest_depends_only_on_the_content_of_an_image():
         assert samples.select(np.array([2, 0])).digests() == [digests[2], digests[0]]
         assert concatenate([samples, samples.select(np.array([1]))]).digests() == [*digests, digests[1]]
     assert not set(pixels.digests()) & set(files.digests())
+
+
+def test_the_digest_of_a_file_tells_the_range_that_it_is_read_in():
+    def read_in(pixel_range):
+        return lambda index, at_least=None: np.full((1, 1, 3), 7 if pixel_range is None else pixel_range.high, np.uint8)
+
+    files = replace(
+        gray([0, 1], [(1, 1)] * 2), read=read_in(None), read_in=read_in, content=lambda index: bytes([index])
+    )
+    assert files.in_range(None) is files
+    stated = files.in_range(PixelRange(0, 15))
+    assert (files.read(0).max(), stated.read(0).max()) == (7, 15)
+    assert stated.labels.tolist() == [0, 1]
+    assert not set(files.digests()) & set(stated.digests())
+    assert stated.select(np.array([1])).digests() == stated.digests()[1:]
+    assert stated.in_range(PixelRange(0, 3)) is stated
 
 
 def test_no_file_is_read_twice_for_its_digest():

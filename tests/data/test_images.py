@@ -1,5 +1,6 @@
 import io
 import os
+import struct
 import zlib
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from kerastune_recipes.data import images
-from kerastune_recipes.data.images import decode, header_size, resize, to_rgb
+from kerastune_recipes.data.images import Stored, decode, header_size, resize, stored, to_rgb
+from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.errors import DataError, RequestError
 
 RED, WHITE, BLACK = [255, 0, 0], [255, 255, 255], [0, 0, 0]
@@ -67,6 +69,75 @@ def test_sixteen_bit_gray_is_scaled_not_clipped():
     image = Image.fromarray(np.array([[0, 257, 32768, 65535]], dtype=np.uint16))
     for form in ("PNG", "TIFF", "PPM"):
         assert decode(encoded(image, form))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_sixteen_bits_are_read_in_the_range_that_is_stated(form):
+    image = Image.fromarray(np.array([[0, 2048, 4095]], dtype=np.uint16))
+    assert decode(encoded(image, form), pixel_range=PixelRange(0, 4095))[0, :, 0].tolist() == [0, 128, 255]
+    with pytest.raises(DataError, match=r"its values go from 0 to 4095, which is not within 0\.\.1023; state a range"):
+        decode(encoded(image, form), pixel_range=PixelRange(0, 1023))
+
+
+def test_a_tiff_of_floats_needs_a_range():
+    data = encoded(Image.fromarray(np.array([[-1, 0, 1]], dtype=np.float32)), "TIFF")
+    with pytest.raises(DataError, match=r"unknown range; state the values of black and white, such as pixel"):
+        decode(data)
+    assert decode(data, pixel_range=PixelRange(-1, 1)).tolist() == [[BLACK, [128] * 3, WHITE]]
+    data = encoded(Image.fromarray(np.array([[np.nan, 0]], dtype=np.float32)), "TIFF")
+    with pytest.raises(DataError, match="its values go from nan to nan"):
+        decode(data, pixel_range=PixelRange(-1, 1))
+
+
+def test_eight_bits_are_read_in_the_range_that_is_stated():
+    gray = Image.fromarray(np.array([[0, 5, 15]], dtype=np.uint8))
+    for image in (gray, gray.convert("RGB"), gray.convert("LA"), gray.convert("RGBA")):
+        assert decode(encoded(image, "PNG"), pixel_range=PixelRange(0, 15)).tolist() == [[BLACK, [85] * 3, WHITE]]
+        assert decode(encoded(image, "PNG"), pixel_range=PixelRange(0, 255)).tolist() == [[[v] * 3 for v in (0, 5, 15)]]
+        with pytest.raises(DataError, match=r"its values have 8 bits, which do not fill the range 0\.\.4095"):
+            decode(encoded(image, "PNG"), pixel_range=PixelRange(0, 4095))
+
+
+def test_opacity_is_not_scaled():
+    image = Image.fromarray(np.array([[[15, 0, 0, 255], [0, 0, 0, 51]]], dtype=np.uint8))
+    assert decode(encoded(image, "PNG"), pixel_range=PixelRange(0, 15)).tolist() == [[RED, [204] * 3]]
+
+
+def sixteen_bit_colours():
+    """A PNG of one pixel with 16 bits a channel, which Pillow does not write."""
+
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" + struct.pack(">HHH", 4095, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
+
+
+def test_a_range_is_refused_for_colours_of_which_bits_are_dropped():
+    assert decode(sixteen_bit_colours()).tolist() == [[[15, 0, 0]]]
+    with pytest.raises(DataError, match="its colours have 16 bits, of which 8 are read, so the range"):
+        decode(sixteen_bit_colours(), pixel_range=PixelRange(0, 4095))
+
+
+@pytest.mark.parametrize(
+    ("data", "deep"),
+    [
+        (sixteen_bit_colours(), True),
+        (encoded(Image.fromarray(np.zeros((1, 1), np.uint16)), "PNG"), True),
+        (encoded(Image.fromarray(np.zeros((1, 1), np.float32)), "TIFF"), True),
+        (encoded(Image.new("RGB", (1, 1)), "PNG"), False),
+        (encoded(Image.new("1", (1, 1)), "PNG"), False),
+        (encoded(Image.new("RGB", (1, 1)), "JPEG"), False),
+    ],
+)
+def test_the_header_tells_more_than_eight_bits(data, deep):
+    assert stored(data) == Stored(1, 1, deep)
+
+
+def test_arrays_are_read_in_the_range_that_is_stated():
+    assert to_rgb(np.array([[0, 0.5, 1]]), pixel_range=PixelRange(0, 1)).tolist() == [[BLACK, [128] * 3, WHITE]]
+    assert to_rgb(np.array([[0, 1]], np.uint8), pixel_range=PixelRange(0, 1)).tolist() == [[BLACK, WHITE]]
+    assert to_rgb(np.array([[[1, 0, 0, 1]]]), pixel_range=PixelRange(0, 1)).tolist() == [[RED]]
+    with pytest.raises(DataError, match="image 7: its values go from 0 to 2; give numbers from 0 to 1"):
+        to_rgb(np.array([[0, 2]]), "image 7", PixelRange(0, 1))
 
 
 def test_palette_gives_its_colours():

@@ -7,9 +7,11 @@ from typing import Any, Self
 import numpy as np
 
 from kerastune_recipes.arrays.files import ArrayList
-from kerastune_recipes.data import checks
+from kerastune_recipes.data import checks, scales
 from kerastune_recipes.data.dataset import Pictures
 from kerastune_recipes.data.images import to_rgb
+from kerastune_recipes.data.pixel_range import PixelRange
+from kerastune_recipes.data.scales import Extremes
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
 from kerastune_recipes.data.sources.parts import Part, ReadResult
 from kerastune_recipes.data.split_images import TRAIN
@@ -24,22 +26,81 @@ class Traits:
         dtype: Type of its pixels.
         low: Smallest value, NaN if there is a NaN; None if the pixels are not numbers.
         high: Largest value, NaN if there is a NaN; None if the pixels are not numbers.
+        scaled: See `scales.looks_scaled`.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    low: Any
-    high: Any
+    low: float | None
+    high: float | None
+    scaled: bool = False
 
     @classmethod
     def of(cls, image: np.ndarray) -> Self:
         """Return the traits of an image."""
-        numbers = image.size > 0 and image.dtype.kind in "biuf"
-        return cls(image.shape, image.dtype, image.min() if numbers else None, image.max() if numbers else None)
+        if not (image.size > 0 and image.dtype.kind in "biuf"):
+            return cls(image.shape, image.dtype, None, None)
+        low, high = float(image.min()), float(image.max())
+        return cls(image.shape, image.dtype, low, high, scales.looks_scaled(image, low, high))
+
+
+@dataclass(frozen=True)
+class ImagesInMemory:
+    """Images in memory or in a file, of any form that `read_arrays` accepts.
+
+    Args:
+        images: The images, or the images as uint8 in 0..255; they are indexed only when an image is read.
+        traits: Traits of each image, or the images themselves if they are one array.
+        pixel_range: The range of the values that the user states, or None for 0..255.
+        as_bytes: Whether `images` are uint8 in 0..255 already, while `traits` are of the images as they were given.
+    """
+
+    images: np.ndarray | ArrayList | list[np.ndarray]
+    traits: np.ndarray | Sequence[Traits]
+    pixel_range: PixelRange | None = None
+    as_bytes: bool = False
+
+    @classmethod
+    def of(cls, x: Any, pixel_range: PixelRange | None = None) -> Self:
+        """Take images as a user gives them; for the arguments see `read_arrays`.
+
+        Raises:
+            TypeError, ValueError: NumPy cannot read them.
+        """
+        if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype == object):
+            images = [_unmasked(image) for image in x]
+            return cls(images, [Traits.of(image) for image in images], pixel_range)
+        stack = _unmasked(x)
+        return cls(stack, stack, pixel_range)
+
+    def judge(self) -> tuple[list[str], list[str]]:
+        """Return what is wrong with shapes, types and values, and what is doubtful about the values."""
+        problems = checks.array_shapes(self.traits)
+        if problems:
+            return problems, []
+        extremes = _extremes(self.traits)
+        problems = scales.problems(extremes, self.pixel_range)
+        return problems, [] if problems else scales.warnings(extremes, self.pixel_range)
+
+    def pictures(self) -> Pictures:
+        """Return the images, each converted when it is read."""
+        names = [f"image {index}" for index in range(len(self.traits))]
+        pixel_range = None if self.as_bytes else self.pixel_range
+
+        def read(index: int, at_least: int | None = None) -> np.ndarray:
+            return to_rgb(np.asarray(self.images[index]), names[index], pixel_range)
+
+        sizes = np.array([image.shape[:2] for image in self.traits], dtype=np.int64).reshape(-1, 2)
+        return Pictures(read, names, sizes)
 
 
 def read_arrays(
-    x: Any, y: Any, class_names: Sequence[str] | None = None, source: str = "arrays", group_by: Any = None
+    x: Any,
+    y: Any,
+    class_names: Sequence[str] | None = None,
+    source: str = "arrays",
+    group_by: Any = None,
+    pixel_range: PixelRange | None = None,
 ) -> ReadResult:
     """Read images and labels from arrays, which are kept as they are and converted image by image.
 
@@ -50,6 +111,7 @@ def read_arrays(
         class_names: Class names in label order, or None.
         source: Name of the pair for error messages.
         group_by: (n,), integers or names, the group of each image; None for no groups.
+        pixel_range: The values of black and white, or None for 0 and 255.
 
     Returns:
         All images as training images, and every problem.
@@ -60,45 +122,46 @@ def read_arrays(
         (2, 2)
     """
     try:
-        stack = _as_stack(x)
+        given = ImagesInMemory.of(x, pixel_range)
     except (TypeError, ValueError) as error:
         return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
-    return read_images(stack, _traits(stack), y, class_names, source, group_by)
+    return read_images(given, y, class_names, source, group_by)
 
 
-def read_unlabeled_arrays(x: Any, source: str = "arrays") -> ReadResult:
+def read_unlabeled_arrays(x: Any, source: str = "arrays", pixel_range: PixelRange | None = None) -> ReadResult:
     """Read images without labels from arrays; for the arguments see `read_arrays`."""
     try:
-        stack = _as_stack(x)
+        given = ImagesInMemory.of(x, pixel_range)
     except (TypeError, ValueError) as error:
         return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
-    return read_unlabeled_images(stack, _traits(stack), source)
+    return read_unlabeled_images(given, source)
 
 
-def read_unlabeled_images(
-    images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits], source: str
-) -> ReadResult:
-    """Read images without labels from their traits; for the arguments see `read_images`."""
-    problems = checks.array_shapes(traits) or checks.pixel_range(*_extremes(traits))
+def read_unlabeled_images(given: ImagesInMemory, source: str) -> ReadResult:
+    """Read images without labels.
+
+    Args:
+        given: The images.
+        source: Name of the images for error messages.
+    """
+    problems, warnings = given.judge()
     if problems:
         return ReadResult(source, problems=tuple(checks.located(source, problems)))
-    return ReadResult(source, unlabeled=_pictures(images, traits))
+    return ReadResult(source, unlabeled=given.pictures(), warnings=tuple(checks.located(source, warnings)))
 
 
 def read_images(
-    images: np.ndarray | ArrayList | list[np.ndarray],
-    traits: np.ndarray | Sequence[Traits],
-    given: Any,
+    given: ImagesInMemory,
+    labels_given: Any,
     class_names: Sequence[str] | None,
     source: str,
     group_by: Any = None,
 ) -> ReadResult:
-    """Read images in memory or in a file from their traits.
+    """Read images and labels in memory or in a file.
 
     Args:
-        images: Images of any shape that `read_arrays` accepts; they are indexed only when an image is read.
-        traits: Traits of each image, or the images themselves if they are one array.
-        given: Labels in any form that `read_arrays` accepts.
+        given: The images.
+        labels_given: Labels in any form that `read_arrays` accepts.
         class_names: Class names in label order, or None.
         source: Name of the images for error messages.
         group_by: See `read_arrays`.
@@ -106,49 +169,39 @@ def read_images(
     Returns:
         All images as training images, and every problem.
     """
-    problems = checks.array_shapes(traits)
-    labels, label_problems = read_labels(given, class_names)
+    labels, label_problems = read_labels(labels_given, class_names)
+    problems, warnings = given.judge()
     groups = None
-    if not problems:
-        problems = checks.pixel_range(*_extremes(traits))
+    if not checks.array_shapes(given.traits):
         if labels is not None:
-            problems += checks.lengths(len(traits), len(labels.indices))
-        groups, group_problems = read_groups(group_by, len(traits))
+            problems += checks.lengths(len(given.traits), len(labels.indices))
+        groups, group_problems = read_groups(group_by, len(given.traits))
         label_problems += group_problems
     problems += label_problems
     if labels is None or problems:
         return ReadResult(source, problems=tuple(checks.located(source, problems)))
-    samples = _pictures(images, traits).labelled(labels.indices, labels.class_names)
-    return ReadResult(source, {TRAIN: Part(samples, labels.naming, labels.one_hot, groups, labels.numbering)})
+    samples = given.pictures().labelled(labels.indices, labels.class_names)
+    part = Part(samples, labels.naming, labels.one_hot, groups, labels.numbering)
+    return ReadResult(source, {TRAIN: part}, warnings=tuple(checks.located(source, warnings)))
 
 
-def _pictures(images: np.ndarray | ArrayList | list[np.ndarray], traits: np.ndarray | Sequence[Traits]) -> Pictures:
-    names = [f"image {index}" for index in range(len(traits))]
+def _unmasked(image: Any) -> np.ndarray:
+    """Return an image, or all in one array; NumPy itself would drop a mask without a word.
 
-    def read(index: int, at_least: int | None = None) -> np.ndarray:
-        return to_rgb(np.asarray(images[index]), names[index])
-
-    sizes = np.array([image.shape[:2] for image in traits], dtype=np.int64).reshape(-1, 2)
-    return Pictures(read, names, sizes)
-
-
-def _as_stack(x: Any) -> np.ndarray | list[np.ndarray]:
-    """Return one array if the images have one size, a list of arrays if they were given one by one."""
-    if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype == object):
-        return [np.asarray(image) for image in x]
-    return np.asarray(x)
+    Raises:
+        ValueError: Pixels are masked.
+    """
+    if isinstance(image, np.ma.MaskedArray) and image.mask.any():
+        raise ValueError("pixels are masked; fill them")
+    return np.asarray(image)
 
 
-def _traits(stack: np.ndarray | list[np.ndarray]) -> np.ndarray | list[Traits]:
-    return stack if isinstance(stack, np.ndarray) else [Traits.of(image) for image in stack]
-
-
-def _extremes(traits: np.ndarray | Sequence[Traits]) -> tuple[np.ndarray, np.ndarray, np.dtype]:
-    """Return the smallest and largest value of each image (NaN if it has a NaN), and the type of the pixels."""
+def _extremes(traits: np.ndarray | Sequence[Traits]) -> Extremes:
     if isinstance(traits, np.ndarray):
-        if traits.dtype == np.uint8:  # never out of range, so the images need not be read
-            return np.zeros(0), np.zeros(0), traits.dtype
-        axes = tuple(range(1, traits.ndim))
-        return traits.min(axis=axes), traits.max(axis=axes), traits.dtype
-    lows, highs = np.array([image.low for image in traits]), np.array([image.high for image in traits])
-    return lows, highs, np.result_type(np.uint8, *{image.dtype for image in traits})
+        return Extremes.of(traits)
+    return Extremes(
+        lows=np.array([image.low for image in traits], dtype=np.float64),
+        highs=np.array([image.high for image in traits], dtype=np.float64),
+        scaled=np.array([image.scaled for image in traits], dtype=bool),
+        bytes_only=all(image.dtype == np.uint8 for image in traits),
+    )

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.dataset import Pictures
+from kerastune_recipes.data.dataset import Pictures, Reader
+from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.errors import DataError
 
 
@@ -24,20 +23,22 @@ def read_encoded(
         The images, and a problem for each unreadable one.
     """
 
-    def read(index: int, at_least: int | None = None) -> np.ndarray:
-        return images.decode(files[index].tobytes(), at_least, names[index])
+    def read_in(pixel_range: PixelRange | None) -> Reader:
+        return lambda index, at_least=None: images.decode(files[index].tobytes(), at_least, names[index], pixel_range)
 
-    def size(index: int) -> tuple[int, int]:
+    def stored(index: int) -> images.Stored:
         if failed and index in failed:
             raise DataError(failed[index])
-        return images.header_size(files[index].tobytes(), names[index])
+        return images.stored(files[index].tobytes(), names[index])
 
-    sizes, problems = checks.headers(size, names)
+    sizes, deep, problems = checks.headers(stored, names)
     pictures = Pictures(
-        read,
+        read_in(None),
         names,
         sizes,
         content=lambda index: files[index].tobytes(),
         stored_bytes=lambda index: len(files[index]),
+        deep=deep,
+        read_in=read_in,
     )
     return pictures, problems

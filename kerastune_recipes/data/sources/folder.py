@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from kerastune_recipes.data import checks, images
-from kerastune_recipes.data.dataset import Pictures
+from kerastune_recipes.data.dataset import Pictures, Reader
 from kerastune_recipes.data.image_formats import SUFFIXES
+from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
 from kerastune_recipes.data.sources.remote import fetch, is_remote
@@ -85,16 +86,18 @@ def read_files(paths: Sequence[Path], names: Sequence[str]) -> tuple[Pictures, l
         files, failed = fetch(paths)
         return read_encoded(files, names, failed)
 
-    def read(index: int, at_least: int | None = None) -> np.ndarray:
-        return images.decode(paths[index], at_least)
+    def read_in(pixel_range: PixelRange | None) -> Reader:
+        return lambda index, at_least=None: images.decode(paths[index], at_least, pixel_range=pixel_range)
 
-    sizes, problems = checks.headers(lambda index: images.header_size(paths[index]), names)
+    sizes, deep, problems = checks.headers(lambda index: images.stored(paths[index]), names)
     pictures = Pictures(
-        read,
+        read_in(None),
         names,
         sizes,
         lambda index: paths[index].read_bytes(),
         stored_bytes=lambda index: paths[index].stat().st_size,
+        deep=deep,
+        read_in=read_in,
     )
     return pictures, problems
 

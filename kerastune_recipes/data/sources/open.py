@@ -11,10 +11,11 @@ from warnings import warn
 
 import numpy as np
 
-from kerastune_recipes.data import checks, copies
+from kerastune_recipes.data import checks, copies, first_look
 from kerastune_recipes.data.class_names import problems as name_problems
 from kerastune_recipes.data.copies import Copies
 from kerastune_recipes.data.dataset import Dataset, Pictures, Samples, concatenate
+from kerastune_recipes.data.pixel_range import GivenRange, PixelRange
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
 from kerastune_recipes.data.sources.common_classes import Classes, with_classes, with_common_classes
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
@@ -40,7 +41,12 @@ _FORMS = (
 
 
 def open_dataset(
-    ds: Any, seed: int = 0, validation_fraction: float = 0.2, group_by: Any = None, unlabeled: Any = None
+    ds: Any,
+    seed: int = 0,
+    validation_fraction: float = 0.2,
+    group_by: Any = None,
+    unlabeled: Any = None,
+    pixel_range: GivenRange = None,
 ) -> Dataset:
     """Find the images, labels and splits of a data set, and check them as far as possible without decoding.
 
@@ -71,6 +77,8 @@ def open_dataset(
             an array or list of images as in (x, y);
             a tf.data.Dataset of images, batched or not, or of tuples that begin with one.
             None of them may be a labelled image; to check this, all images are read.
+        pixel_range: The values of black and white in arrays, tensors and files, such as (0, 1) for images scaled to
+            0..1 or (0, 4095) for 16-bit files of a 12-bit camera; None for 0 and 255, in 16-bit files 0 and 65535.
 
     Returns:
         The images of each split, with labels in one common order of classes.
@@ -86,22 +94,24 @@ def open_dataset(
     """
     if isinstance(ds, Dataset):
         return ds
-    result = _read(ds, group_by)
+    stated = PixelRange.of(pixel_range)
+    result = _read(ds, group_by, stated)
     parts, problems, doubts = with_common_classes(result.parts)
     problems = [*result.problems, *checks.located(result.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
         problems = [f'{result.source}: there is no "train" among its splits ({listed(parts)}); add one to train on.']
-    others = _unlabeled_images(result, unlabeled)
+    others = _unlabeled_images(result, unlabeled, stated)
     problems += others.problems
     if others.unlabeled is not None and not problems:
         problems = checks.unlabeled_apart(others.unlabeled, {split: part.samples for split, part in parts.items()})
     if problems:
         raise DataError(*problems)
+    dark = _first_look(result.source, parts, others, stated)
     parts = _with_group_numbers(parts)
     found = copies.find({split: parts[split].samples for split in (TRAIN, VALIDATION, TEST) if split in parts})
     parts = _with_originals(parts, found)
     doubts += found.notes()
-    doubtful = (*result.warnings, *others.warnings, *checks.located(result.source, doubts))
+    doubtful = (*result.warnings, *others.warnings, *dark, *checks.located(result.source, doubts))
     _show(doubtful)
     train = parts[TRAIN].samples
     held_out = VALIDATION not in parts
@@ -123,13 +133,16 @@ def open_dataset(
     )
 
 
-def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = None) -> Samples:
+def open_for_evaluation(
+    ds: Any, class_names: Sequence[str], group_by: Any = None, pixel_range: GivenRange = None
+) -> Samples:
     """Find labelled images to evaluate a trained model on.
 
     Args:
         ds: Data in any form that `open_dataset` takes; neither a training split nor images of every class are required.
         class_names: Classes of the model, in its order.
         group_by: See `open_dataset`; it also tells at which depth of a folder the images are.
+        pixel_range: See `open_dataset`.
 
     Returns:
         The test split if there is one, otherwise all images; labels are positions in `class_names`.
@@ -142,7 +155,8 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
         >>> open_for_evaluation((images, ["bees", "ants", "bees"]), class_names=("ants", "bees")).counts
         (1, 2)
     """
-    result = _read(ds, group_by)
+    stated = PixelRange.of(pixel_range)
+    result = _read(ds, group_by, stated)
     splits = {TEST: result.parts[TEST]} if TEST in result.parts else result.parts
     problems = list(result.problems)
     warnings = list(result.warnings)
@@ -155,8 +169,35 @@ def open_for_evaluation(ds: Any, class_names: Sequence[str], group_by: Any = Non
         problems.append(f"{result.source}: there are no images to evaluate on.")
     if problems:
         raise DataError(*problems)
-    _show(warnings)
-    return concatenate([part.samples for part in _with_group_numbers(parts).values()])
+    samples = concatenate([part.samples for part in _with_group_numbers(parts).values()])
+    dark, doubtful = first_look.darkness(samples, stated)
+    if dark:
+        raise DataError(*checks.located(result.source, dark))
+    _show((*warnings, *checks.located(result.source, doubtful)))
+    return samples
+
+
+def _first_look(
+    source: str, parts: Mapping[str, Part], others: ReadResult, pixel_range: PixelRange | None
+) -> list[str]:
+    """Look at some images of each split; return what is doubtful.
+
+    Raises:
+        DataError: All images of a split are black in the stated range, or all training images are the same.
+    """
+    pictures: dict[str, Pictures] = {split: part.samples for split, part in parts.items()}
+    if others.unlabeled is not None:
+        pictures[UNLABELED] = others.unlabeled
+    problems, warnings = [], []
+    for split, images in pictures.items():
+        where = source if len(pictures) == 1 else f"{source}: {split_in_words(split)}"
+        dark, doubtful = first_look.darkness(images, pixel_range)
+        problems += checks.located(where, dark)
+        warnings += checks.located(where, doubtful)
+    problems += checks.located(source, first_look.alike(pictures[TRAIN]))
+    if problems:
+        raise DataError(*problems)
+    return warnings
 
 
 def _with_originals(parts: Mapping[str, Part], found: Copies) -> dict[str, Part]:
@@ -190,60 +231,75 @@ def _show(warnings: Iterable[str]) -> None:
         warn(warning, DataWarning, stacklevel=3)
 
 
-def _read(ds: Any, group_by: Any) -> ReadResult:
+def _read(ds: Any, group_by: Any, pixel_range: PixelRange | None) -> ReadResult:
     """Pick the reader for the form of the data; no heavy library is imported just to look at its type."""
-    if isinstance(ds, str) and ds.startswith("tfds:"):
-        from kerastune_recipes.data.sources.tfds import read_tfds
-
-        return read_tfds(ds.removeprefix("tfds:"), group_by)
     if isinstance(ds, str) and ds.startswith("demo:"):
         return _demo(ds, group_by)
-    if isinstance(ds, str | PathLike) and is_tfrecord(ds):
-        return read_tfrecords(ds, group_by)
-    if isinstance(ds, str | PathLike):
-        reader = read_csv if _is_table(ds) else read_folder
-        return read_at(resolve(ds), lambda path: reader(path, group_by))
     if isinstance(ds, Mapping):
-        return _read_splits(ds, group_by)
-    if _is_a(ds, "pandas", "DataFrame"):
-        return read_dataframe(ds, group_by)
+        return _read_splits(ds, group_by, pixel_range)
     if _is_a(ds, "tensorflow", "data.Dataset"):
         from kerastune_recipes.data.sources.tf_data import read_tf_data
 
-        return read_tf_data(ds, group_by)
-    if _is_a(ds, "tensorflow_datasets", "core.DatasetBuilder"):
-        from kerastune_recipes.data.sources.tfds import read_builder
-
-        return read_builder(ds, group_by=group_by)
+        return read_tf_data(ds, group_by, pixel_range)
     if isinstance(ds, tuple | list) and len(ds) == 2:
         if any(_is_a(part, "tensorflow", "data.Dataset") or isinstance(part, str | Mapping) for part in ds):
             problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}.'
             return ReadResult("pair", problems=(problem,))
         x, y = ds
-        return read_arrays(x, y, group_by=group_by)
+        return read_arrays(x, y, group_by=group_by, pixel_range=pixel_range)
+    return _in_range(_read_files(ds, group_by), pixel_range)
+
+
+def _read_files(ds: Any, group_by: Any) -> ReadResult:
+    """Pick the reader for images in files, or encoded as in files."""
+    if isinstance(ds, str) and ds.startswith("tfds:"):
+        from kerastune_recipes.data.sources.tfds import read_tfds
+
+        return read_tfds(ds.removeprefix("tfds:"), group_by)
+    if isinstance(ds, str | PathLike) and is_tfrecord(ds):
+        return read_tfrecords(ds, group_by)
+    if isinstance(ds, str | PathLike):
+        reader = read_csv if _is_table(ds) else read_folder
+        return read_at(resolve(ds), lambda path: reader(path, group_by))
+    if _is_a(ds, "pandas", "DataFrame"):
+        return read_dataframe(ds, group_by)
+    if _is_a(ds, "tensorflow_datasets", "core.DatasetBuilder"):
+        from kerastune_recipes.data.sources.tfds import read_builder
+
+        return read_builder(ds, group_by=group_by)
     raise DataError(f"a data set cannot be a {type(ds).__name__}; give {_FORMS}.")
 
 
-def _read_unlabeled(images: Any) -> ReadResult:
+def _read_unlabeled(images: Any, pixel_range: PixelRange | None) -> ReadResult:
     """Pick the reader for the form of images without labels."""
     if isinstance(images, str | PathLike):
-        return read_at(resolve(images), read_unlabeled_csv if _is_table(images) else read_unlabeled_folder)
+        reader = read_unlabeled_csv if _is_table(images) else read_unlabeled_folder
+        return _in_range(read_at(resolve(images), reader), pixel_range)
     if _is_a(images, "pandas", "DataFrame"):
-        return read_unlabeled_dataframe(images)
+        return _in_range(read_unlabeled_dataframe(images), pixel_range)
     if _is_a(images, "tensorflow", "data.Dataset"):
         from kerastune_recipes.data.sources.tf_data import read_unlabeled_tf_data
 
-        return read_unlabeled_tf_data(images)
+        return read_unlabeled_tf_data(images, pixel_range)
     if isinstance(images, tuple | list) and all(isinstance(path, str | PathLike) for path in images):
-        return read_unlabeled_paths(images)
-    return read_unlabeled_arrays(images)
+        return _in_range(read_unlabeled_paths(images), pixel_range)
+    return read_unlabeled_arrays(images, pixel_range=pixel_range)
+
+
+def _in_range(result: ReadResult, pixel_range: PixelRange | None) -> ReadResult:
+    """Return the images of files with stored values taken for those of a range."""
+    if pixel_range is None:
+        return result
+    parts = {split: replace(part, samples=part.samples.in_range(pixel_range)) for split, part in result.parts.items()}
+    unlabeled = None if result.unlabeled is None else result.unlabeled.in_range(pixel_range)
+    return replace(result, parts=parts, unlabeled=unlabeled)
 
 
 def _is_table(path: str | PathLike[str]) -> bool:
     return str(path).lower().endswith(".csv")
 
 
-def _unlabeled_images(labelled: ReadResult, unlabeled: Any) -> ReadResult:
+def _unlabeled_images(labelled: ReadResult, unlabeled: Any, pixel_range: PixelRange | None) -> ReadResult:
     """Return the images without labels, given separately or with the labelled ones, and what there is to say of them.
 
     What there is to say of images that come with the labelled ones is said there.
@@ -251,7 +307,7 @@ def _unlabeled_images(labelled: ReadResult, unlabeled: Any) -> ReadResult:
     if unlabeled is None:
         result = replace(labelled, parts={}, problems=(), warnings=(), notes=())
     else:
-        result = _read_unlabeled(unlabeled)
+        result = _read_unlabeled(unlabeled, pixel_range)
     problems = [f"unlabeled: {problem}" for problem in result.problems]
     if unlabeled is not None and labelled.unlabeled is not None:
         problems.append(f"{labelled.source}: unlabeled images are given here and separately too; keep one of the two.")
@@ -282,7 +338,7 @@ def _demo(name: str, group_by: Any) -> ReadResult:
     return ReadResult(name, parts)
 
 
-def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
+def _read_splits(ds: Mapping[Any, Any], group_by: Any, pixel_range: PixelRange | None) -> ReadResult:
     """Read each value separately; its images become the split of its key."""
     parts: dict[str, Part] = {}
     unlabeled: Pictures | None = None
@@ -295,7 +351,7 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
         if split == UNLABELED:
             if unlabeled is not None:
                 problems.append(f"{key}: the unlabeled images are given twice; keep one.")
-            result = _read_unlabeled(value)
+            result = _read_unlabeled(value, pixel_range)
             unlabeled = result.unlabeled
             problems += checks.located(UNLABELED, result.problems)
             warnings += checks.located(UNLABELED, result.warnings)
@@ -312,7 +368,7 @@ def _read_splits(ds: Mapping[Any, Any], group_by: Any) -> ReadResult:
         if isinstance(group_by, Mapping) and key not in group_by:
             problems.append(f'{key}: group_by has no "{key}"; give the groups of each split.')
             continue
-        result = _read(value, group_by[key] if isinstance(group_by, Mapping) else group_by)
+        result = _read(value, group_by[key] if isinstance(group_by, Mapping) else group_by, pixel_range)
         sources.append(f"{split}: {result.source}")
         problems += checks.located(split, result.problems)
         warnings += checks.located(split, result.warnings)

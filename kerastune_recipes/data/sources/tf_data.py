@@ -8,7 +8,8 @@ import numpy as np
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.images import CHANNELS, is_image_shape
-from kerastune_recipes.data.sources.arrays import Traits, read_images, read_unlabeled_images
+from kerastune_recipes.data.pixel_range import EIGHT_BITS, PixelRange
+from kerastune_recipes.data.sources.arrays import ImagesInMemory, Traits, read_images, read_unlabeled_images
 from kerastune_recipes.data.sources.parts import ReadResult
 from kerastune_recipes.errors import DataError
 
@@ -19,7 +20,7 @@ _SOURCE = "tf.data.Dataset"
 _ENDLESS = f"{_SOURCE}: it never ends; leave out repeat()."
 
 
-def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> ReadResult:
+def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None, pixel_range: PixelRange | None = None) -> ReadResult:
     """Read a tf.data.Dataset once, as uint8, into memory, and over budget into a temporary file.
 
     Args:
@@ -27,6 +28,7 @@ def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> ReadResult
             or (unbatched, or in ragged batches) different sizes; labels integer, one-hot or text. Class names come from
             its attribute `class_names`, which `keras.utils.image_dataset_from_directory` sets.
         group_by: See `read_arrays`; in the order of the dataset, which must not shuffle.
+        pixel_range: See `read_arrays`.
 
     Returns:
         All images as training images, and every problem.
@@ -45,15 +47,16 @@ def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None) -> ReadResult
         return ReadResult(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         return ReadResult(_SOURCE, problems=(_ENDLESS,))
-    images, traits, labels = _collect(_elements(dataset))
-    return read_images(images, traits, labels, getattr(dataset, "class_names", None), _SOURCE, group_by)
+    given, labels = _collect(_elements(dataset), pixel_range)
+    return read_images(given, labels, getattr(dataset, "class_names", None), _SOURCE, group_by)
 
 
-def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> ReadResult:
+def read_unlabeled_tf_data(dataset: "tf.data.Dataset", pixel_range: PixelRange | None = None) -> ReadResult:
     """Read the images of a tf.data.Dataset once, as `read_tf_data` does, and ignore labels.
 
     Args:
         dataset: Dataset of images, or of tuples that begin with one; batched or not.
+        pixel_range: See `read_arrays`.
 
     Returns:
         The images without labels, and every problem.
@@ -71,28 +74,29 @@ def read_unlabeled_tf_data(dataset: "tf.data.Dataset") -> ReadResult:
         return ReadResult(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         return ReadResult(_SOURCE, problems=(_ENDLESS,))
-    images, traits, _ = _collect((image, None) for image in _images(dataset))
-    return read_unlabeled_images(images, traits, _SOURCE)
+    given, _ = _collect(((image, None) for image in _images(dataset)), pixel_range)
+    return read_unlabeled_images(given, _SOURCE)
 
 
-def _collect(elements: Iterable[tuple[np.ndarray, Any]]) -> tuple[ArrayList, list[Traits], list[Any]]:
-    """Collect images with their traits and labels, in order."""
+def _collect(
+    elements: Iterable[tuple[np.ndarray, Any]], pixel_range: PixelRange | None
+) -> tuple[ImagesInMemory, list[Any]]:
+    """Collect images as uint8, with the traits that they had, and labels, in order."""
     import tensorflow as tf
 
     images, traits, labels = ArrayList(), [], []
     storable = True
     try:
         for image, label in elements:
-            image = _compact(image)
             traits.append(Traits.of(image))
             labels.append(label)
             # After an image that cannot be stored the checks will fail, and they need only the traits of the rest.
-            storable = storable and _are_pixels(traits[-1])
+            storable = storable and _are_pixels(traits[-1], pixel_range or EIGHT_BITS)
             if storable:
-                images.append(_rounded(image))
+                images.append(_as_bytes(image, pixel_range))
     except tf.errors.OpError as error:
         raise DataError(f"{_SOURCE}: it failed after {len(labels)} images: {checks.quoted(error)}.") from error
-    return images, traits, labels
+    return ImagesInMemory(images, traits, pixel_range, as_bytes=True), labels
 
 
 def _elements(dataset: "tf.data.Dataset") -> Iterator[tuple[np.ndarray, Any]]:
@@ -122,17 +126,14 @@ def _dense(image: Any) -> np.ndarray:
     return np.asarray(image.to_tensor() if hasattr(image, "to_tensor") else image)
 
 
-def _compact(image: np.ndarray) -> np.ndarray:
-    """Round to uint8, except images that the checks must see as they are: values outside 0..255, or none above 1."""
-    if image.dtype.kind not in "iuf" or image.size == 0 or not (image.min() >= 0 and 1 < image.max() <= 255):
-        return image
-    return _rounded(image)
-
-
-def _rounded(image: np.ndarray) -> np.ndarray:
+def _as_bytes(image: np.ndarray, pixel_range: PixelRange | None) -> np.ndarray:
+    if pixel_range is not None:
+        return pixel_range.to_uint8(image)
     return image if image.dtype == np.uint8 else np.rint(image).astype(np.uint8)
 
 
-def _are_pixels(traits: Traits) -> bool:
-    """Return whether an image can be stored as uint8; comparisons with NaN are false."""
-    return is_image_shape(traits.shape) and traits.low is not None and bool(traits.low >= 0 and traits.high <= 255)
+def _are_pixels(traits: Traits, expected: PixelRange) -> bool:
+    """Return whether an image can be stored as uint8."""
+    if traits.low is None or traits.high is None:
+        return False
+    return is_image_shape(traits.shape) and expected.holds(traits.low, traits.high)

@@ -46,7 +46,7 @@ def test_transparent_pixels_are_blended_with_white():
 
 @pytest.mark.parametrize("as_object", [False, True])
 def test_images_of_different_sizes(as_object):
-    images = [gray((1, 2 + index, 5, 3))[0] for index in range(10)]
+    images = [np.full((2 + index, 5, 3), 20 * index, np.uint8) for index in range(10)]
     x = images
     if as_object:
         x = np.empty(10, dtype=object)

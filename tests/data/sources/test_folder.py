@@ -51,7 +51,7 @@ def test_without_validation_folder_some_training_images_are_held_out(tmp_path, f
 def test_a_class_may_be_called_train(tmp_path, paint):
     for name in ("train", "car"):
         for number in range(2):
-            paint(tmp_path / name / f"{number}.png")
+            paint(tmp_path / name / f"{number}.png", "red" if name == "car" else "blue")
     assert open_dataset(tmp_path).class_names == ("car", "train")
 
 

@@ -3,10 +3,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from kerastune_recipes.data.sources.open import open_dataset, open_for_evaluation
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, DataWarning
 
 NUMBERS = itertools.count()
 
@@ -240,3 +242,135 @@ def test_validation_without_every_class_is_refused():
     images, labels = np.zeros((6, 8, 8, 3), np.uint8), np.array([0, 1, 2, 0, 1, 2])
     with pytest.raises(DataError, match="classes without a validation image: 2; .* leave validation out"):
         open_dataset({"train": (images, labels), "validation": (images[:2], labels[:2])})
+
+
+# The scale of pixels
+
+GRAYS = np.linspace(0, 1, 64).reshape(1, 8, 8)
+SCENE = np.concatenate([GRAYS**power for power in np.linspace(0.5, 2, 12)])  # values 0..1
+LABELS = np.arange(12) % 2
+
+
+def saved(root, values, suffix):
+    for index, image in enumerate(values):
+        path = root / "ab"[index % 2] / f"{index:02}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return root
+
+
+def twelve_bits(tmp_path):
+    return saved(tmp_path / "bits", np.rint(SCENE * 4095).astype(np.uint16), ".png")
+
+
+def floats(tmp_path):
+    return saved(tmp_path / "floats", SCENE.astype(np.float32), ".tif")
+
+
+def table(tmp_path):
+    folder = floats(tmp_path)
+    paths = [folder / "ab"[index % 2] / f"{index:02}.tif" for index in range(12)]
+    return pd.DataFrame({"path": paths, "label": LABELS})
+
+
+def tf_data(tmp_path):
+    tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
+    return tf.data.Dataset.from_tensor_slices((SCENE.astype(np.float32), LABELS))
+
+
+@pytest.mark.parametrize(
+    ("make", "pixel_range"),
+    [
+        (twelve_bits, (0, 4095)),
+        (floats, (0, 1)),
+        (table, (0, 1)),
+        (tf_data, (0, 1)),
+        (lambda _: (SCENE, LABELS), (0, 1)),
+        (lambda _: (list(SCENE * 2 - 1), LABELS), (-1, 1)),
+        (lambda _: (np.rint(SCENE * 15).astype(np.uint8), LABELS), [0, 15]),
+    ],
+    ids=["folder", "TIFF", "DataFrame", "tf.data", "array", "list", "bytes"],
+)
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_pixels_are_read_in_the_range_that_is_stated(tmp_path, make, pixel_range):
+    data = make(tmp_path)
+    dataset = open_dataset(data, pixel_range=pixel_range)
+    samples = open_for_evaluation(data, dataset.class_names, pixel_range=pixel_range)
+    tolerance = 8.5 if pixel_range == [0, 15] else 0.6
+    for images in (dataset.train, dataset.validation, samples):
+        for index, name in enumerate(images.names):
+            number = int("".join(filter(str.isdigit, str(name).rsplit("/", 1)[-1])))
+            np.testing.assert_allclose(images.read(index)[:, :, 0], SCENE[number] * 255, atol=tolerance)
+
+
+def test_unlabeled_images_are_read_in_the_range_that_is_stated(tmp_path):
+    pool = floats(tmp_path)
+    for unlabeled in (pool, [str(path) for path in sorted(pool.rglob("*.tif"))], SCENE):
+        dataset = open_dataset((SCENE**1.1, LABELS), unlabeled=unlabeled, pixel_range=(0, 1))
+        assert np.ptp(dataset.unlabeled.read(3)) == 255
+
+
+@pytest.mark.parametrize(
+    ("x", "top"), [(SCENE * 2, 2), (SCENE * 16, 16), (np.rint(SCENE * 15).astype(np.uint8), 15), (list(SCENE * 50), 63)]
+)
+def test_dark_images_are_told_with_what_was_read(x, top):
+    expected = (
+        rf"all images are darker than a quarter .* with 255 as white: .* such as pixel_range=\(0, {top}\) "
+        rf"\(--pixel-range 0 {top}\)\.$"
+    )
+    with pytest.warns(DataWarning, match="^arrays: " + expected):
+        dataset = open_dataset((x, LABELS))
+    assert any(note.startswith("arrays: all images are darker") for note in dataset.notes)
+    with pytest.warns(DataWarning, match="^arrays: " + expected):
+        open_for_evaluation((x, LABELS), ("0", "1"))
+    with pytest.warns(DataWarning, match="test images: " + expected):
+        open_dataset({"train": (255 * SCENE, LABELS), "test": (x, LABELS)})
+
+
+def test_sixteen_bit_files_of_twelve_bits_are_told(tmp_path):
+    folder = twelve_bits(tmp_path)
+    with pytest.warns(DataWarning, match=r"bits: all 16-bit images are darker .*pixel_range=\(0, 4095\)"):
+        open_dataset(folder)
+    saved(folder, np.rint(SCENE * 255).astype(np.uint8), ".bmp")  # others are bright
+    with pytest.warns(DataWarning, match="all 16-bit images are darker"):
+        open_dataset(folder)
+
+
+def test_each_image_of_a_mix_of_scales_is_named():
+    x = 255 * SCENE
+    x[[2, 7]] /= 255
+    for data in ((x, LABELS), (list(x), LABELS), {"train": (255 * SCENE, LABELS), "test": (x, LABELS)}):
+        assert "images of two scales: no value is above 1 in image 2, image 7, and others go up to 255;" in problems(
+            data
+        )
+
+
+def test_a_wrong_range_is_refused(tmp_path):
+    assert problems((SCENE, LABELS), pixel_range=1).startswith("pixel_range: give two numbers, the values of black")
+    assert "images with values outside 0..0.5 (from 0 to 1): image 0, " in problems(
+        (SCENE, LABELS), pixel_range=(0, 0.5)
+    )
+    assert "arrays: all images are black: no value is above a 255th of the stated range 0..65535;" in problems(
+        (SCENE, LABELS), pixel_range=(0, 65535)
+    )
+    with pytest.raises(DataError, match="all images are black"):
+        open_for_evaluation((SCENE, LABELS), ("0", "1"), pixel_range=(0, 65535))
+
+
+# Nothing to learn
+
+
+def test_training_images_that_are_all_the_same_are_refused(tmp_path):
+    same = np.full((12, 6, 6, 3), 200, np.uint8)
+    one_colour = (
+        "all training images are of the same colour, (200, 200, 200) (transparent pixels are shown on white), so"
+    )
+    assert one_colour in problems((same, LABELS))
+    assert one_colour in problems({"train": (same, LABELS), "validation": (255 * SCENE, LABELS)})
+    same[:, 0] = 7
+    assert "arrays: all training images are the same, so there is nothing to learn;" in problems((same, LABELS))
+    opacity = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    logos = saved(tmp_path, np.stack([*[np.full_like(opacity, 255)] * 3, opacity], axis=-1), ".png")
+    assert "all training images are of the same colour, (255, 255, 255) (transparent pixels are shown on" in problems(
+        logos
+    )

@@ -49,7 +49,7 @@ class Unnamed(Shades):
 
     def _generate_examples(self, split):
         for index in range(COUNTS[split]):
-            yield index, {"image": png(200, split, index), "label": index % 2, "weight": 1.0}
+            yield index, {"image": png(200 + index, split, index), "label": index % 2, "weight": 1.0}
 
 
 class Hands(Unnamed):
@@ -63,7 +63,7 @@ class Hands(Unnamed):
 
     def _generate_examples(self, split):
         for index in range(COUNTS[split]):
-            yield index, {"image": png(200, split, index), "label": index % 2, "hand": f"hand {index // 2}"}
+            yield index, {"image": png(200 + index, split, index), "label": index % 2, "hand": f"hand {index // 2}"}
 
 
 class Secret(Shades):
@@ -73,7 +73,10 @@ class Secret(Shades):
 
     def _generate_examples(self, split):
         for index in range(COUNTS[split]):
-            yield index, {"image": png(200), "label": -1 if split == "test" else index % 2, "weight": 1.0}
+            yield (
+                index,
+                {"image": png(200 + index, split, index), "label": -1 if split == "test" else index % 2, "weight": 1.0},
+            )
 
 
 class OnlyTest(Shades):
@@ -164,7 +167,7 @@ def test_classes_named_by_numbers_are_in_their_order(tmp_path, paint):
     for split in ("train", "test"):
         for number in range(12):
             for copy in range(2):
-                paint(tmp_path / split / str(number) / f"{copy}.png", width=8 + number, height=6 + copy)
+                paint(tmp_path / split / str(number) / f"{copy}.png", ("red", "blue")[copy], width=8 + number)
     dataset = open_dataset(tfds.ImageFolder(str(tmp_path)))
     assert dataset.class_names == tuple(map(str, range(12)))
     for samples in (dataset.train, dataset.test):
