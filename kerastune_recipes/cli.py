@@ -506,6 +506,11 @@ def _evaluate(options: argparse.Namespace) -> None:
         f"{scores['images']} images: accuracy {scores['accuracy']:.1%} (95% interval {interval}), balanced accuracy "
         f"{scores['balanced_accuracy']:.1%}, log loss {scores['log_loss']:.3f}, ECE {scores['ece']:.3f}"
     )
+    alone = scores["resizing"]
+    print(
+        f"model.keras by itself, on {alone['images']} of these images as they are stored: probabilities differ by "
+        f"{alone['largest_difference']:.3f} at most, {alone['changed_answers']:.0%} of the answers change"
+    )
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -72,7 +72,7 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
         flip: As for `predict`.
 
     Returns:
-        "images", their number, and the metrics of `metrics.summary`.
+        "images", their number, the metrics of `metrics.summary`, and "resizing", see `resizing_difference`.
 
     Raises:
         DataError: The images cannot be used, or have classes the model does not know.
@@ -85,7 +85,11 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
     chosen = _views(tta, flip)
     samples = open_for_evaluation(ds, saved.class_names, group_by)
     probabilities = _probabilities(saved.model, samples, chosen)
-    return {"images": len(samples), **metrics.summary(probabilities, samples.labels, samples.groups)}
+    return {
+        "images": len(samples),
+        **metrics.summary(probabilities, samples.labels, samples.groups),
+        "resizing": resizing_difference(saved.model, samples, saved.model.get_layer(RESIZE).height),
+    }
 
 
 def _views(tta: int, flip: Flip) -> tuple[View, ...]:

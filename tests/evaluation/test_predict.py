@@ -99,6 +99,7 @@ def test_evaluation_measures_the_test_split_with_the_predictions_of_the_same_vie
     scores = evaluate(saved, {"train": pictures(9, seed=1), "test": (images, labels)}, tta=2, flip="horizontal")
     expected = metrics.summary(predict(model, images, tta=2, flip="horizontal"), labels)
     assert scores.pop("images") == 6
+    assert scores.pop("resizing")["images"] == 6
     assert scores.pop("accuracy_ci95") == pytest.approx(expected.pop("accuracy_ci95"))
     assert scores == pytest.approx(expected, rel=1e-4)
 
