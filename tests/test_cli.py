@@ -303,6 +303,7 @@ def test_evaluate_uses_the_test_split(shell, finished):
     report = json.loads((finished / "report.json").read_text())
     scores = json.loads(shell("evaluate", finished, "--data", finished.parent / "data", "--json").out)
     assert scores.pop("images") == 6
+    assert scores.pop("resizing")["changed_answers"] == 0
     assert scores.pop("accuracy_ci95") == pytest.approx(report["test"].pop("accuracy_ci95"))
     assert scores == pytest.approx(report["test"], rel=1e-3)
 
@@ -310,7 +311,8 @@ def test_evaluate_uses_the_test_split(shell, finished):
     assert done.status == 0
     assert re.fullmatch(
         r"6 images: accuracy [\d.]+% \(95% interval [\d.]+% to [\d.]+%\), balanced accuracy [\d.]+%, log loss [\d.]+, "
-        r"ECE [\d.]+\n",
+        r"ECE [\d.]+\nmodel.keras by itself, on 6 of these images as they are stored: probabilities differ by "
+        r"[\d.]+ at most, 0% of the answers change\n",
         done.out,
     )
 

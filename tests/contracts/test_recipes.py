@@ -78,7 +78,7 @@ def test_every_shipped_recipe(name, runs):
     np.save(out / "here.npy", report.model.predict_on_batch(images))
     # The figures of the run are found again from its folder; those of a head solved on features by rounding of float32.
     scores, test = evaluate(saved_model.load(out), ds), report.record["test"]
-    assert scores.pop("images") == 6
+    assert scores.pop("images") == scores.pop("resizing")["images"] == 6
     assert scores.keys() == test.keys()
     for name, figure in test.items():
         assert scores[name] == pytest.approx(figure, rel=1e-6, abs=1e-7), name
@@ -102,6 +102,7 @@ def test_figures_of_photos_are_found_again(tmp_path):
             photo.save(tmp_path / split / label / f"{number}.jpg")
     report = short("small_similar", **{"backbone.name": "DemoNet"}).run(str(tmp_path), verbose=False)
     scores = evaluate(saved_model.Saved(report.model, report.class_names), str(tmp_path))
+    assert scores.pop("resizing")["largest_difference"] > 0
     assert scores == {"images": 6} | {name: pytest.approx(one, rel=1e-6) for name, one in report.record["test"].items()}
 
 
