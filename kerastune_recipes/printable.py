@@ -7,6 +7,7 @@ from collections.abc import Iterable
 # (Boucher and Anderson 2021), halves of surrogate pairs, which no file or terminal can hold, and what is no character.
 # Marks that scripts need within words, such as the zero-width joiner, are not among them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_HALVES = re.compile("[\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -34,6 +35,19 @@ def lines(text: str) -> str:
         'ants\\n\\\\x1b[2Jbees'
     """
     return "\n".join(map(one_line, text.split("\n")))
+
+
+def encodable(text: str) -> str:
+    """Return a text that can be written as UTF-8; Python has halves of surrogate pairs for bytes that are no UTF-8.
+
+    Args:
+        text: Any text, such as the name of a file.
+
+    Example:
+        >>> encodable("M\\udcf6we/1.png")
+        'M\\\\udcf6we/1.png'
+    """
+    return _HALVES.sub(_escape, text)
 
 
 def unsafe(texts: Iterable[str]) -> list[str]:

@@ -25,6 +25,11 @@ def test_characters_that_steer_a_terminal_are_escaped(text, shown):
     assert printable.unsafe([text]) == ([] if text == shown else [text])
 
 
+def test_a_text_that_is_no_utf8_can_be_written():
+    assert printable.encodable("M\udcf6we\n\ud800") == "M\\udcf6we\n\\ud800"
+    assert printable.encodable("Möwe 🐜") == "Möwe 🐜"
+
+
 def test_line_feeds_stay_where_the_lines_are_ours():
     assert printable.lines("2 problems:\n- one\x1b\r\n- two") == "2 problems:\n- one\\x1b\\r\n- two"
 

@@ -263,25 +263,11 @@ def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
     ]
 
 
-def strays(images: Sequence[str], folders: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Check that a folder has only class folders, and these only images.
-
-    Args:
-        images: Images outside the class folders.
-        folders: Folders inside class folders.
-        others: Files that are not images.
-    """
-    problems = []
-    if images:
-        problems.append(f"images outside a class folder: {listed(images)}; move each into the folder of its class.")
-    if folders:
-        problems.append(
-            f"folders inside the class folders: {listed(folders)}; move their images up and remove them, or give "
-            "group_by=1 (--group-by 1) if each holds one group of images."
-        )
-    if others:
-        problems.append(f"files without an image extension: {listed(others)}; move them out.")
-    return problems
+def outside(images: Sequence[str]) -> list[str]:
+    """Check that no image is outside a class folder."""
+    if not images:
+        return []
+    return [f"images outside a class folder: {listed(images)}; move each into the folder of its class."]
 
 
 def duplicates(paths: Sequence[str]) -> list[str]:

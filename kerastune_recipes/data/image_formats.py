@@ -1,12 +1,15 @@
 """The image formats that are read: the one table of their file extensions and of the part of Pillow for each.
 
 Pillow opens a file by its content, in any of fifty formats. Some start other programs: PostScript runs Ghostscript. So
-only these are ever tried.
+only these are ever tried; and HEIC where its plugin, pillow-heif, is installed, without adding it to Pillow for all
+programs in the process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import cache
+from importlib import util
+from typing import Any, BinaryIO
 
 from PIL import (
     AvifImagePlugin,
@@ -34,16 +37,18 @@ class Format:
             the format (`tests/data/test_decode_limits.py` repeats it). A TIFF may take more: 1 byte if it is rotated,
             up to 4 if it is one strip.
         signed: False if the content does not tell the format, so that the file extension must.
+        plugin: Returns what Pillow registers for a format, how it is opened and recognized; None if it is registered.
     """
 
     name: str
     suffixes: tuple[str, ...]
     working_bytes: int = 0
     signed: bool = True
+    plugin: Callable[[], tuple[Any, Any]] | None = None
 
     def accepts(self, head: bytes) -> bool:
         """Return whether a file may be in this format, by its first 16 bytes or more."""
-        accept = Image.OPEN[self.name][1]
+        accept = self._registered()[1]
         # A text instead of True says that this build of Pillow lacks the decoder; `open` then says so too.
         return accept is not None and bool(accept(head[:16]))
 
@@ -56,7 +61,10 @@ class Format:
             SyntaxError, IndexError, TypeError, struct.error: It is not in this format, or its header is damaged.
         """
         file.seek(0)
-        return Image.OPEN[self.name][0](file, "")  # Without its name Pillow does not map the file, which may change.
+        return self._registered()[0](file, "")  # Without its name Pillow does not map the file, which may change.
+
+    def _registered(self) -> tuple[Any, Any]:
+        return Image.OPEN[self.name] if self.plugin is None else self.plugin()
 
 
 # Imported plugins are registered in Pillow under these names. A JPEG of several frames (MPO), as some phones write it,
@@ -74,7 +82,26 @@ FORMATS = (
     Format(BmpImagePlugin.DibImageFile.format, (".dib",)),
     Format(TgaImagePlugin.TgaImageFile.format, (".tga",), signed=False),
 )
-SUFFIXES = frozenset(suffix for form in FORMATS for suffix in form.suffixes)
+
+# The brands of HEIC files.
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+
+
+def _is_heic(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+@cache
+def _heic_plugin() -> tuple[Any, Any]:
+    from pillow_heif.as_plugin import HeifImageFile
+
+    return HeifImageFile, _is_heic
+
+
+# Read by a plugin that the user may install. The last, as an AVIF may begin like it.
+HEIC = Format("HEIC", (".heic", ".heif", ".hif"), working_bytes=6, plugin=_heic_plugin)
+READABLE = (*FORMATS, *([HEIC] if util.find_spec("pillow_heif") else []))
+SUFFIXES = frozenset(suffix for form in READABLE for suffix in form.suffixes)
 
 # The first bytes that `foreign` needs.
 HEAD = 256
@@ -83,7 +110,7 @@ _FOREIGN = (
     ("PostScript", 0, b"%!PS"),
     ("PostScript", 0, b"\xc5\xd0\xd3\xc6"),
     ("PDF", 0, b"%PDF"),
-    *(("HEIC", 4, b"ftyp" + brand) for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")),
+    *((HEIC.name, 4, b"ftyp" + brand) for brand in _HEIC_BRANDS),
     ("JPEG 2000", 0, b"\x00\x00\x00\x0cjP  "),
     ("JPEG 2000", 0, b"\xff\x4f\xff\x51"),
     ("JPEG XL", 0, b"\x00\x00\x00\x0cJXL "),
@@ -127,7 +154,7 @@ def candidates(head: bytes, suffix: str) -> Iterator[Format]:
         ['GIF']
     """
     told = False
-    for form in FORMATS:
+    for form in READABLE:
         if form.accepts(head) if form.signed else not told and suffix in form.suffixes:
             told = True
             yield form
@@ -144,3 +171,19 @@ def foreign(head: bytes) -> str | None:
         'PostScript'
     """
     return next((name for name, start, sign in _FOREIGN if head.startswith(sign, start)), None)
+
+
+def remedy(form: str, what: str = "it") -> str:
+    """Return what to do with images of a format that is not read.
+
+    Args:
+        form: The format as `foreign` names it.
+        what: What a sentence calls the images.
+
+    Example:
+        >>> remedy("DICOM")
+        'convert it to PNG or JPEG'
+    """
+    if form == HEIC.name:
+        return f"convert {what} to JPEG, or pip install pillow-heif"
+    return f"convert {what} to PNG or JPEG"

@@ -92,8 +92,8 @@ def decode(
     with _read(source, name) as (image, form):
         _check_scale(image, pixel_range)
         coefficients = _coefficients(image)
-        if at_least is not None:
-            image.draft(None, (at_least, at_least))  # affects only JPEG
+        if at_least is not None and form.name == "JPEG":  # of HEIC it would take a thumbnail that is in the file
+            image.draft(None, (at_least, at_least))
         needed = decode_limits.needed_bytes(image, form.working_bytes, coefficients)
         with decode_limits.TURNS.taken(needed), decode_limits.PILLOWS_LIMIT.lifted(image.width * image.height):
             image.load()
@@ -277,7 +277,7 @@ def _identified(file: BinaryIO, suffix: str) -> tuple[ImageFile.ImageFile, Forma
             failed = f"it begins like {form.name}, but its header cannot be read: {reason(error)}"
     foreign = image_formats.foreign(head)
     if foreign:
-        raise _Refused(f"it is {foreign}, which is not read; convert it to PNG or JPEG")
+        raise _Refused(f"it is {foreign}, which is not read; {image_formats.remedy(foreign)}")
     raise _Refused(f"{failed or 'it is not an image'}; replace or remove it")
 
 

@@ -73,14 +73,14 @@ def test_class_without_images(problems_of, photos):
 
 def test_stray_files(problems_of, photos):
     folder = photos("photos", ants=6, bees=6)
-    (folder / "notes.txt").touch()
+    (folder / "ants" / "1.dcm").touch()
     (folder / "ants" / "0.png").rename(folder / "lost.png")
     (folder / "bees" / "old").mkdir()
     assert problems_of("--data", folder) == [
         "photos: images outside a class folder: lost.png; move each into the folder of its class.",
         "photos: folders inside the class folders: bees/old; move their images up and remove them, or give "
         "group_by=1 (--group-by 1) if each holds one group of images.",
-        "photos: files without an image extension: notes.txt; move them out.",
+        "photos: images in a format that is not read (DICOM): ants/1.dcm; convert them to PNG or JPEG.",
     ]
 
 
@@ -123,10 +123,10 @@ def test_images_cut_off_behind_their_header(problems_of, photos):
 
 def test_all_that_is_wrong_with_the_data_is_named_at_once(problems_of, photos):
     folder = photos("photos", ants=1)
-    (folder / "ants" / "notes.txt").touch()
+    (folder / "ants" / "1.dcm").touch()
     (folder / "ants" / "1.png").touch()
     assert problems_of("--data", folder) == [
-        "photos: files without an image extension: ants/notes.txt; move them out.",
+        "photos: images in a format that is not read (DICOM): ants/1.dcm; convert them to PNG or JPEG.",
         "photos/ants/1.png: this image cannot be read: it is empty (0 bytes); replace or remove it.",
         'photos: there is only one class, "ants"; a classifier needs at least two.',
     ]

@@ -20,7 +20,7 @@ def test_correct_data_has_no_problems():
     assert checks.one_hot(np.eye(3)) == []
     assert checks.one_hot_width(3, 3) == []
     assert checks.array_shapes(np.zeros((2, 4, 4, 3))) == []
-    assert checks.strays(images=[], folders=[], others=[]) == []
+    assert checks.outside([]) == []
     assert checks.duplicates(["a", "b"]) == []
     assert checks.columns(["path", "label", "more"], ["path", "label"]) == []
     assert checks.unreadable({}, []) == []

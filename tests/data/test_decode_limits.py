@@ -301,7 +301,21 @@ def test_no_image_takes_more_memory_than_it_is_counted_for(tmp_path, name, mode,
     picture.crop((0, 0, 64, 64)).save(tmp_path / "small" / name, **options)
     picture.save(tmp_path / name, **options)
     paths = [str(tmp_path / "small" / name), str(tmp_path / name)]
+    check_measured(paths)
+
+
+def check_measured(paths: list[str]) -> None:
     run = subprocess.run([sys.executable, "-c", MEASURE, *paths], capture_output=True, text=True, check=True)
     counted, taken = map(int, run.stdout.split())
     assert counted >= 3000 * 2500 * 4
     assert taken <= counted + SLACK
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from /proc")
+def test_heic_takes_no_more_memory_than_it_is_counted_for(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    ramp = np.tile((np.arange(3000) * 21).astype(np.uint16)[None, :, None], (2500, 1, 3))
+    for name, pixels in (("small.heic", ramp[:64, :64].copy()), ("large.heic", ramp)):  # 10 bits take more than 8
+        height, width = pixels.shape[:2]
+        pillow_heif.from_bytes("RGB;16", (width, height), pixels.tobytes()).save(tmp_path / name, quality=60)
+    check_measured([str(tmp_path / "small.heic"), str(tmp_path / "large.heic")])

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from kerastune_recipes.data import image_formats
-from kerastune_recipes.data.image_formats import FORMATS, HEAD, SUFFIXES, candidates, foreign
+from kerastune_recipes.data.image_formats import FORMATS, HEAD, HEIC, READABLE, SUFFIXES, candidates, foreign, remedy
 
 BY_NAME = {form.name: form for form in FORMATS}
 
@@ -38,7 +38,7 @@ def test_extensions_are_those_that_pillow_has_for_each_format():
     Image.init()
     for form in FORMATS:
         assert {Image.EXTENSION[suffix] for suffix in form.suffixes} == {form.name}
-    assert len(SUFFIXES) == sum(len(form.suffixes) for form in FORMATS)
+    assert len(SUFFIXES) == sum(len(form.suffixes) for form in READABLE)
 
 
 def test_formats_that_start_other_programs_are_not_in_the_table():
@@ -73,6 +73,22 @@ def test_what_is_unknown_has_no_name():
 def test_no_format_that_is_read_counts_as_a_foreign_one():
     """An AVIF may begin like HEIC, so the table of formats is asked first."""
     assert [form.name for form in FORMATS if form.signed and foreign(encoded(form.name))] == ["AVIF"]
+
+
+def test_a_remedy_says_what_to_do_with_a_format():
+    assert remedy("PDF") == "convert it to PNG or JPEG"
+    assert remedy("HEIC", "them") == "convert them to JPEG, or pip install pillow-heif"
+
+
+def test_heic_is_read_where_its_plugin_is_installed():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (6, 4), (200, 30, 10))).save(file, quality=-1)
+    assert [*candidates(file.getvalue(), ".jpg")] == [HEIC]
+    assert {".heic", ".heif", ".hif"} <= SUFFIXES
+    image = HEIC.open(file)
+    assert image.size == (6, 4)
+    assert "HEIF" not in Image.OPEN  # other programs in the process have not asked for it
 
 
 def test_only_plugins_of_the_table_are_imported():

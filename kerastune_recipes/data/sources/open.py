@@ -19,7 +19,7 @@ from kerastune_recipes.data.pixel_range import GivenRange, PixelRange
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
 from kerastune_recipes.data.sources.common_classes import Classes, with_classes, with_common_classes
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
-from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
+from kerastune_recipes.data.sources.parts import TABLES, Part, ReadResult, split_of
 from kerastune_recipes.data.sources.remote import read_at, resolve
 from kerastune_recipes.data.sources.table import (
     read_csv,
@@ -296,7 +296,7 @@ def _in_range(result: ReadResult, pixel_range: PixelRange | None) -> ReadResult:
 
 
 def _is_table(path: str | PathLike[str]) -> bool:
-    return str(path).lower().endswith(".csv")
+    return str(path).lower().endswith(TABLES)
 
 
 def _unlabeled_images(labelled: ReadResult, unlabeled: Any, pixel_range: PixelRange | None) -> ReadResult:

@@ -24,6 +24,9 @@ _SEPARATORS = re.compile(r"[\W_]+")
 # Names of parts of a data set that do not say which split they are.
 _UNCLEAR = re.compile(r"(fold|split|part|cv|kfold)\d*|trainval|trainvaltest|eval|evaluation|holdout|heldout")
 
+# Extensions of tables.
+TABLES = (".csv", ".tsv")
+
 # Where class names come from: the user declared them (folders, class_names), they were collected from labels that are
 # names, or they are the numbers of integer labels.
 Naming = Literal["declared", "collected", "numbered"]

@@ -1,8 +1,14 @@
-import pytest
+import os
+import shutil
+import unicodedata
 
+import pytest
+from PIL import Image
+
+from kerastune_recipes.data.dataset import dataset_digest
 from kerastune_recipes.data.image_formats import SUFFIXES
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, DataWarning
 
 
 def problems(ds, **arguments) -> str:
@@ -52,16 +58,51 @@ def test_a_class_may_be_called_train(tmp_path, paint):
     for name in ("train", "car"):
         for number in range(2):
             paint(tmp_path / name / f"{number}.png", "red" if name == "car" else "blue")
-    assert open_dataset(tmp_path).class_names == ("car", "train")
+    with pytest.warns(DataWarning, match="the folder train is read as a class"):
+        assert open_dataset(tmp_path).class_names == ("car", "train")
 
 
-def test_files_of_file_managers_are_ignored(tmp_path, fill):
+def test_files_of_file_managers_are_left_out_with_a_note(tmp_path, fill, paint):
     fill(tmp_path, red=2, green=2)
     for leftover in (".DS_Store", "red/.DS_Store", "red/Thumbs.db", "green/desktop.ini"):
         (tmp_path / leftover).touch()
-    (tmp_path / ".ipynb_checkpoints").mkdir()
-    (tmp_path / "__MACOSX").mkdir()
-    assert open_dataset(tmp_path).class_names == ("green", "red")
+    paint(tmp_path / "__MACOSX" / "1.png")
+    paint(tmp_path / "red" / "@eaDir" / "0.png")
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.train.counts == (1, 1)
+    assert dataset.notes == (
+        f"{tmp_path}: left out as hidden or of a file manager: .DS_Store, __MACOSX, green/desktop.ini, red/.DS_Store, "
+        "red/@eaDir and 1 more.",
+    )
+
+
+def test_what_is_no_image_is_left_out_with_a_note(tmp_path, fill, paint):
+    fill(tmp_path / "train", red=2, green=2)
+    fill(tmp_path / "test", red=1, green=1)
+    for name in ("LICENSE", "train.csv", "train/README.md", "train/red/0.xml", "annotations/0.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("words")
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.notes == (
+        f"{tmp_path}: left out, as they are no images: annotations, train/README.md, train/red/0.xml, LICENSE, "
+        "train.csv.",
+    )
+    paint(tmp_path / "annotations" / "1.png")
+    assert "not a split: annotations; only train, validation, test and unlabeled may be here" in problems(tmp_path)
+
+
+def test_an_image_without_extension_is_read(tmp_path, fill, paint):
+    fill(tmp_path / "photos", red=2, green=2)
+    paint(tmp_path / "new.png", "red", width=9).rename(tmp_path / "photos" / "red" / "5f3a9c")
+    dataset = open_dataset(tmp_path / "photos")
+    assert "red/5f3a9c" in (*dataset.train.names, *dataset.validation.names)
+    paint(tmp_path / "photos" / "lost.png").rename(tmp_path / "photos" / "lost")
+    paint(tmp_path / "new.png", "red", width=9).rename(tmp_path / "photos" / "red" / "5f3a9c.jpg.bak")
+    text = problems(tmp_path / "photos")
+    assert "outside a class folder: lost; move" in text
+    assert "images with the extension of something else: red/5f3a9c.jpg.bak; remove" in text
 
 
 def test_all_problems_are_reported_together(tmp_path, fill, paint):
@@ -77,7 +118,6 @@ def test_all_problems_are_reported_together(tmp_path, fill, paint):
     assert "outside a class folder: lost.jpg; move each into the folder of its class" in text
     assert "folders inside the class folders" in text
     assert "red/more" in text
-    assert "files without an image extension: notes.txt, red/list.csv; move them out" in text
     assert "empty.png: this image cannot be read: it is empty (0 bytes)" in text
     assert "torn.jpg: this image cannot be read" in text
     assert "classes without a training image: blue" in text
@@ -134,7 +174,7 @@ def test_unknown_and_duplicate_split_folders_are_refused(tmp_path, fill):
     fill(tmp_path / "train", red=2, green=2)
     fill(tmp_path / "val", red=1, green=1)
     fill(tmp_path / "valid", red=1, green=1)
-    (tmp_path / "models").mkdir()
+    fill(tmp_path / "models", red=1)
     text = problems(tmp_path)
     assert "two folders of validation images, valid is the second; keep one." in text
     assert "not a split: models; only train, validation, test and unlabeled may be here" in text
@@ -147,9 +187,32 @@ def test_the_extensions_of_images_are_those_of_the_formats_that_are_read(tmp_pat
         names = open_dataset(photos).train.names + open_dataset(photos).validation.names
         assert f"red/renamed{suffix}" in names
         (photos / "red" / f"renamed{suffix}").replace(photos / "red" / "0.png")
-    for suffix in (".eps", ".heic", ".jp2", ".pdf"):
+    for suffix in (".eps", ".dcm", ".jp2", ".pdf"):
         (photos / "red" / f"a{suffix}").touch()
-    assert "files without an image extension: red/a.eps, red/a.heic, red/a.jp2, red/a.pdf" in problems(photos)
+    text = problems(photos)
+    for form, name in (("PostScript", "red/a.eps"), ("DICOM", "red/a.dcm"), ("JPEG 2000", "red/a.jp2")):
+        assert f"images in a format that is not read ({form}): {name}; convert them to PNG or JPEG." in text
+    assert "a.pdf" not in text
+
+
+@pytest.mark.skipif(".heic" in SUFFIXES, reason="pillow-heif is installed")
+def test_without_its_plugin_heic_is_refused_with_what_to_do(tmp_path, fill):
+    photos = fill(tmp_path, red=3, green=3)
+    (photos / "red" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    assert problems(photos) == (
+        f"{photos}: images in a format that is not read (HEIC): red/IMG_1.HEIC; convert them to JPEG, or pip install "
+        "pillow-heif."
+    )
+    (photos / "red" / "IMG_1.HEIC").rename(photos / "red" / "IMG_1.JPG")
+    assert "it is HEIC, which is not read; convert it to JPEG, or pip install pillow-heif." in problems(photos)
+
+
+def test_heic_is_read_with_its_plugin(tmp_path, fill):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    photos = fill(tmp_path, red=3, green=3)
+    pillow_heif.from_pillow(Image.new("RGB", (9, 6), (200, 0, 0))).save(photos / "red" / "IMG_1.HEIC", quality=-1)
+    dataset = open_dataset(photos)
+    assert sum(dataset.train.counts) + sum(dataset.validation.counts) == 7
 
 
 def test_the_content_of_another_format_is_refused_under_any_extension(tmp_path, fill):
@@ -275,7 +338,7 @@ def test_wrong_unlabeled_folders_are_refused(tmp_path, fill, paint):
         (tmp_path / "pool" / name).touch()
     (photos / "red" / "torn.png").touch()
     text = problems(photos, unlabeled=tmp_path / "pool")
-    assert "pool: files without an image extension: notes.txt; move them out." in text
+    assert "notes.txt" not in text
     for name in ("pool/a.png", "pool/b.jpg", "red/torn.png"):
         assert f"{name}: this image cannot be read: it is empty (0 bytes)" in text
 
@@ -290,3 +353,130 @@ def test_an_unlabeled_image_that_is_a_labelled_one_is_refused(tmp_path, photos, 
         "from images it is evaluated on, so remove them from the unlabeled images."
     )
     assert problems(data, unlabeled=data).startswith("10 of 10 unlabeled images are labelled images too: ants/0.png")
+
+
+# Names of folders
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("Training", "Testing"), ("train_set", "test_set"), ("TRAIN", "test-images")]
+)
+def test_splits_have_many_names(tmp_path, fill, train, test):
+    fill(tmp_path / train, red=2, green=2)
+    fill(tmp_path / test, red=1, green=1)
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == ("green", "red")
+    assert (dataset.train.counts, dataset.test.counts) == ((1, 1), (1, 1))
+
+
+def test_a_folder_that_looks_like_a_split_is_no_class(tmp_path, fill, paint):
+    fill(tmp_path, red=2, green=2)
+    paint(tmp_path / "test" / "1.png", "blue")
+    assert problems(tmp_path).startswith(
+        f"{tmp_path}: test looks like a split, not like a class beside green, red; move"
+    )
+    (tmp_path / "test").rename(tmp_path / "unlabeled")
+    assert "and the images in unlabeled count as unlabelled" in problems(tmp_path)
+
+
+def test_the_only_folder_in_a_folder_is_named(tmp_path, fill):
+    fill(tmp_path / "photos" / "photos", red=2, green=2)
+    (tmp_path / "photos" / "README.md").touch()
+    assert problems(tmp_path / "photos") == f"{tmp_path}/photos: all images are in photos; give this folder."
+
+
+def test_an_archive_that_holds_itself_is_read_once(tmp_path, fill, paint):
+    fill(tmp_path / "chest" / "train", red=2, green=2)
+    fill(tmp_path / "chest" / "test", red=1, green=1)
+    shutil.copytree(tmp_path / "chest", tmp_path / "chest" / "chest")
+    dataset = open_dataset(tmp_path / "chest")
+    assert (dataset.train.counts, dataset.test.counts) == ((1, 1), (1, 1))
+    assert dataset.notes == (f"{tmp_path}/chest: left out chest, which holds the other folders once more.",)
+    paint(tmp_path / "chest" / "chest" / "test" / "red" / "new.png", "red")
+    assert "not a split: chest" in problems(tmp_path / "chest")
+
+
+def test_what_the_user_may_have_meant_is_named(tmp_path, paint):
+    paint(tmp_path / "1.png")
+    (tmp_path / "train.csv").touch()
+    assert f"if {tmp_path}/train.csv lists the images, give this file." in problems(tmp_path)
+    (tmp_path / "train.csv").rename(tmp_path / "photos.zip")
+    assert "unpack photos.zip, and give the folder with the images." in problems(tmp_path)
+    (tmp_path / "photos.zip").rename(tmp_path / "train-00000-of-00001.tfrecord")
+    assert "to read TFRecord files, name them, as in " in problems(tmp_path)
+    (tmp_path / "a.tar").touch()
+    assert "a.tar: this is an archive; unpack it, and give the folder" in problems(tmp_path / "a.tar")
+
+
+def test_classes_named_by_numbers_are_in_their_order(tmp_path, paint):
+    for number in range(12):
+        for copy in range(2):
+            paint(tmp_path / str(number) / f"{copy}.png", ("red", "blue")[copy], width=8 + number)
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == tuple(map(str, range(12)))
+    assert dataset.train.sizes[:, 1].tolist() == (8 + dataset.train.labels).tolist()
+    test = {"train": tmp_path, "test": ([dataset.train.read(0)], [10])}
+    with pytest.warns(DataWarning, match='the label 10 is read as class "10"; where folders are sorted as text, as by'):
+        assert open_dataset(test).test.labels.tolist() == [10]
+
+
+def test_accents_are_stored_in_one_form(tmp_path, fill, paint):
+    composed, decomposed = (unicodedata.normalize(form, "M\u00f6we") for form in ("NFC", "NFD"))
+    for split, name in (("train", composed), ("test", decomposed)):
+        fill(tmp_path / split, green=2)
+        for number in range(2):
+            paint(tmp_path / split / name / f"{number}.png", "red")
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == (composed, "green")
+    assert dataset.test.counts == (2, 2)
+    paint(tmp_path / "train" / decomposed / "9.png", "blue")
+    with pytest.warns(DataWarning, match="differ only in how accents are stored are one class: M\u00f6we"):
+        assert open_dataset(tmp_path).train.counts == (2, 1)
+
+
+def test_classes_that_differ_only_in_capitals_are_told(tmp_path, photos):
+    folder = photos(tmp_path / "photos", Cat=3, cat=3)
+    with pytest.warns(DataWarning, match='classes that differ only in capitals: "Cat" and "cat"'):
+        dataset = open_dataset(folder)
+    assert dataset.class_names == ("Cat", "cat")
+    assert "differ only in capitals" in dataset.notes[0]
+
+
+def test_a_name_that_is_no_utf8_is_shown(tmp_path, fill):
+    folder = fill(tmp_path / "photos", red=3, green=3)
+    os.rename(folder / "red" / "0.png", os.fsencode(folder) + b"/red/\xff.png")
+    dataset = open_dataset(folder)
+    assert "red/\\udcff.png" in (*dataset.train.names, *dataset.validation.names)
+    dataset_digest(dataset)
+    os.rename(folder / "red", os.fsencode(folder) + b"/\xff")
+    assert 'class names that are not UTF-8: "\udcff"; rename the class.' in problems(folder)
+
+
+# Links
+
+
+def test_links_in_a_circle_are_followed_once(tmp_path, fill):
+    photos, pool = fill(tmp_path / "photos", red=3, green=3), fill(tmp_path / "pool", blue=3)
+    (pool / "blue" / "again").symlink_to(pool)
+    dataset = open_dataset(photos, unlabeled=pool)
+    assert dataset.unlabeled.names == ["blue/0.png", "blue/1.png", "blue/2.png"]
+    assert dataset.notes == (f"unlabeled: {pool}: left out as links to folders that are read already: blue/again.",)
+
+
+def test_a_class_that_is_a_link_to_another_is_refused(tmp_path, fill):
+    photos = fill(tmp_path / "photos", red=3, green=3)
+    (photos / "rouge").symlink_to(photos / "red")
+    assert f"{photos}: the class folder rouge is the same folder as red, by a link; remove it." in problems(photos)
+
+
+def test_a_split_that_is_a_link_to_another_is_refused(tmp_path, fill):
+    fill(tmp_path / "train", red=3, green=3)
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    assert f"{tmp_path}: train is the same folder as test, by a link; remove it." in problems(tmp_path)
+
+
+def test_a_class_folder_may_be_a_link_to_somewhere_else(tmp_path, fill):
+    fill(tmp_path / "elsewhere", red=3)
+    fill(tmp_path / "photos", green=3)
+    (tmp_path / "photos" / "red").symlink_to(tmp_path / "elsewhere" / "red")
+    assert open_dataset(tmp_path / "photos").class_names == ("green", "red")

@@ -84,9 +84,10 @@ def test_problems_in_a_bucket_are_reported(tmp_path, fill, upload):
     fill(tmp_path, red=2, green=2)
     (tmp_path / "red" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "red" / "1.png").replace(tmp_path / "lost.png")
     with pytest.raises(DataError) as caught:
         open_dataset(upload(tmp_path))
-    assert any("files without an image extension: notes.txt" in problem for problem in caught.value.problems)
+    assert any("images outside a class folder: lost.png" in problem for problem in caught.value.problems)
     assert any("red/torn.jpg: this image cannot be read" in problem for problem in caught.value.problems)
 
 
