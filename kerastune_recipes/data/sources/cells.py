@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes import printable
-from kerastune_recipes.data.class_names import normal
 
 # Types that hold several values.
 _CONTAINERS = (list, tuple, set, frozenset, np.ndarray)
@@ -145,8 +144,6 @@ def shown(value: Any) -> str:
 def as_text(value: Any) -> str:
     """Return a value as text without blanks around it; a whole float as a whole number, bytes that are no text escaped.
 
-    Accents are in the one form of names, see `class_names.normal`.
-
     Example:
         >>> as_text(b" ant"), as_text(1.0), as_text(0.5)
         ('ant', '1', '0.5')
@@ -155,7 +152,7 @@ def as_text(value: Any) -> str:
         value = value.decode(errors="backslashreplace")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return normal(str(value).strip())
+    return str(value).strip()
 
 
 def are_numbers(values: Iterable[Any]) -> bool:

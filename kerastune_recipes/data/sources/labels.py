@@ -71,7 +71,7 @@ def read_labels(given: Any, class_names: Sequence[str] | None = None) -> tuple[L
         return None, problems
     if values and cells.are_numbers(values):
         return _integers(cells.as_numbers(values)[positions], class_names)
-    texts = np.array([cells.as_text(value) for value in values], dtype=object)
+    texts = np.array([normal(cells.as_text(value)) for value in values], dtype=object)
     return _names(texts[positions].tolist(), class_names)
 
 
@@ -105,7 +105,8 @@ def read_groups(given: Any, images: int) -> tuple[np.ndarray | None, list[str]]:
     ]
     if wrong and not problems:
         return None, [f"groups that are neither whole numbers nor names: {listed(wrong)}; give one of these."]
-    return (None if problems else np.array([cells.as_text(value) for value in values], dtype=str)[positions]), problems
+    texts = [] if problems else [normal(cells.as_text(value)) for value in values]
+    return (None if problems else np.array(texts, dtype=str)[positions]), problems
 
 
 def collect_names(labels: Sequence[str]) -> Labels:

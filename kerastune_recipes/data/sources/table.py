@@ -1,8 +1,7 @@
 """Tables of path and label, as a CSV file or a pandas DataFrame."""
 
-import io
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kerastune_recipes import printable
 from kerastune_recipes.data import checks
+from kerastune_recipes.data.class_names import in_order, normal
+from kerastune_recipes.data.sources import columns, csv_text
 from kerastune_recipes.data.sources.cells import (
     as_text,
     distinct,
@@ -20,18 +22,17 @@ from kerastune_recipes.data.sources.cells import (
     listed_values,
     shown,
 )
+from kerastune_recipes.data.sources.columns import Columns
 from kerastune_recipes.data.sources.folder import read_files
-from kerastune_recipes.data.sources.labels import collect_names
+from kerastune_recipes.data.sources.labels import Labels, collect_names
 from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
-from kerastune_recipes.data.sources.remote import is_remote, resolve
+from kerastune_recipes.data.sources.remote import is_remote
+from kerastune_recipes.data.sources.table_paths import locate, same_files
 from kerastune_recipes.data.split_images import TRAIN, UNLABELED
 from kerastune_recipes.errors import listed
 
 if TYPE_CHECKING:
     import pandas
-
-_NEEDED = ("path", "label")
-_SPLIT = "split"
 
 
 class _Row(NamedTuple):
@@ -45,44 +46,45 @@ def read_csv(path: Path, group_by: Any = None) -> ReadResult:
     """Read a CSV file with the columns path, label and optionally split (train, validation or test).
 
     Args:
-        path: The file, in UTF-8; relative paths in it start at its folder.
+        path: The file, see `csv_text.load`; relative paths in it start at its folder, or at a folder in it that has all
+            the files. Columns may have other names, and each class may have a column of 0 and 1, see `columns`.
         group_by: Name of the column that groups images, or None.
 
     Returns:
         The splits in the order of the rows, and every problem.
     """
-    frame, problems = _load(path)
+    frame, problems = csv_text.load(path)
     if frame is None:
-        return ReadResult(str(path), problems=tuple(problems))
-    return _read_frame(frame, path.parent, str(path), group_by)
+        return ReadResult(printable.encodable(str(path)), problems=tuple(problems))
+    return _read_frame(frame, _Place(printable.encodable(str(path)), path.parent, search=True), group_by)
 
 
 def read_dataframe(frame: "pandas.DataFrame", group_by: Any = None) -> ReadResult:
     """Read a DataFrame with the columns path, label and optionally split (train, validation or test).
 
     Args:
-        frame: One row for each image; relative paths start at the working directory.
+        frame: One row for each image; relative paths start at the working directory. For the columns see `read_csv`.
         group_by: Name of the column that groups images, or None.
 
     Returns:
         The splits in the order of the rows, and every problem.
     """
-    return _read_frame(frame, Path(), "the DataFrame", group_by)
+    return _read_frame(frame, _DATAFRAME, group_by)
 
 
 def read_unlabeled_csv(path: Path) -> ReadResult:
     """Read the column path of a CSV file and ignore other columns.
 
     Args:
-        path: The file, in UTF-8; relative paths in it start at its folder.
+        path: The file, see `read_csv`.
 
     Returns:
         The images without labels in the order of the rows, and every problem.
     """
-    frame, problems = _load(path)
+    frame, problems = csv_text.load(path)
     if frame is None:
-        return ReadResult(str(path), problems=tuple(problems))
-    return _read_column(frame, path.parent, str(path))
+        return ReadResult(printable.encodable(str(path)), problems=tuple(problems))
+    return _read_column(frame, _Place(printable.encodable(str(path)), path.parent, search=True))
 
 
 def read_unlabeled_dataframe(frame: "pandas.DataFrame") -> ReadResult:
@@ -94,103 +96,120 @@ def read_unlabeled_dataframe(frame: "pandas.DataFrame") -> ReadResult:
     Returns:
         The images without labels in the order of the rows, and every problem.
     """
-    return _read_column(frame, Path(), "the DataFrame")
+    return _read_column(frame, _DATAFRAME)
 
 
 def read_unlabeled_paths(paths: Sequence[str | PathLike[str]]) -> ReadResult:
     """Read images without labels from a list of paths; relative paths start at the working directory."""
-    return _read_paths([str(path) for path in paths], Path(), "the list of paths")
+    return _read_paths([str(path) for path in paths], _Place("the list of paths", Path()))
 
 
-def _load(path: Path) -> tuple["pandas.DataFrame | None", list[str]]:
-    import pandas
+class _Place(NamedTuple):
+    """What a table is called, where its relative paths begin, and whether files are looked for in folders there."""
 
-    try:
-        # Cells stay text: "01" is not 1, and "NA" is a label like any other.
-        text = io.BytesIO(path.read_bytes())
-        frame = pandas.read_csv(text, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except FileNotFoundError:
-        return None, [f"{path}: there is no such file. Check the path."]
-    except (pandas.errors.EmptyDataError, pandas.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        return None, [f"{path}: this file cannot be read as a table: {checks.quoted(error)}."]
-    return frame, []
+    source: str
+    folder: Path
+    search: bool = False
 
 
-def _read_column(frame: "pandas.DataFrame", folder: Path, source: str) -> ReadResult:
-    problems = checks.columns(frame.columns, ["path"])
-    if problems:
-        return ReadResult(source, problems=tuple(checks.located(source, problems)))
-    cells, blank, problems = _cells(frame, ["path"])
-    result = _read_paths([path for path, skip in zip(cells["path"], blank, strict=True) if not skip], folder, source)
-    return replace(result, problems=(*checks.located(source, problems), *result.problems))
+_DATAFRAME = _Place("the DataFrame", Path())
 
 
-def _read_paths(paths: Sequence[str], folder: Path, source: str) -> ReadResult:
-    missing, problems = _missing(paths, folder)
-    problems = checks.located(source, [*checks.duplicates(paths), *problems])
-    names = [path for path in paths if path not in missing]
-    pictures, unreadable = read_files([_at(folder, name) for name in names], names)
-    return ReadResult(source, problems=(*problems, *unreadable), unlabeled=pictures)
+def _read_column(frame: "pandas.DataFrame", place: _Place) -> ReadResult:
+    frame = frame.rename(columns=str)
+    found, problems = columns.find(frame, None, _tester(place), labelled=False)
+    if found is None:
+        return ReadResult(place.source, problems=tuple(checks.located(place.source, problems)))
+    cells, unusable, problems = _cells(frame, [found.path])
+    result = _read_paths([path for path, skip in zip(cells[found.path], unusable, strict=True) if not skip], place)
+    return replace(
+        result,
+        problems=(*checks.located(place.source, problems), *result.problems),
+        notes=(*checks.located(place.source, found.note()), *result.notes),
+    )
 
 
-def _at(folder: Path, path: str) -> Path:
-    """Return the file that a path of a table names."""
-    return resolve(path) if "://" in path else folder / path
+def _read_paths(paths: Sequence[str], place: _Place) -> ReadResult:
+    found = locate(paths, place.folder, place.search)
+    problems = [*checks.duplicates(paths), *same_files(found.files), *found.problems]
+    names = [path for path in paths if path in found.files]
+    pictures, unreadable = read_files([found.files[name] for name in names], names)
+    return ReadResult(
+        place.source,
+        problems=(*checks.located(place.source, problems), *unreadable),
+        unlabeled=pictures,
+        notes=tuple(checks.located(place.source, found.notes)),
+    )
 
 
-def _missing(paths: Sequence[str], folder: Path) -> tuple[set[str], list[str]]:
-    """Return the paths without a file, and the problem."""
-    files = ((path, _at(folder, path)) for path in paths)
-    # In an object store the check would take a request for each file; missing ones are reported when fetched.
-    missing = {path for path, file in files if not is_remote(file) and not file.is_file()}
-    if not missing:
-        return missing, []
-    start = f"relative paths start at {folder.absolute()}"
-    return missing, [f"paths without a file: {listed(sorted(missing))}; {start}."]
+def _tester(place: _Place) -> Callable[[str], bool]:
+    """Return a function that tells whether a path names a file; for one in an object store this takes a request: no."""
+
+    def is_file(path: str) -> bool:
+        if not path or "://" in path or is_remote(place.folder):
+            return False
+        return bool(locate([path], place.folder, place.search).files)
+
+    return is_file
 
 
-def _read_frame(frame: "pandas.DataFrame", folder: Path, source: str, group_by: Any) -> ReadResult:
+def _read_frame(frame: "pandas.DataFrame", place: _Place, group_by: Any) -> ReadResult:
+    frame = frame.rename(columns=str)
     problems = [] if group_by is None else checks.group_name(group_by, "column")
     group = None if group_by is None or problems else str(group_by)
-    needed = [*_NEEDED, *([] if group is None else [group]), *([_SPLIT] if _SPLIT in frame.columns else [])]
-    problems += checks.columns(frame.columns, needed)
-    if problems:
-        return ReadResult(source, problems=tuple(checks.located(source, problems)))
-    rows, problems = _rows(frame.rename(columns=str), group)
-    missing, more = _missing([row.path for row in rows], folder)
-    problems = checks.located(source, problems + more)
+    found, more = columns.find(frame, group, _tester(place))
+    problems += more
+    if found is None or problems:
+        return ReadResult(place.source, problems=tuple(checks.located(place.source, problems)))
+    rows, problems = _rows(frame, found)
+    files = locate([row.path for row in rows], place.folder, place.search)
+    problems = checks.located(place.source, [*problems, *same_files(files.files), *files.problems])
     by_split = defaultdict(list)
     for row in rows:
-        if row.path not in missing:
+        if row.path in files.files:
             by_split[row.split].append(row)
     parts = {}
     for split, members in by_split.items():
-        labels = collect_names([row.label for row in members])
+        labels = _labels([row.label for row in members], found.classes)
         names = [row.path for row in members]
-        pictures, unreadable = read_files([_at(folder, name) for name in names], names)
+        pictures, unreadable = read_files([files.files[name] for name in names], names)
         samples = pictures.labelled(labels.indices, labels.class_names)
         problems += unreadable
-        groups = None if group is None else np.array([row.group for row in members], dtype=str)
+        groups = None if group is None else np.array([normal(row.group) for row in members], dtype=str)
         parts[split] = Part(samples, labels.naming, groups=groups)
-    return ReadResult(source, parts, tuple(problems))
+    notes = checks.located(place.source, [*found.note(), *files.notes])
+    return ReadResult(place.source, parts, tuple(problems), notes=tuple(notes))
 
 
-def _rows(frame: "pandas.DataFrame", group: str | None) -> tuple[list[_Row], list[str]]:
+def _labels(labels: list[str], classes: Sequence[str]) -> Labels:
+    """Number labels; where classes have columns, all of them are classes."""
+    if not classes:
+        return collect_names(labels)
+    names = in_order(set(map(normal, classes)))
+    position = {name: index for index, name in enumerate(names)}
+    return Labels(np.array([position[normal(label)] for label in labels], dtype=np.int64), names, "declared")
+
+
+def _rows(frame: "pandas.DataFrame", found: Columns) -> tuple[list[_Row], list[str]]:
     """Return the usable rows, and the problems of the others."""
-    names = [*_NEEDED, *([_SPLIT] if _SPLIT in frame.columns else []), *([group] if group else [])]
-    cells, blank, problems = _cells(frame, names)
-    splits = cells.get(_SPLIT, [TRAIN] * len(frame))
+    labelled = found.classes or (found.label,)
+    names = [name for name in (found.path, *labelled, found.split, found.group) if name is not None]
+    cells, unusable, problems = _cells(frame, list(dict.fromkeys(names)))
+    if found.classes:
+        labels, more = columns.class_of_each_row({name: cells[name] for name in found.classes})
+        problems += more
+    else:
+        labels = cells[str(found.label)]
+    splits = cells[found.split] if found.split else [TRAIN] * len(frame)
     meant = {value: split_of(value) for value in set(splits)}
     unknown = sorted({value for value, split in meant.items() if value and split in (None, UNLABELED)})
     if unknown:
         problems.append(f"unknown splits: {listed(unknown)}; write train, validation or test.")
-    groups = cells[group] if group else splits
+    groups = cells[found.group] if found.group else splits
     rows = [
-        _Row(path, label, meant[split] or TRAIN, group_name)
-        for path, label, split, group_name, skip in zip(
-            cells["path"], cells["label"], splits, groups, blank, strict=True
-        )
-        if not skip and split not in unknown
+        _Row(path, label, meant[split] or TRAIN, group)
+        for path, label, split, group, skip in zip(cells[found.path], labels, splits, groups, unusable, strict=True)
+        if not skip and label and split not in unknown
     ]
     return rows, problems + checks.duplicates([row.path for row in rows])
 

@@ -68,10 +68,10 @@ def test_labels_stay_text(tmp_path, photos):
 
 
 def test_missing_columns_are_named(tmp_path):
-    (tmp_path / "labels.csv").write_text("Path,class\n")
+    (tmp_path / "labels.csv").write_text("pth,clas,more\n")
     text = problems(tmp_path / "labels.csv")
-    assert 'labels.csv: there is no column "path"; the columns are Path, class. Did you mean "Path"?' in text
-    assert 'there is no column "label"' in text
+    assert 'labels.csv: there is no column "path"; the columns are pth, clas, more. Did you mean "pth"?' in text
+    assert 'there is no column "label"; the columns are pth, clas, more. Rename the column with the class' in text
 
 
 def test_all_problems_are_reported_together(tmp_path, photos):
@@ -172,9 +172,9 @@ def test_doubled_columns_are_refused(tmp_path, photos, monkeypatch):
 def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     assert "absent.csv: there is no such file." in problems(tmp_path / "absent.csv")
     (tmp_path / "empty.csv").touch()
-    assert "empty.csv: this file cannot be read as a table" in problems(tmp_path / "empty.csv")
+    assert "empty.csv: this file cannot be read as a table: it is empty" in problems(tmp_path / "empty.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    assert "binary.csv: this file cannot be read as a table" in problems(tmp_path / "binary.csv")
+    assert "binary.csv: this file cannot be read as a table: it begins as UTF-16" in problems(tmp_path / "binary.csv")
 
 
 def test_a_column_groups_the_images(tmp_path, photos):
@@ -224,8 +224,8 @@ def test_a_column_of_paths_is_enough_for_unlabeled_images(tmp_path, photos, pool
 def test_wrong_unlabeled_paths_are_refused(tmp_path, photos, pool, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "unlabeled: absent.csv: there is no such file." in problems(photos, unlabeled="absent.csv")
-    (tmp_path / "files.csv").write_text("file\npool/1.png\n")
-    assert 'unlabeled: files.csv: there is no column "path"; the columns are file.' in problems(
+    (tmp_path / "files.csv").write_text("scan\npool/1.png\n")
+    assert 'unlabeled: files.csv: there is no column "path"; the columns are scan.' in problems(
         photos, unlabeled="files.csv"
     )
     text = problems(photos, unlabeled=["pool/1.png", "pool/1.png", "pool/9.png"])
@@ -238,4 +238,138 @@ def test_wrong_unlabeled_paths_are_refused(tmp_path, photos, pool, monkeypatch):
     assert (
         problems(photos, unlabeled=frame)
         == "unlabeled: the DataFrame: rows without a path: row 2; fill in or remove them."
+    )
+
+
+# Tables of other programs
+
+
+def table(label="label", path="path", separator=",", count=5):
+    return "\n".join([f"{path}{separator}{label}", *(f"{file}{separator}{name}" for file, name in rows(count))])
+
+
+def read(tmp_path, text, name="labels.csv", encoding="utf-8"):
+    (tmp_path / name).write_text(text, encoding=encoding, newline="")
+    dataset = open_dataset(tmp_path / name)
+    assert (dataset.train.counts, dataset.validation.counts) == ((4, 4), (1, 1))
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "encoding"),
+    [
+        (table(separator=";"), "labels.csv", "utf-8"),
+        (table(separator="\t"), "labels.csv", "utf-8"),
+        (table(separator="\t"), "labels.TSV", "utf-8"),
+        (table(), "labels.csv", "utf-16"),
+        (table(separator="\t").replace("\n", "\r\n"), "labels.csv", "utf-16"),
+        (table().replace("\n", "\r"), "labels.csv", "utf-8"),
+        ("sep=;\n" + table(separator=";"), "labels.csv", "utf-8"),
+    ],
+)
+def test_tables_of_spreadsheets_are_read_without_a_note(tmp_path, photos, text, name, encoding):
+    dataset = read(tmp_path, text, name, encoding)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (table("Label", "Path"), 'column "Path" is read as path, column "Label" is read as label.'),
+        (table("class", "filename"), 'column "filename" is read as path, column "class" is read as label.'),
+        (table("label", "file_name"), 'column "file_name" is read as path.'),
+        (table("breed", "image_id"), 'column "image_id" is read as path, column "breed" is read as label.'),
+        (table().replace("photos/", "photos\\"), "back slashes in paths are read as /, as in photos\\red/0.png."),
+        (
+            table().replace(".png", ""),
+            "paths without an extension are those of the only image of that name, as 0.png for photos/red/0.",
+        ),
+    ],
+)
+def test_tables_with_one_meaning_are_read_with_a_note(tmp_path, photos, text, note):
+    dataset = read(tmp_path, text)
+    assert dataset.class_names == ("green", "red")
+    assert dataset.notes == (f"{tmp_path}/labels.csv: {note}",)
+
+
+def test_one_column_a_class_is_read(tmp_path, photos):
+    lines = ["filename, red, green, blue"]
+    lines += [f"{path},{int(label == 'red')},{int(label == 'green')},0" for path, label in rows()]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    assert problems(tmp_path / "labels.csv").startswith(
+        f"{tmp_path}/labels.csv: classes without a training image: blue"
+    )
+    (tmp_path / "labels.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    dataset = open_dataset(tmp_path / "labels.csv")
+    assert dataset.class_names == ("green", "red")
+    assert all(dataset.class_names[dataset.train.labels[i]] in name for i, name in enumerate(dataset.train.names))
+    assert "columns red, green are read as one class each." in dataset.notes[0]
+    lines[1] = lines[1].replace("1,0,0", "1,1,0")
+    lines[2] = lines[2].replace("1,0,0", "0,0,0")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    text = problems(tmp_path / "labels.csv")
+    assert "rows with several classes (red, green, blue are 0 and 1): row 1; an image has one class here." in text
+    assert "rows without a class (red, green, blue are 0 and 1): row 2; an image has one class here." in text
+
+
+def test_dummies_of_pandas_are_one_column_a_class(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["path", "label"])
+    dummies = pd.concat([frame[["path"]], pd.get_dummies(frame["label"])], axis=1)
+    assert open_dataset(dummies).class_names == ("green", "red")
+
+
+def test_files_are_found_in_the_folder_that_has_them_all(tmp_path, paint):
+    lines = ["id_code,diagnosis"]
+    for label in ("red", "green"):
+        for number in range(5):
+            paint(tmp_path / "train_images" / f"{label}{number}.png", label)
+            lines.append(f"{label}{number},{label}")
+    dataset = read(tmp_path, "\n".join(lines), "train.csv")
+    assert f"{tmp_path}/train.csv: relative paths start at {tmp_path}/train_images, where all of them have a file." in (
+        dataset.notes
+    )
+    (tmp_path / "train_images" / "red3.png").unlink()
+    assert "paths without a file: green0, green1, " in problems(tmp_path / "train.csv")
+
+
+def test_a_column_of_splits_is_read_under_any_name(tmp_path, photos):
+    splits = ["train", "train", "valid", "test", "test"] * 2
+    lines = ["filepaths,labels,data set"]
+    lines += [f"{path},{label},{split}" for (path, label), split in zip(rows(), splits, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    dataset = open_dataset(tmp_path / "labels.csv")
+    assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (2, 2))
+    assert 'column "data set" is read as split' in dataset.notes[0]
+
+
+def test_other_encodings_are_refused_with_the_line(tmp_path, photos):
+    text = table().replace(",green", ",M\u00f6we")
+    (tmp_path / "labels.csv").write_bytes(text.encode("cp1252"))
+    assert problems(tmp_path / "labels.csv") == (
+        f'{tmp_path}/labels.csv: line 7 is not UTF-8, as Windows-1252 it is "photos/green/0.png,M\u00f6we"; save the '
+        "file as UTF-8 (in Excel: CSV UTF-8)."
+    )
+
+
+def test_a_table_without_names_of_columns_is_refused(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(table().partition("\n")[2])
+    assert problems(tmp_path / "labels.csv") == (
+        f"{tmp_path}/labels.csv: the first line names an image, not the columns; put a line path,label above it."
+    )
+
+
+def test_the_groups_are_not_taken_for_labels(tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(rows(), columns=["file", "label"])
+    frame["Patient ID"] = [f"p{number}" for _ in range(2) for number in range(5)]
+    dataset = open_dataset(frame, group_by="patient_id")
+    assert (dataset.class_names, dataset.facts().groups) == (("green", "red"), 5)
+
+
+def test_two_rows_for_one_file_are_refused(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(table() + "\nphotos/../photos/red/0.png,red\n")
+    assert "paths of the same file: photos/red/0.png = photos/../photos/red/0.png; keep one row for each." in problems(
+        tmp_path / "labels.csv"
     )
