@@ -14,7 +14,7 @@ from kerastune_recipes.checking.findings import DataCheck, Finding, Picture
 from kerastune_recipes.checking.label_errors import Doubt
 from kerastune_recipes.checking.near_copies import Pair
 from kerastune_recipes.checking.shortcuts import Shortcut
-from kerastune_recipes.checking.traits import Traits
+from kerastune_recipes.checking.traits import ImageTraits
 from kerastune_recipes.data.dataset import Dataset
 from kerastune_recipes.data.image_formats import FORMATS, SUFFIXES
 from kerastune_recipes.data.images import Header
@@ -38,13 +38,13 @@ class _Looked:
 
     Args:
         dataset: The images.
-        traits: Traits of each, split by split.
+        traits: ImageTraits of each, split by split.
     """
 
     dataset: Dataset
-    traits: Sequence[Traits]
+    traits: Sequence[ImageTraits]
 
-    def of(self, *splits: str) -> list[Traits]:
+    def of(self, *splits: str) -> list[ImageTraits]:
         return [one for one in self.traits if one.split in splits]
 
 
@@ -129,7 +129,7 @@ def _files(looked: _Looked) -> Iterator[Finding]:
             yield Finding(words.split(",")[0], "note", f"{len(found)} of {len(with_header)} images are {words}.")
 
 
-def _named_as_it_is(one: Traits) -> bool:
+def _named_as_it_is(one: ImageTraits) -> bool:
     assert one.header is not None  # the caller checks
     suffix, form = PurePath(one.name).suffix.lower(), one.header.format
     suffixes = next((each.suffixes for each in FORMATS if each.name == form), ())
@@ -255,15 +255,15 @@ def _doubt(one: Doubt, names: Sequence[str], classes: Sequence[str]) -> str:
     return f"{names[one.position]} ({classes[one.label]}, rather {classes[one.likely]})"
 
 
-def _picture(one: Traits, note: str = "", likely: str = "", margin: float | None = None) -> Picture:
+def _picture(one: ImageTraits, note: str = "", likely: str = "", margin: float | None = None) -> Picture:
     return Picture(one.name, one.split, one.label, note, likely, margin, image_traits.as_png(one.thumbnail))
 
 
-def _images(found: Sequence[Traits]) -> str:
+def _images(found: Sequence[ImageTraits]) -> str:
     splits = {one.split for one in found}
     words = split_in_words(splits.pop()) if len(splits) == 1 else "images"
     return words if len(found) != 1 else words.removesuffix("s")
 
 
-def _names(found: Sequence[Traits]) -> str:
+def _names(found: Sequence[ImageTraits]) -> str:
     return listed([one.name for one in found], most=_MOST_NAMES)

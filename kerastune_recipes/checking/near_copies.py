@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerastune_recipes.checking.traits import Traits
+from kerastune_recipes.checking.traits import ImageTraits
 
 # Bits of the perceptual hashes that may differ in candidates: of images that were made smaller, mirrored and saved
 # again, 4 at most (benchmarks/pages/data_check.md).
@@ -34,11 +34,11 @@ class Pair:
     difference: float
 
 
-def find(traits: Sequence[Traits]) -> list[Pair]:
+def find(traits: Sequence[ImageTraits]) -> list[Pair]:
     """Find pairs of images that show the same, by perceptual hash (Zauner 2010) and then by thumbnail.
 
     Args:
-        traits: Traits of each image; those that cannot be decoded are left out.
+        traits: ImageTraits of each image; those that cannot be decoded are left out.
 
     Returns:
         The pairs; exact copies are among them.

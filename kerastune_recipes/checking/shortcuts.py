@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerastune_recipes.checking.traits import Traits
+from kerastune_recipes.checking.traits import ImageTraits
 from kerastune_recipes.data.splits import NEVER_HELD_OUT, folds_where_possible
 
 FOLDS = 5
@@ -33,14 +33,14 @@ class Shortcut:
     images: int
 
 
-def measure(traits: Sequence[Traits]) -> list[Shortcut]:
+def measure(traits: Sequence[ImageTraits]) -> list[Shortcut]:
     """Return the balanced accuracy of each trait alone.
 
     A decision tree of depth 4 learns from the trait, and predicts images of other folds; groups stay whole. Classes of
     fewer than 10 images are left out.
 
     Args:
-        traits: Traits of the training images.
+        traits: ImageTraits of the training images.
     """
     used = [one for one in traits if not one.problem]
     names, labels = np.unique([one.label for one in used], return_inverse=True)
@@ -64,7 +64,7 @@ def clear(shortcut: Shortcut) -> bool:
     return bool(shortcut.balanced_accuracy - 2 * error > shortcut.chance + CLEAR * (1 - shortcut.chance))
 
 
-def _columns(traits: Sequence[Traits]) -> Mapping[str, np.ndarray]:
+def _columns(traits: Sequence[ImageTraits]) -> Mapping[str, np.ndarray]:
     """Return the columns of each trait, float (n, columns)."""
     sizes = np.array([one.size for one in traits], float)
     headers = [one.header for one in traits]

@@ -21,8 +21,8 @@ _BLOCK = 16
 
 
 @dataclass(frozen=True)
-class Traits:
-    """Traits of one image.
+class ImageTraits:
+    """ImageTraits of one image.
 
     Args:
         split: Its split.
@@ -56,7 +56,7 @@ class Traits:
     hashes: tuple[int, int]
 
 
-def read(splits: Mapping[str, Samples], tick: Tick | None = None) -> list[Traits]:
+def read(splits: Mapping[str, Samples], tick: Tick | None = None) -> list[ImageTraits]:
     """Read every image once.
 
     Args:
@@ -67,7 +67,7 @@ def read(splits: Mapping[str, Samples], tick: Tick | None = None) -> list[Traits
         The traits of each image, split by split, in order.
     """
     places = [(split, index) for split, samples in splits.items() for index in range(len(samples))]
-    found: list[Traits] = []
+    found: list[ImageTraits] = []
     with ThreadPoolExecutor() as threads:
         for traits in threads.map(lambda place: _traits(splits[place[0]], *place), places, chunksize=_BLOCK):
             found.append(traits)
@@ -76,7 +76,7 @@ def read(splits: Mapping[str, Samples], tick: Tick | None = None) -> list[Traits
     return found
 
 
-def _traits(samples: Samples, split: str, index: int) -> Traits:
+def _traits(samples: Samples, split: str, index: int) -> ImageTraits:
     name = str(samples.names[index])
     header, stored, problem = None, 0, ""
     try:
@@ -90,7 +90,7 @@ def _traits(samples: Samples, split: str, index: int) -> Traits:
     edge = np.concatenate([thumbnail[0], thumbnail[-1], thumbnail[1:-1, 0], thumbnail[1:-1, -1]]).astype(float)
     red, green, blue = edge.mean(axis=0).tolist()
     height, width = samples.sizes[index].tolist()
-    return Traits(
+    return ImageTraits(
         split=split,
         name=name,
         label=samples.class_names[samples.labels[index]],
