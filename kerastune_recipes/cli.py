@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--recipe", help="look for doubtful labels with the backbone and the head of this recipe")
     _add_overrides(check)
     _add_group_by(check)
+    _add_pixel_range(check)
     check.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
     check.add_argument("--doubtful", type=Path, metavar="FILE", help="write the doubtful labels as CSV; needs --recipe")
     check.add_argument("--strict", action="store_true", help="exit with status 1 for warnings too, not only for errors")
@@ -177,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
     evaluate.add_argument("--data", required=True, help=f"{_DATA}; the test split where there is one, else all images")
     _add_group_by(evaluate)
+    _add_pixel_range(evaluate)
     _add_tta(evaluate)
     _add_json(evaluate)
 
@@ -237,6 +239,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help=_DATA)
     _add_overrides(parser)
     _add_group_by(parser)
+    _add_pixel_range(parser)
+    parser.add_argument(
+        "--validation-split", type=_share, default="auto", metavar="SHARE",
+        help="share of the training images of each class to hold out where there are no validation images, such as 0.1 "
+        "(default: auto, a fifth, and at most 10,000 or ten per class)",
+    )  # fmt: skip
     parser.add_argument(
         "--unlabeled", metavar="DIR",
         help="images without labels, for recipes that use them: a folder with images at any depth, or a CSV file with "
@@ -266,6 +274,18 @@ def _add_group_by(parser: argparse.ArgumentParser) -> None:
         help="groups of images that stay together in training or in validation: 1 for the folders inside the class "
         "folders, as in ants/patient7/1.jpg, or a column of the CSV file",
     )  # fmt: skip
+
+
+def _add_pixel_range(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pixel-range", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="values of black and white in the images, such as 0 4095 in 16-bit files of a 12-bit camera (default: 0 "
+        "255, in 16-bit files 0 65535; evaluate and predict take what the run was given)",
+    )  # fmt: skip
+
+
+def _share(text: str) -> float | str:
+    return text if text == "auto" else float(text)
 
 
 def _group_by(text: str) -> int | str:
@@ -383,7 +403,13 @@ def _validate(options: argparse.Namespace) -> None:
 
 def _data(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the data as arguments of `Recipe.run`."""
-    return {"folds": options.folds, "group_by": options.group_by, "unlabeled": options.unlabeled}
+    return {"folds": options.folds, **_images(options)}
+
+
+def _images(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that say how the images are read, as arguments of `Recipe.run`."""
+    names = ("group_by", "unlabeled", "validation_split", "pixel_range")
+    return {name: getattr(options, name) for name in names}
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -400,7 +426,13 @@ def _check(options: argparse.Namespace) -> int:
         _start_keras()
     from kerastune_recipes.checking.check import check
 
-    checked = check(options.data, recipe, group_by=options.group_by, verbose=not options.json)
+    checked = check(
+        options.data,
+        recipe,
+        group_by=options.group_by,
+        pixel_range=options.pixel_range,
+        verbose=not options.json,
+    )
     if options.html:
         with writing(options.html.parent, "the page"):
             checked.to_html(options.html)
@@ -597,8 +629,7 @@ def _tune(options: argparse.Namespace) -> None:
         out=options.out,
         strategy=options.strategy,
         cache=not options.no_cache,
-        group_by=options.group_by,
-        unlabeled=options.unlabeled,
+        **_images(options),
     )
     _print_tuned(tuned, options.out, options.data, options.json)
 

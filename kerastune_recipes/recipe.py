@@ -14,7 +14,9 @@ from kerastune_recipes.spec.recipe_spec import GIVEN, RecipeSpec
 if TYPE_CHECKING:
     import keras
 
+    from kerastune_recipes.data.pixel_range import GivenRange
     from kerastune_recipes.data.sources.parts import GroupBy
+    from kerastune_recipes.data.splits import HeldOutShare
     from kerastune_recipes.reporting.report import Report
     from kerastune_recipes.run.prepare import Prepared
 
@@ -108,6 +110,8 @@ class Recipe:
         folds: int | None = None,
         group_by: "GroupBy" = None,
         unlabeled: Any = None,
+        validation_split: "HeldOutShare" = "auto",
+        pixel_range: "GivenRange" = None,
     ) -> Plan:
         """Return what `run` would do, without training and without a forward pass.
 
@@ -117,6 +121,8 @@ class Recipe:
             folds: As for `run`.
             group_by: As for `run`.
             unlabeled: As for `run`.
+            validation_split: As for `run`.
+            pixel_range: As for `run`.
 
         Raises:
             DataError: The images cannot be used.
@@ -127,7 +133,15 @@ class Recipe:
             >>> Recipe.from_name("small_similar").plan("demo:digits").features.views
             1
         """
-        return self._dry_run(ds, seed=seed, folds=folds, group_by=group_by, unlabeled=unlabeled).plan
+        return self._dry_run(
+            ds,
+            seed=seed,
+            folds=folds,
+            group_by=group_by,
+            unlabeled=unlabeled,
+            validation_split=validation_split,
+            pixel_range=pixel_range,
+        ).plan
 
     def describe(
         self,
@@ -136,13 +150,23 @@ class Recipe:
         folds: int | None = None,
         group_by: "GroupBy" = None,
         unlabeled: Any = None,
+        validation_split: "HeldOutShare" = "auto",
+        pixel_range: "GivenRange" = None,
     ) -> str:
         """Return the plan in words; for the arguments see `plan`.
 
         Example:
             >>> print(Recipe.from_name("small_similar").describe("demo:digits"))
         """
-        return self._dry_run(ds, seed=seed, folds=folds, group_by=group_by, unlabeled=unlabeled).plan_text
+        return self._dry_run(
+            ds,
+            seed=seed,
+            folds=folds,
+            group_by=group_by,
+            unlabeled=unlabeled,
+            validation_split=validation_split,
+            pixel_range=pixel_range,
+        ).plan_text
 
     def run(
         self,
@@ -158,14 +182,16 @@ class Recipe:
         folds: int | None = None,
         group_by: "GroupBy" = None,
         unlabeled: Any = None,
+        validation_split: "HeldOutShare" = "auto",
+        pixel_range: "GivenRange" = None,
     ) -> "Report":
         """Train a model.
 
         Args:
             ds: A folder of class folders (or of train/, validation/, test/ with class folders), a CSV or DataFrame of
                 path and label, arrays (x, y), a tf.data.Dataset of (image, label), "tfds:NAME" or a TFDS builder,
-                a dictionary of these by split, or "demo:digits". Without validation images a stratified fifth of the
-                training images is held out.
+                a dictionary of these by split, or "demo:digits". Without validation images some of the training
+                images are held out, stratified by class.
             out: Folder to write the run to, or None.
             strategy: "auto", "none", "mirrored", "multi_worker", "tpu" or a tf.distribute.Strategy. "auto" takes what
                 is available: several workers, several GPUs, or one device. Under JAX "auto", "none" or a
@@ -186,6 +212,11 @@ class Recipe:
             unlabeled: Images without labels, for recipes that learn from them: a folder with images at any depth, a
                 CSV or DataFrame of path, a list of paths, an array or list of images, or a tf.data.Dataset of images.
                 unlabeled/ beside train/, or "unlabeled" in a dictionary, is used too.
+            validation_split: Share of the training images of each class to hold out where there are no validation
+                images, between 0 and 1; "auto" holds out a fifth, and at most 10,000 (or ten per class).
+            pixel_range: The values of black and white in arrays, tensors and files: (0, 1) for images scaled to 0..1,
+                (0, 4095) for 16-bit files of a 12-bit camera. None for 0 and 255, in 16-bit files 0 and 65535. Pixels
+                are scaled to 0..255, which the model takes.
 
         Returns:
             The report, with the model in it.
@@ -213,6 +244,8 @@ class Recipe:
             folds=folds,
             group_by=group_by,
             unlabeled=unlabeled,
+            validation_split=validation_split,
+            pixel_range=pixel_range,
         )
         return run(self.name, self.content, ds, options, self.network)
 

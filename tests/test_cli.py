@@ -146,6 +146,25 @@ def test_groups_and_unlabelled_images_by_option(shell, photos):
     ]
 
 
+def test_the_range_of_pixels_and_the_share_to_hold_out_by_option(shell, photos):
+    from PIL import Image
+
+    for path in photos("photos", ants=6, bees=6).rglob("*.png"):
+        pixels = np.asarray(Image.open(path))[:, :, 0].astype(np.uint16) * 16
+        Image.fromarray(pixels).save(path)
+    plan = shell("plan", *QUICK, "--data", "photos", "--validation-split", "0.5", "--pixel-range", "0", "4095")
+    assert "6 training, 6 validation (held out of the training images" in plan.out
+    assert "Pixel values were read in the stated range 0..4095" in " ".join(plan.out.split())
+    assert plan.err == ""
+    doubted = shell("plan", *QUICK, "--data", "photos")
+    assert "photos: all 16-bit images are darker than a quarter of the range; they were read with 65535" in doubted.err
+    assert "pixel_range=(0, 4095) (--pixel-range 0 4095)." in doubted.err
+    for words in (("--pixel-range", "255", "0"), ("--validation-split", "2")):
+        assert shell("plan", *QUICK, "--data", "photos", *words).status == 2
+    negative = shell("plan", *QUICK, "--data", "photos", "--pixel-range", "-10", "4095")
+    assert "stated range -10..4095" in negative.out
+
+
 def test_plan_as_json(shell, ants_and_bees):
     plan = json.loads(shell("plan", *QUICK, "--data", ants_and_bees, "--json").out)
     assert plan["class_names"] == ["ants", "bees"]

@@ -18,6 +18,7 @@ from kerastune_recipes.checking.traits import ImageTraits
 from kerastune_recipes.data.dataset import Dataset
 from kerastune_recipes.data.image_formats import FORMATS, SUFFIXES
 from kerastune_recipes.data.images import Header
+from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION, split_in_words
 from kerastune_recipes.errors import DataError, listed
@@ -53,6 +54,7 @@ def check(
     recipe: Recipe | None = None,
     *,
     group_by: Any = None,
+    pixel_range: GivenRange = None,
     seed: int = 0,
     cache: bool = True,
     verbose: bool = True,
@@ -69,6 +71,7 @@ def check(
         ds: The images, in any form that `Recipe.run` takes.
         recipe: Recipe whose backbone and head look for doubtful labels; None looks for none.
         group_by: As for `Recipe.run`.
+        pixel_range: As for `Recipe.run`.
         seed: Random seed of the folds.
         cache: As for `Recipe.run`.
         verbose: Show progress.
@@ -79,7 +82,7 @@ def check(
     """
     display = Display(verbose)
     try:
-        dataset = open_dataset(ds, seed=seed, group_by=group_by)
+        dataset = open_dataset(ds, seed=seed, group_by=group_by, pixel_range=pixel_range)
     except DataError as error:
         return DataCheck(str(ds), {}, tuple(Finding("unreadable", "error", problem) for problem in error.problems))
     splits = {TRAIN: dataset.train, VALIDATION: dataset.validation, TEST: dataset.test}

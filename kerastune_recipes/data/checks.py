@@ -110,7 +110,7 @@ def held_out_counts(counts: Sequence[int], class_names: Sequence[str]) -> list[s
         return []
     return [
         f"classes without a validation image: {listed(missing)}; validation images choose the model, so add some, or "
-        "leave validation out: then a fifth of the training images of every class is held out."
+        "leave validation out: then training images of every class are held out."
     ]
 
 

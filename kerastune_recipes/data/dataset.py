@@ -219,6 +219,7 @@ class Dataset:
         unlabeled: Images without labels, none of them in a labelled split; None if the user gave none.
         notes: What is doubtful about the data, was left out, or was read otherwise than it is written; one sentence
             each.
+        pixel_range: The stored values of black and white that the user stated; None where none were.
         seen_test: Positions of the test images that have a copy among the others, int64 (m,).
     """
 
@@ -231,6 +232,7 @@ class Dataset:
     grouped_by: str | None = None
     unlabeled: Pictures | None = None
     notes: tuple[str, ...] = ()
+    pixel_range: tuple[float, float] | None = None
     seen_test: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
@@ -263,6 +265,7 @@ class Dataset:
             unlabeled=0 if self.unlabeled is None else len(self.unlabeled),
             train_groups=self.train.group_counts,
             notes=self.notes,
+            pixel_range=self.pixel_range,
         )
 
     def _groups(self) -> int | None:
@@ -302,12 +305,14 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         assert part.stored_bytes is not None  # all have one
         return part.stored_bytes(within)
 
+    deep = [part.deep for part in parts if part.deep is not None]
     groups = [part.groups for part in parts if part.groups is not None]
     originals = [part.originals for part in parts if part.originals is not None]
     return Samples(
         read=read,
         names=[name for part in parts for name in part.names],
         sizes=np.concatenate([part.sizes for part in parts]),
+        deep=np.concatenate(deep) if len(deep) == len(parts) else None,
         content=content if all(part.content for part in parts) else None,
         digest_of=digest_of,
         stored_bytes=stored_bytes if all(part.stored_bytes for part in parts) else None,
@@ -330,7 +335,7 @@ def _pair(size: np.ndarray) -> tuple[int, int]:
 
 def dataset_digest(dataset: Dataset) -> str:
     """Return a digest of the names, labels, sizes and groups of all images; it identifies the dataset."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if dataset.pixel_range is None else repr(dataset.pixel_range).encode())
     for split in (dataset.train, dataset.validation, dataset.test):
         if split is not None:
             digest.update("\n".join(map(str, split.names)).encode())

@@ -22,6 +22,7 @@ class DatasetFacts:
         unlabeled: Number of images without labels.
         train_groups: Number of groups that have training images of each class, or None without groups.
         notes: See `Dataset.notes`.
+        pixel_range: See `Dataset.pixel_range`.
     """
 
     source: str
@@ -38,6 +39,7 @@ class DatasetFacts:
     unlabeled: int = 0
     train_groups: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    pixel_range: tuple[float, float] | None = None
 
     @property
     def train_images(self) -> int:

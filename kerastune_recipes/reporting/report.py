@@ -151,6 +151,7 @@ class Report:
                 **({"folds": plan.folds} if plan.folds else {}),
                 "groups": data.groups,
                 "unlabeled": data.unlabeled,
+                "pixel_range": None if data.pixel_range is None else list(data.pixel_range),
             },
             "backbone": plan.backbone.to_data(),
             **({"ensemble": [each.to_data() for each in plan.ensemble]} if plan.ensemble else {}),

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.parts import GroupBy
+from kerastune_recipes.data.splits import HeldOutShare
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +29,8 @@ class RunOptions:
         folds: Number of cross-validation folds in place of a hold-out; None leaves it to the recipe.
         group_by: Which images belong together.
         unlabeled: Images without labels.
+        validation_split: Share of the training images to hold out, or "auto".
+        pixel_range: The values of black and white, or None.
     """
 
     seed: int = 0
@@ -40,3 +44,10 @@ class RunOptions:
     folds: int | None = None
     group_by: GroupBy = None
     unlabeled: Any = None
+    validation_split: HeldOutShare = "auto"
+    pixel_range: GivenRange = None
+
+    def of_data(self) -> dict[str, Any]:
+        """Return the options that say how the images are read, as arguments of `open_dataset`."""
+        names = ("group_by", "unlabeled", "validation_split", "pixel_range")
+        return {name: getattr(self, name) for name in names}

@@ -77,15 +77,16 @@ def prepare(
         name: Name of the recipe.
         content: The recipe, or a plan that was saved.
         ds: The images, in any form that `open_dataset` takes.
-        options: Seed, grouping and unlabelled images are taken from them.
+        options: Seed, grouping, unlabelled images, the share to hold out and the range of pixels are taken from them.
         network: A network of the user's own in place of one from the table.
         dry: Leave the network's weights random and read none; only the plan may be used.
         workers: The workers that share the work; before anything is built they are checked to have been asked for the
             same.
 
     Raises:
-        RequestError: A worker has other data, another recipe, another seed or other versions than the main worker; or
-            the plan needs all features in memory at once, and they do not fit.
+        RequestError: Folds are asked for together with a share to hold out; a worker has other data, another recipe,
+            another seed or other versions than the main worker; or the plan needs all features in memory at once, and
+            they do not fit.
         DataError: The images cannot be used.
         RecipeError: The recipe does not fit the network, or lists augmentations that cannot be used.
         BackboneError: The network is unknown or cannot be built, or its pretrained classifier cannot be loaded.
@@ -93,9 +94,11 @@ def prepare(
     if not dry:
         # Before the network is built, whose weights may be random.
         keras.utils.set_random_seed(options.seed)
-    dataset = workers.barrier(
-        lambda: open_dataset(ds, seed=options.seed, group_by=options.group_by, unlabeled=options.unlabeled)
-    )
+    if content.folds and options.validation_split != "auto":
+        raise RequestError(
+            "validation_split (--validation-split): with folds no images are held out apart; leave one of the two out."
+        )
+    dataset = workers.barrier(lambda: open_dataset(ds, seed=options.seed, **options.of_data()))
     workers.check_same(
         lambda: {
             "data": dataset_digest(dataset),

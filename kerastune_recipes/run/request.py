@@ -95,6 +95,8 @@ def arguments_of(ds: Any, options: RunOptions, own_network: bool = False) -> dic
         "unlabeled": _as_text(options.unlabeled),
         "group_by": options.group_by if isinstance(options.group_by, int | str) else None,
         "strategy": options.strategy if isinstance(options.strategy, str) else None,
+        "validation_split": options.validation_split,
+        "pixel_range": None if options.pixel_range is None else list(map(float, options.pixel_range)),
     }
     given = {"data": ds, "unlabeled": options.unlabeled, "group_by": options.group_by, "strategy": options.strategy}
     in_python = [name for name, value in given.items() if value is not None and found[name] is None]

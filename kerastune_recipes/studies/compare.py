@@ -12,8 +12,10 @@ from typing import Any
 from kerastune_recipes import checksummed_files, interruption, yaml_files
 from kerastune_recipes.checksummed_files import DamagedError
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
+from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.sources.parts import GroupBy
+from kerastune_recipes.data.splits import HeldOutShare
 from kerastune_recipes.devices import strategies
 from kerastune_recipes.errors import (
     CheckpointWarning,
@@ -54,6 +56,8 @@ def compare(
     verbose: bool = True,
     group_by: GroupBy = None,
     unlabeled: Any = None,
+    validation_split: HeldOutShare = "auto",
+    pixel_range: GivenRange = None,
 ) -> Comparison:
     """Run recipes on the same images with the same seeds, and compare each with the first.
 
@@ -77,6 +81,8 @@ def compare(
         verbose: Show progress.
         group_by: As for `Recipe.run`.
         unlabeled: As for `Recipe.run`.
+        validation_split: As for `Recipe.run`.
+        pixel_range: As for `Recipe.run`.
 
     Returns:
         The results of every recipe; recipes that failed are listed as failures.
@@ -100,7 +106,15 @@ def compare(
         recipes=_labelled(named, scratch),
         named=len(named),
         ds=ds,
-        options=RunOptions(strategy=strategy, verbose=verbose, folds=folds, group_by=group_by, unlabeled=unlabeled),
+        options=RunOptions(
+            strategy=strategy,
+            verbose=verbose,
+            folds=folds,
+            group_by=group_by,
+            unlabeled=unlabeled,
+            validation_split=validation_split,
+            pixel_range=pixel_range,
+        ),
         folder=None if out is None else Path(out),
         display=Display(verbose),
     )
@@ -255,7 +269,7 @@ class _Runner:
 
     def open(self, seed: int) -> Dataset:
         """Open the images as a run with this seed does."""
-        return open_dataset(self.ds, seed=seed, group_by=self.options.group_by, unlabeled=self.options.unlabeled)
+        return open_dataset(self.ds, seed=seed, **self.options.of_data())
 
     def plan(self) -> None:
         """Check that all recipes fit the images and their backbones, before the first one runs.
@@ -270,7 +284,7 @@ class _Runner:
         options = self.options
         for number, (label, recipe) in enumerate(self.recipes.items()):
             try:
-                recipe.plan(self.ds, folds=options.folds, group_by=options.group_by, unlabeled=options.unlabeled)
+                recipe.plan(self.ds, folds=options.folds, **options.of_data())
             except RequestError as error:
                 if number < self.named:
                     problems += [f"{label}: {problem}" for problem in error.problems]

@@ -88,6 +88,8 @@ def _options(folder: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
             "read from the folder; call the same function again there, with resume=True for a run."
         )
     given = {key: arguments[key] for key in ("unlabeled", "group_by", "strategy", "cache")}
+    # Earlier builds did not have these.
+    given |= {key: arguments[key] for key in ("validation_split", "pixel_range") if key in arguments}
     return {"ds": arguments["data"], **given}
 
 

@@ -115,8 +115,12 @@ def stated(options: RunOptions) -> dict[str, str]:
         {'folds': '5'}
     """
     given = {"folds": options.folds, "group_by": options.group_by, "unlabeled": options.unlabeled}
+    if options.validation_split != "auto":
+        given["validation_split"] = options.validation_split
+    if options.pixel_range is not None:
+        given["pixel_range"] = f"{options.pixel_range[0]:g} {options.pixel_range[1]:g}"
     return {
-        key: str(value) if isinstance(value, str | int | Path) else ""
+        key: str(value) if isinstance(value, str | int | float | Path) else ""
         for key, value in given.items()
         if value is not None
     }

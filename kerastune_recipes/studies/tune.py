@@ -8,8 +8,10 @@ from typing import Any
 
 from kerastune_recipes import interruption
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
+from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.sources.parts import GroupBy
+from kerastune_recipes.data.splits import HeldOutShare
 from kerastune_recipes.devices import strategies
 from kerastune_recipes.errors import RecipeError, RequestError, listed
 from kerastune_recipes.features.cache import share_cache
@@ -40,6 +42,8 @@ def tune(
     verbose: bool = True,
     group_by: GroupBy = None,
     unlabeled: Any = None,
+    validation_split: HeldOutShare = "auto",
+    pixel_range: GivenRange = None,
 ) -> Tuned:
     """Search the fields that a recipe leaves to `auto`.
 
@@ -59,6 +63,8 @@ def tune(
         verbose: Show progress.
         group_by: As for `Recipe.run`.
         unlabeled: As for `Recipe.run`.
+        validation_split: As for `Recipe.run`.
+        pixel_range: As for `Recipe.run`.
 
     Returns:
         The recipe with the best values in place of `auto`, and all trials.
@@ -78,8 +84,18 @@ def tune(
         )
     strategies.check_single_machine(strategy, "a search")
     keras_tuner = _keras_tuner()
+    given = RunOptions(
+        seed=seed,
+        strategy=strategy,
+        verbose=verbose,
+        cache=cache,
+        group_by=group_by,
+        unlabeled=unlabeled,
+        validation_split=validation_split,
+        pixel_range=pixel_range,
+    )
     # Test images may not choose anything, so a search does not get them.
-    dataset = replace(open_dataset(ds, seed=seed, group_by=group_by), test=None)
+    dataset = replace(open_dataset(ds, seed=seed, **given.of_data()), test=None)
     dimensions = search_space.space(spec, recipe.plan(dataset, seed=seed), dataset.facts())
     open_keys = search_space.open_keys(spec)
     if not dimensions:
@@ -88,14 +104,12 @@ def tune(
             f"{recipe.name}: there is nothing to search{by_rule}. Write auto for a field that can be searched: "
             "learning_rate, duration, batch_size, views or batch_norm_momentum of a fit phase, or backbone.image_size."
         )
-    options = RunOptions(seed=seed, strategy=strategy, verbose=verbose, unlabeled=unlabeled)
+    options = RunOptions(seed=seed, strategy=strategy, verbose=verbose)  # the images are open
     folder = None if out is None else Path(out)
     if folder:
-        request = _request(recipe, dataset, replace(options, group_by=group_by))
+        request = _request(recipe, dataset, given)
         study_folder.check_same(folder, "search", request, {"images": ds, "unlabelled images": unlabeled})
-        study_folder.write_request(
-            folder, request, _repeat(recipe, ds, replace(options, group_by=group_by, cache=cache), trials)
-        )
+        study_folder.write_request(folder, request, _repeat(recipe, ds, given, trials))
     display = Display(verbose)
     with (
         interruption.handled(),

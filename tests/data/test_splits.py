@@ -6,6 +6,8 @@ from kerastune_recipes.data.splits import (
     NEVER_HELD_OUT,
     dealt_folds,
     folds_where_possible,
+    share_problems,
+    share_to_hold_out,
     stratified_folds,
     stratified_holdout,
 )
@@ -198,3 +200,32 @@ def test_images_are_dealt_out_class_by_class_and_groups_whole():
     of_groups = dealt_folds(np.repeat([0, 1], 20), 5, 0, groups)
     assert np.bincount(of_groups).tolist() == [8] * 5
     assert all(len(set(of_groups[groups == group])) == 1 for group in range(10))
+
+
+@pytest.mark.parametrize(
+    ("units", "classes", "share"),
+    [
+        (1, 2, 0.2),
+        (300, 2, 0.2),
+        (50_000, 10, 0.2),
+        (100_000, 10, 0.1),
+        (1_281_167, 1000, 10_000 / 1_281_167),
+        (1_000_000, 5_000, 0.05),
+    ],
+)
+def test_a_smaller_share_of_very_many_images_is_held_out(units, classes, share):
+    assert share_to_hold_out(units, classes) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("share", "right"), [("auto", 1), (0.1, 1), (0, 0), (1, 0), ("most", 0), (True, 0), (None, 0)])
+def test_a_share_is_auto_or_between_0_and_1(share, right):
+    assert bool(share_problems(share)) != right
+
+
+def test_a_small_share_of_many_groups_is_held_out_within_seconds():
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 400, 4000)
+    labels = random.integers(0, 3, 4000)
+    kept, held = stratified_holdout(labels, 0.01, seed=0, groups=groups)
+    assert not set(groups[kept]) & set(groups[held])
+    assert 20 <= len(held) <= 80

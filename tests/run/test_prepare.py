@@ -45,6 +45,11 @@ def test_folds_pool_all_labelled_images():
     assert (found.plan.folds, found.dataset.facts().validation_images) == (3, 0)
 
 
+def test_folds_hold_nothing_out():
+    with pytest.raises(RequestError, match=r"validation_split .* with folds no images are held out apart; leave one"):
+        prepared(options=RunOptions(validation_split=0.1), folds=3)
+
+
 def test_a_plan_takes_no_folds():
     with pytest.raises(RecipeError, match="a plan states how it is judged; write folds: 3 in its file"):
         with_folds("saved", prepared().plan, 3)

@@ -124,10 +124,14 @@ def test_paths_are_kept_absolute(tmp_path, monkeypatch):
         "unlabeled": None,
         "group_by": 1,
         "strategy": "none",
+        "validation_split": "auto",
+        "pixel_range": None,
         "cache": True,
         "in_python": [],
     }
     assert arguments_of("demo:digits", options)["data"] == "demo:digits"
+    stated = arguments_of("photos", RunOptions(validation_split=0.1, pixel_range=np.array([0, 4095])))
+    assert (stated["validation_split"], stated["pixel_range"]) == (0.1, [0, 4095])
 
 
 def test_what_the_shell_cannot_repeat_is_listed():

@@ -51,6 +51,8 @@ def test_the_request_states_the_options_that_change_a_run():
     assert study_folder.stated(RunOptions(seed=3, cache=False)) == {}
     given = RunOptions(folds=5, group_by=np.arange(4), unlabeled=Path("pool"))
     assert study_folder.stated(given) == {"folds": "5", "group_by": "", "unlabeled": "pool"}
+    given = RunOptions(validation_split=0.1, pixel_range=[0, 4095.0])
+    assert study_folder.stated(given) == {"validation_split": "0.1", "pixel_range": "0 4095"}
 
 
 @pytest.mark.parametrize("interrupted", [True, False])

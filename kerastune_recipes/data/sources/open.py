@@ -30,7 +30,13 @@ from kerastune_recipes.data.sources.table import (
 )
 from kerastune_recipes.data.sources.tfrecord import is_tfrecord, read_tfrecords
 from kerastune_recipes.data.split_images import TEST, TRAIN, UNLABELED, VALIDATION, split_in_words
-from kerastune_recipes.data.splits import on_originals, stratified_holdout
+from kerastune_recipes.data.splits import (
+    HeldOutShare,
+    on_originals,
+    share_problems,
+    share_to_hold_out,
+    stratified_holdout,
+)
 from kerastune_recipes.errors import DataError, DataWarning, did_you_mean, listed
 
 _FORMS = (
@@ -39,11 +45,16 @@ _FORMS = (
     '"validation": ..., "test": ...}'
 )
 
+_SCALED = (
+    "Pixel values were read in the stated range {range} and scaled to 0..255, which the model takes: scale images "
+    "likewise before you give them to it."
+)
+
 
 def open_dataset(
     ds: Any,
     seed: int = 0,
-    validation_fraction: float = 0.2,
+    validation_split: HeldOutShare = "auto",
     group_by: Any = None,
     unlabeled: Any = None,
     pixel_range: GivenRange = None,
@@ -64,7 +75,8 @@ def open_dataset(
             {"train": ..., "validation": ..., "test": ...} of any of these, where only "train" is required, and
                 "unlabeled" in any form that the argument takes.
         seed: Random seed of the hold-out, used where there are no validation images.
-        validation_fraction: Fraction of each class held out then, between 0 and 1.
+        validation_split: Share of each class held out then, between 0 and 1; "auto" holds out a fifth, and less of more
+            than 50,000 images, see `splits.share_to_hold_out`.
         group_by: The groups of images (of one patient, camera or film) that must stay in one split:
             for a folder the level of the folders inside the class folders that group images: 1 for
                 ants/patient7/1.jpg, where "patient7" is one group in all classes and splits;
@@ -95,11 +107,18 @@ def open_dataset(
     if isinstance(ds, Dataset):
         return ds
     stated = PixelRange.of(pixel_range)
+    if share_problems(validation_split):
+        raise DataError(*share_problems(validation_split))
     result = _read(ds, group_by, stated)
     parts, problems, doubts = with_common_classes(result.parts)
     problems = [*result.problems, *checks.located(result.source, [*problems, *_check(parts)])]
     if TRAIN not in parts and not problems:
         problems = [f'{result.source}: there is no "train" among its splits ({listed(parts)}); add one to train on.']
+    if VALIDATION in parts and validation_split != "auto":
+        problems.append(
+            f"{result.source}: there are validation images, so validation_split (--validation-split) holds out none; "
+            "leave one of the two out."
+        )
     others = _unlabeled_images(result, unlabeled, stated)
     problems += others.problems
     if others.unlabeled is not None and not problems:
@@ -116,7 +135,7 @@ def open_dataset(
     train = parts[TRAIN].samples
     held_out = VALIDATION not in parts
     if held_out:
-        train, validation = _held_out(result.source, train, validation_fraction, seed)
+        train, validation = _held_out(result.source, train, validation_split, seed)
     else:
         validation = parts[VALIDATION].samples
     return Dataset(
@@ -128,8 +147,9 @@ def open_dataset(
         one_hot_labels=parts[TRAIN].one_hot,
         grouped_by=None if group_by is None else _grouping_in_words(group_by),
         unlabeled=others.unlabeled,
+        pixel_range=None if stated is None else (stated.low, stated.high),
         seen_test=found.seen(TEST) if TEST in parts else np.empty(0, np.int64),
-        notes=(*doubtful, *result.notes, *others.notes),
+        notes=(*doubtful, *result.notes, *others.notes, *([] if stated is None else [_SCALED.format(range=stated)])),
     )
 
 
@@ -208,8 +228,10 @@ def _with_originals(parts: Mapping[str, Part], found: Copies) -> dict[str, Part]
     }
 
 
-def _held_out(source: str, train: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
+def _held_out(source: str, train: Samples, share: HeldOutShare, seed: int) -> tuple[Samples, Samples]:
     """Divide the training images into those to train on and those to hold out; copies and groups stay together."""
+    units = len(train) if train.together is None else len(np.unique(train.together))
+    fraction = share_to_hold_out(units, len(train.class_names)) if share == "auto" else share
 
     def held(labels: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(labels), bool)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from kerastune_recipes.data import splits
 from kerastune_recipes.data.sources.open import open_dataset, open_for_evaluation
 from kerastune_recipes.errors import DataError, DataWarning
 
@@ -38,7 +39,29 @@ def test_without_validation_the_seed_decides_what_is_held_out():
     ds = {"train": pair(*[0, 1] * 20), "test": pair(0, 1)}
     first, again, other = (open_dataset(ds, seed).validation.names for seed in (3, 3, 4))
     assert first == again != other
-    assert open_dataset(ds, validation_fraction=0.5).validation.counts == (10, 10)
+    assert open_dataset(ds, validation_split=0.5).validation.counts == (10, 10)
+
+
+def test_fewer_of_very_many_images_are_held_out(monkeypatch):
+    monkeypatch.setattr(splits, "ENOUGH", 4)
+    monkeypatch.setattr(splits, "ENOUGH_OF_A_CLASS", 1)
+    images = pair(*[0, 1] * 20)
+    assert open_dataset(images).validation.counts == (2, 2)
+    # Groups are the independent judges, and here they are few.
+    assert open_dataset(images, group_by=np.arange(40) // 4).validation.counts == (4, 4)
+    assert open_dataset(images, validation_split=0.2).validation.counts == (4, 4)
+
+
+def test_a_share_to_hold_out_needs_images_to_hold_out():
+    for share in (0, 1, 1.5, -0.1, "0.1", True, None):
+        assert problems(pair(0, 0, 1, 1), validation_split=share) == (
+            f"validation_split: give a number between 0 and 1, such as 0.1, or auto; received {share!r}."
+        )
+    ds = {"train": pair(0, 0, 1, 1), "validation": pair(0, 1)}
+    assert problems(ds, validation_split=0.5) == (
+        "{train: arrays, validation: arrays}: there are validation images, so validation_split (--validation-split) "
+        "holds out none; leave one of the two out."
+    )
 
 
 def test_names_of_classes_are_checked_with_everything_else(photos, tmp_path, monkeypatch):
@@ -220,11 +243,6 @@ def test_other_types_are_refused(ds):
 
 def test_pair_of_splits_is_not_images_and_labels(tmp_path):
     assert 'for two splits write {"train": ..., "validation": ...}' in problems((str(tmp_path), str(tmp_path)))
-
-
-def test_the_validation_fraction_must_be_between_0_and_1():
-    with pytest.raises(DataError, match="between 0 and 1"):
-        open_dataset(pair(0, 0, 1, 1), validation_fraction=20)
 
 
 def test_files_and_arrays_need_neither_tensorflow_nor_keras(tmp_path, fill):
