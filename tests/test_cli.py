@@ -53,6 +53,43 @@ def finished(tmp_path_factory):
     return root / "run"
 
 
+# Images
+
+
+def test_check_says_what_it_finds_and_changes_nothing(shell, finished):
+    done = shell("check", "--data", finished.parent / "data")
+    assert done.status == 0
+    assert done.out.splitlines() == [
+        f"{finished.parent / 'data'}: 12 train, 6 test images",
+        "  warning: classes of fewer than 10 training images: ants (6), bees (6).",
+    ]
+    assert shell("check", "--data", finished.parent / "data", "--strict").status == 1
+
+
+def test_check_writes_json_a_page_and_doubtful_labels(shell, finished, tmp_path):
+    page, labels = tmp_path / "check.html", tmp_path / "labels.csv"
+    recipe = ("--recipe", "small_similar", "--set", "backbone.name=DemoNet", "--set", "backbone.weights=demo")
+    done = shell("check", "--data", finished.parent / "data", *recipe, "--json", "--html", page, "--doubtful", labels)
+    record = json.loads(done.out)
+    assert record["images"] == {"train": 12, "test": 6}
+    assert "tiny classes" in {finding["kind"] for finding in record["findings"]}
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert labels.read_text().startswith("image,split,label,likely,margin\n")
+
+
+def test_check_names_options_that_need_a_recipe(shell, finished, tmp_path):
+    done = shell("check", "--data", finished.parent / "data", "--doubtful", tmp_path / "labels.csv")
+    assert done.status == 2
+    assert "--doubtful: it needs --recipe" in done.err
+
+
+def test_check_of_images_that_cannot_be_opened_ends_with_status_1(shell, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    done = shell("check", "--data", tmp_path / "nothing")
+    assert done.status == 1
+    assert "error:" in done.out
+
+
 # Recipes
 
 
