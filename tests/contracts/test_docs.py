@@ -85,7 +85,7 @@ def test_python_compiles(page):
 @pytest.mark.parametrize("command", [command for page in PAGES for command in commands(page)])
 def test_commands_parse_and_name_shipped_recipes(command):
     options = cli._parser().parse_args(arguments(command))
-    recipes = getattr(options, "recipe", [])
+    recipes = getattr(options, "recipe", None) or []
     for recipe in [recipes] if isinstance(recipes, str) else recipes:
         if not recipe.endswith(".yaml"):
             catalog.load(recipe, cli._overrides(getattr(options, "overrides", [])))
