@@ -1,9 +1,11 @@
 """Progress on standard error, one bar for each piece of work and one line for each result; tables as plain text."""
 
 import io
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -14,6 +16,11 @@ from kerastune_recipes import printable
 
 # Receives the amount of work done so far.
 Tick = Callable[[int], None]
+
+_Item = TypeVar("_Item")
+# Seconds after which a count is shown for the first time; each further one comes after twice as long, up to the last.
+_FIRST_COUNT, _LONGEST_WAIT = 5.0, 60.0
+_shows_counts: ContextVar[bool] = ContextVar("shows_counts", default=True)
 
 
 class Display:
@@ -52,6 +59,40 @@ class Display:
         with Progress(*columns, *times, console=self.console, transient=True, disable=hidden) as progress:
             task = progress.add_task(escape(printable.one_line(title)), total=total)
             yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def counts(visible: bool) -> Iterator[None]:
+    """Show or hide what `counted` shows in the block."""
+    before = _shows_counts.set(visible)
+    try:
+        yield
+    finally:
+        _shows_counts.reset(before)
+
+
+def counted(items: Iterable[_Item], what: str, total: int | None = None) -> Iterator[_Item]:
+    """Yield items, and show how many there were so far, as a line from time to time, if they take long.
+
+    Args:
+        items: The items.
+        what: What they are, for the line.
+        total: How many there will be, if that is known.
+
+    Example:
+        >>> list(counted([1, 2], "files"))
+        [1, 2]
+    """
+    wait = _FIRST_COUNT
+    due = time.monotonic() + wait
+    for number, item in enumerate(items, 1):
+        yield item
+        if time.monotonic() < due:
+            continue
+        of = "" if total is None else f" of {total:,}"
+        Display(_shows_counts.get()).line(f"read so far: {number:,}{of} {what}")
+        wait = min(2 * wait, _LONGEST_WAIT)
+        due = time.monotonic() + wait
 
 
 def as_text(*parts: RenderableType, width: int) -> str:

@@ -1,6 +1,7 @@
 from rich.table import Table
 
-from kerastune_recipes.progress import Display, as_text
+from kerastune_recipes import progress
+from kerastune_recipes.progress import Display, as_text, counted, counts
 
 
 def test_lines_go_to_standard_error_as_they_are(capsys):
@@ -44,3 +45,34 @@ def test_words_are_printed_as_they_are_and_cannot_steer_the_terminal():
 
 def test_text_wraps_at_the_width():
     assert as_text("one two three", width=8) == "one two \nthree\n"
+
+
+def slow(monkeypatch, seconds):
+    """Return items that take some seconds each, on a clock of their own."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+
+    def wait(number):
+        now[0] += seconds
+        return number
+
+    return map(wait, range(100))
+
+
+def test_items_that_take_long_are_counted_more_and_more_seldom(monkeypatch, capsys):
+    assert list(counted(slow(monkeypatch, 1), "images", total=100)) == list(range(100))
+    assert capsys.readouterr().err.splitlines() == [
+        "read so far: 5 of 100 images",
+        "read so far: 15 of 100 images",
+        "read so far: 35 of 100 images",
+        "read so far: 75 of 100 images",
+    ]
+
+
+def test_quick_and_hidden_items_are_not_counted(monkeypatch, capsys):
+    list(counted(slow(monkeypatch, 0.01), "images"))
+    with counts(visible=False):
+        list(counted(slow(monkeypatch, 10), "images"))
+    assert capsys.readouterr().err == ""
+    list(counted(slow(monkeypatch, 10), "images"))
+    assert capsys.readouterr().err.startswith("read so far: 1 images\n")

@@ -15,6 +15,7 @@ import numpy as np
 from kerastune_recipes.data.dataset import Pictures, Samples
 from kerastune_recipes.data.images import CHANNELS, Stored, is_image_shape
 from kerastune_recipes.errors import DataError, did_you_mean, listed
+from kerastune_recipes.progress import counted
 
 _MOST_REASONS = 10
 _ONE_CLASS = "an image has one class here, so choose one, or train one model for each label"
@@ -472,7 +473,7 @@ def headers(
             return str(error)
 
     with ThreadPoolExecutor(threads) as pool:
-        results = list(pool.map(attempt, range(len(names))))
+        results = list(counted(pool.map(attempt, range(len(names))), "image headers", len(names)))
     problems = {index: result for index, result in enumerate(results) if isinstance(result, str)}
     found = [Stored(0, 0, deep=False) if isinstance(result, str) else result for result in results]
     sizes = np.array([(each.height, each.width) for each in found], dtype=np.int64).reshape(-1, 2)

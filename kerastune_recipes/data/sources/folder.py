@@ -23,6 +23,7 @@ from kerastune_recipes.data.sources.remote import fetch, is_remote
 from kerastune_recipes.data.sources.tfrecord import is_tfrecord
 from kerastune_recipes.data.split_images import TRAIN, UNLABELED, split_in_words
 from kerastune_recipes.errors import did_you_mean, listed
+from kerastune_recipes.progress import counted
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
@@ -227,7 +228,7 @@ class _Reader:
 
     def _read_below(self, folder: Path) -> Pictures:
         """Read the images in a folder, at any depth."""
-        entries = list(self._listing.below(folder))
+        entries = list(counted(self._listing.below(folder), "files"))
         others = other_files.told_apart(entry.path for entry in entries if _is_other(entry))
         self._no_images += others.rest
         self._tell_not_read(others, folder)

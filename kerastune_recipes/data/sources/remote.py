@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from kerastune_recipes import printable
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks
 from kerastune_recipes.data.sources.parts import ReadResult
 from kerastune_recipes.errors import DataError, KerastuneError, listed
+from kerastune_recipes.progress import counted
 
 # Prefixes of object stores that etils reads, and the library that fsspec needs for each.
 STORES = {"gs://": "gcsfs", "s3://": "s3fs", "az://": "adlfs", "hf://": "huggingface_hub"}
@@ -59,7 +61,7 @@ def is_remote(path: Path) -> bool:
 
 
 def read_at(path: Path, read: Callable[[Path], ReadResult]) -> ReadResult:
-    """Read a path, and report the error of an object store as a problem.
+    """Read a path, and report the error of the file system or object store as a problem.
 
     Args:
         path: A path as `resolve` returns it.
@@ -70,6 +72,9 @@ def read_at(path: Path, read: Callable[[Path], ReadResult]) -> ReadResult:
     except KerastuneError:
         raise
     except Exception as error:  # each store's library has its own exceptions
+        if isinstance(error, OSError) and not is_remote(path):
+            where = printable.encodable(str(path))
+            return ReadResult(where, problems=(f"{where}: cannot be read: {error.strerror or checks.quoted(error)}.",))
         if not is_remote(path):
             raise
         library = STORES[f"{str(path).partition('://')[0]}://"]
@@ -98,10 +103,11 @@ def fetch(paths: Sequence[Path]) -> tuple[ArrayList, dict[int, str]]:
 
     files, failed = ArrayList(), {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(paths), _CHUNK):
-            for content in pool.map(attempt, paths[start : start + _CHUNK]):
-                if isinstance(content, Exception):
-                    failed[len(files)] = f"{paths[len(files)]}: cannot be fetched: {checks.quoted(content)}."
-                    content = b""
-                files.append(np.frombuffer(content, np.uint8))
+        chunks = (paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK))
+        fetched = (content for chunk in chunks for content in pool.map(attempt, chunk))
+        for content in counted(fetched, "files", len(paths)):
+            if isinstance(content, Exception):
+                failed[len(files)] = f"{paths[len(files)]}: cannot be fetched: {checks.quoted(content)}."
+                content = b""
+            files.append(np.frombuffer(content, np.uint8))
     return files, failed

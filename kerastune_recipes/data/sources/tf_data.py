@@ -12,6 +12,7 @@ from kerastune_recipes.data.pixel_range import EIGHT_BITS, PixelRange
 from kerastune_recipes.data.sources.arrays import ImagesInMemory, Traits, read_images, read_unlabeled_images
 from kerastune_recipes.data.sources.parts import ReadResult
 from kerastune_recipes.errors import DataError
+from kerastune_recipes.progress import counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -87,7 +88,7 @@ def _collect(
     images, traits, labels = ArrayList(), [], []
     storable = True
     try:
-        for image, label in elements:
+        for image, label in counted(elements, "images of the tf.data.Dataset"):
             traits.append(Traits.of(image))
             labels.append(label)
             # After an image that cannot be stored the checks will fail, and they need only the traits of the rest.

@@ -16,6 +16,7 @@ from kerastune_recipes.data.sources.labels import read_groups
 from kerastune_recipes.data.sources.parts import Part, ReadResult, split_of
 from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
 from kerastune_recipes.errors import WorkError, did_you_mean, listed
+from kerastune_recipes.progress import counted
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -160,7 +161,8 @@ def _read_split(
     names: list[str] = []
     labels: list[int] = []
     groups: list[Any] = []
-    for file, index, text, group_name in tfds.as_numpy(elements):
+    total = builder.info.splits[name].num_examples
+    for file, index, text, group_name in counted(tfds.as_numpy(elements), f"{name} images", total):
         files.append(np.frombuffer(file, np.uint8))
         names.append(as_text(text) or f"{name} image {len(names)}")
         labels.append(index)
