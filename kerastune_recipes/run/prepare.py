@@ -28,7 +28,7 @@ from kerastune_recipes.planning.check import check
 from kerastune_recipes.planning.forecast import feature_count
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.planning.resolve import resolve
-from kerastune_recipes.progress import Display
+from kerastune_recipes.progress import Display, counts
 from kerastune_recipes.records import digest
 from kerastune_recipes.reporting.plan_text import describe
 from kerastune_recipes.run.networks import at_other_sizes, build_networks
@@ -98,7 +98,8 @@ def prepare(
         raise RequestError(
             "validation_split (--validation-split): with folds no images are held out apart; leave one of the two out."
         )
-    dataset = workers.barrier(lambda: open_dataset(ds, seed=options.seed, **options.of_data()))
+    with counts(options.verbose):
+        dataset = workers.barrier(lambda: open_dataset(ds, seed=options.seed, **options.of_data()))
     workers.check_same(
         lambda: {
             "data": dataset_digest(dataset),

@@ -28,7 +28,7 @@ from kerastune_recipes.errors import (
 )
 from kerastune_recipes.features.cache import share_cache
 from kerastune_recipes.planning.plan import Plan
-from kerastune_recipes.progress import Display
+from kerastune_recipes.progress import Display, counts
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.records import digest
 from kerastune_recipes.run.options import RunOptions
@@ -269,7 +269,8 @@ class _Runner:
 
     def open(self, seed: int) -> Dataset:
         """Open the images as a run with this seed does."""
-        return open_dataset(self.ds, seed=seed, **self.options.of_data())
+        with counts(self.options.verbose):
+            return open_dataset(self.ds, seed=seed, **self.options.of_data())
 
     def plan(self) -> None:
         """Check that all recipes fit the images and their backbones, before the first one runs.

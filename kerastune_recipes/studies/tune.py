@@ -15,7 +15,7 @@ from kerastune_recipes.data.splits import HeldOutShare
 from kerastune_recipes.devices import strategies
 from kerastune_recipes.errors import RecipeError, RequestError, listed
 from kerastune_recipes.features.cache import share_cache
-from kerastune_recipes.progress import Display
+from kerastune_recipes.progress import Display, counts
 from kerastune_recipes.recipe import Recipe
 from kerastune_recipes.records import digest
 from kerastune_recipes.run.options import RunOptions
@@ -95,7 +95,8 @@ def tune(
         pixel_range=pixel_range,
     )
     # Test images may not choose anything, so a search does not get them.
-    dataset = replace(open_dataset(ds, seed=seed, **given.of_data()), test=None)
+    with counts(verbose):
+        dataset = replace(open_dataset(ds, seed=seed, **given.of_data()), test=None)
     dimensions = search_space.space(spec, recipe.plan(dataset, seed=seed), dataset.facts())
     open_keys = search_space.open_keys(spec)
     if not dimensions:

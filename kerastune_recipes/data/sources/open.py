@@ -1,5 +1,6 @@
 """Opens data of any supported form as one checked Dataset with splits."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -263,8 +264,12 @@ def _read(ds: Any, group_by: Any, pixel_range: PixelRange | None) -> ReadResult:
         from kerastune_recipes.data.sources.tf_data import read_tf_data
 
         return read_tf_data(ds, group_by, pixel_range)
+    if isinstance(ds, tuple | list) and len(ds) in (2, 3) and all(map(_is_images_and_labels, ds)):
+        remedy = 'say which is which: {"train": data[0], "test": data[1]}, or {"train": data[0], "validation": data[1]}'
+        problem = f"these are {len(ds)} pairs of images and labels, as keras.datasets gives them; {remedy}."
+        return ReadResult("pairs", problems=(problem,))
     if isinstance(ds, tuple | list) and len(ds) == 2:
-        if any(_is_a(part, "tensorflow", "data.Dataset") or isinstance(part, str | Mapping) for part in ds):
+        if any(map(_is_source, ds)):
             problem = 'a pair means images and labels, (x, y); for two splits write {"train": ..., "validation": ...}.'
             return ReadResult("pair", problems=(problem,))
         x, y = ds
@@ -278,9 +283,9 @@ def _read_files(ds: Any, group_by: Any) -> ReadResult:
         from kerastune_recipes.data.sources.tfds import read_tfds
 
         return read_tfds(ds.removeprefix("tfds:"), group_by)
-    if isinstance(ds, str | PathLike) and is_tfrecord(ds):
-        return read_tfrecords(ds, group_by)
     if isinstance(ds, str | PathLike):
+        if is_tfrecord(ds) and not _is_folder(ds):
+            return read_tfrecords(ds, group_by)
         reader = read_csv if _is_table(ds) else read_folder
         return read_at(resolve(ds), lambda path: reader(path, group_by))
     if _is_a(ds, "pandas", "DataFrame"):
@@ -318,7 +323,27 @@ def _in_range(result: ReadResult, pixel_range: PixelRange | None) -> ReadResult:
 
 
 def _is_table(path: str | PathLike[str]) -> bool:
-    return str(path).lower().endswith(TABLES)
+    return str(path).lower().endswith(TABLES) and not _is_folder(path)
+
+
+def _is_folder(path: str | PathLike[str]) -> bool:
+    """Return whether a path is a folder on this machine, whatever its name ends in."""
+    return "://" not in str(path) and os.path.isdir(os.path.expanduser(path))
+
+
+def _is_source(part: Any) -> bool:
+    """Return whether a value is a whole data set, not images or labels in memory."""
+    whole = isinstance(part, str | PathLike | Mapping) or _is_a(part, "tensorflow", "data.Dataset")
+    return whole or (_is_a(part, "pandas", "DataFrame") and {"path", "label"} <= set(part.columns))
+
+
+def _is_images_and_labels(part: Any) -> bool:
+    """Return whether a value is a pair of arrays of the same length, the first of images."""
+    if not (isinstance(part, tuple | list) and len(part) == 2):
+        return False
+    images, labels = part
+    shape = getattr(images, "shape", ())
+    return len(shape) >= 3 and hasattr(labels, "__len__") and len(labels) == shape[0]
 
 
 def _unlabeled_images(labelled: ReadResult, unlabeled: Any, pixel_range: PixelRange | None) -> ReadResult:

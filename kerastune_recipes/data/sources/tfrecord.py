@@ -16,9 +16,17 @@ from kerastune_recipes.data.sources.labels import read_groups, read_labels
 from kerastune_recipes.data.sources.parts import Part, ReadResult
 from kerastune_recipes.data.split_images import TRAIN
 from kerastune_recipes.errors import DataError, listed
+from kerastune_recipes.progress import counted
 
-# Names such as train.tfrecord, flowers-3.tfrec, and the shards of TFDS, train.tfrecord-00000-of-00005.
-_ENDING = re.compile(r"\.tfrec(ord|ords)?(-\d+-of-\d+|-?\*[^/]*)?$", re.IGNORECASE)
+# Names such as train.tfrecord, flowers-3.tfrec.gz, the shards of TFDS, train.tfrecord-00000-of-00005, and those of
+# TF-Slim, train-00000-of-00005; in all of them * and ? for several files.
+_ENDING = re.compile(
+    r"(\.tfrec(ord|ords)?(-\d+-of-\d+|-?\*[^/]*)?|[-_][\d?*]+-of-[\d?*]+)(\.(gz|gzip))?$", re.IGNORECASE
+)
+# How compressed files begin; records do rarely, as their first bytes are a length.
+_COMPRESSED = {b"\x1f\x8b": "GZIP", b"\x78\x01": "ZLIB", b"\x78\x9c": "ZLIB", b"\x78\xda": "ZLIB"}
+# What TensorFlow puts around its messages.
+_NOISE = re.compile(r"\{\{.*?\}\}|\[Op:.*")
 # Usual names of the features, the more specific first: TF-Slim, TFDS, and the examples of keras.io and Kaggle.
 _IMAGES = ("image/encoded", "image", "image_raw", "encoded", "jpeg", "png")
 _LABELS = ("image/class/text", "class_name", "label", "image/class/label", "class", "target")
@@ -89,16 +97,32 @@ def _examples(files: Sequence[str]) -> Iterator[tuple[str, Example]]:
     for file in files:
         number = 0
         try:
-            for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
+            for record in _records(file):
                 example = tf.train.Example.FromString(record)
                 yield f"{file} record {number}", {key: _values(each) for key, each in example.features.feature.items()}
                 number += 1
         except Exception as error:  # not a TFRecord, truncated, or not tf.train.Example
+            reason = checks.quoted(Exception(_NOISE.sub("", str(error))))
             raise DataError(
                 f"{file}: this is not a TFRecord file of tf.train.Example, or it is truncated: reading failed after "
-                f"{number} records ({checks.quoted(error)}); write it again, or map it to (image, label) as a "
+                f"{number} records ({reason}); write it again, or map it to (image, label) as a "
                 "tf.data.Dataset."
             ) from error
+
+
+def _records(file: str) -> Iterator[bytes]:
+    """Yield the records of a file, also of a compressed one."""
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(file, "rb") as opened:
+        compression = _COMPRESSED.get(opened.read(2), "")
+    if compression:
+        try:
+            next(tf.data.TFRecordDataset(file).as_numpy_iterator(), None)
+            compression = ""  # the length of its first record looks so
+        except tf.errors.OpError:
+            pass
+    yield from tf.data.TFRecordDataset(file, compression).as_numpy_iterator()
 
 
 def _values(feature: Any) -> Sequence[Any]:
@@ -146,7 +170,7 @@ def _read(
     labels: list[Any] = []
     groups: list[Any] = []
     problems: list[str] = []
-    for name, example in examples:
+    for name, example in counted(examples, "records"):
         missing = [key for key in needed if len(example.get(key, ())) != 1]
         if missing:
             problems.append(f"{name}: it does not have one value of {listed(missing)}, unlike the first record.")

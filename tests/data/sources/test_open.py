@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from kerastune_recipes import progress
 from kerastune_recipes.data import splits
 from kerastune_recipes.data.sources.open import open_dataset, open_for_evaluation
 from kerastune_recipes.errors import DataError, DataWarning
@@ -243,6 +244,47 @@ def test_other_types_are_refused(ds):
 
 def test_pair_of_splits_is_not_images_and_labels(tmp_path):
     assert 'for two splits write {"train": ..., "validation": ...}' in problems((str(tmp_path), str(tmp_path)))
+
+
+def test_pairs_of_keras_datasets_are_named():
+    train, test = pair(0, 0, 1, 1), pair(0, 1)
+    expected = (
+        'these are 2 pairs of images and labels, as keras.datasets gives them; say which is which: {"train": data[0], '
+        '"test": data[1]}, or {"train": data[0], "validation": data[1]}.'
+    )
+    assert problems((train, test)) == problems((list(train), (test[0], test[1].tolist()))) == expected
+    assert problems((train, test, test)).startswith("these are 3 pairs of images and labels")
+    images = (np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 9, np.uint8))
+    assert "classes with one image" in problems((images, (0, 1)))
+
+
+def test_pairs_of_other_sources_are_two_splits(tmp_path):
+    frame = pd.DataFrame({"path": ["1.png"], "label": ["a"]})
+    for one in (tmp_path, str(tmp_path), frame, {"train": pair(0, 1)}):
+        assert problems((one, one)).startswith("a pair means images and labels, (x, y); for two splits write")
+
+
+def test_keys_of_splits_have_many_names():
+    dataset = open_dataset({"Training": pair(0, 0, 1, 1), "dev": pair(0, 1), "TEST": pair(1, 0)})
+    assert (dataset.train.counts, dataset.validation.counts, dataset.test.counts) == ((2, 2), (1, 1), (1, 1))
+
+
+def test_a_folder_is_a_folder_whatever_its_name_ends_in(tmp_path, fill):
+    for name in ("photos.csv", "photos.tfrecord", "train-00000-of-00001"):
+        assert open_dataset(fill(tmp_path / name, red=2, green=2)).class_names == ("green", "red")
+
+
+def test_errors_of_the_file_system_are_reported(tmp_path):
+    assert "cannot be read: File name too long." in problems(tmp_path / ("x" * 5000))
+    assert "there is no such folder" in problems(str(tmp_path / "a\0b"))
+
+
+def test_what_takes_long_is_counted(monkeypatch, capsys):
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    monkeypatch.setattr(progress, "_FIRST_COUNT", 0)
+    monkeypatch.setattr(progress, "_LONGEST_WAIT", 0)
+    open_dataset(tf.data.Dataset.from_tensor_slices(pair(0, 0, 1, 1)))
+    assert "read so far: 4 images of the tf.data.Dataset\n" in capsys.readouterr().err
 
 
 def test_files_and_arrays_need_neither_tensorflow_nor_keras(tmp_path, fill):

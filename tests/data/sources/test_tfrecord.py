@@ -45,6 +45,14 @@ def write(tmp_path):
         ("train-*.tfrec", True),
         ("mnist-train.tfrecord-00000-of-00005", True),
         ("mnist-train.tfrecord*", True),
+        ("flowers.tfrecord.gz", True),
+        ("TRAIN.TFREC.GZ", True),
+        ("flowers_train_00000-of-00005.tfrecord", True),
+        ("imagenet/train-00012-of-01024", True),
+        ("imagenet/train-*-of-01024", True),
+        ("imagenet/train-?????-of-01024", True),
+        ("photos.gz", False),
+        ("2-of-3", False),
         ("photos/", False),
         ("tfrecords/photos.csv", False),
     ],
@@ -64,6 +72,33 @@ def test_shards_are_read_in_order_and_images_kept_as_they_are(tmp_path, write):
     np.testing.assert_array_equal(dataset.train.read(4), np.zeros((6, 8, 3), np.uint8))
     assert dataset.train.content(1) == png(101)
     assert dataset.class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("name", "compression"),
+    [("a.tfrecord", "GZIP"), ("a.tfrecord.gz", "GZIP"), ("a.tfrecord", "ZLIB"), ("train-00000-of-00001", "")],
+)
+def test_compressed_files_and_shards_of_tf_slim_are_read(tmp_path, name, compression):
+    with tf.io.TFRecordWriter(str(tmp_path / name), compression) as writer:
+        for number in range(6):
+            features = {"image": feature(png(10 * number)), "label": feature(number % 2)}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    assert open_dataset(tmp_path / name).train.counts == (2, 2)
+
+
+def test_a_length_may_look_like_a_compressed_file(tmp_path):
+    path, looking_so = tmp_path / "a.tfrecord", 0x8B1F  # as the first bytes of GZIP
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number in range(4):
+            features = {"image": feature(png(10 * number)), "label": feature(number % 2)}
+            records = (
+                tf.train.Example(features=tf.train.Features(feature={**features, "more": feature(bytes(size))}))
+                for size in range(looking_so - 500, looking_so)
+            )
+            encoded = (record.SerializeToString() for record in records)
+            writer.write(next(record for record in encoded if len(record) == looking_so))
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    assert open_dataset(path).facts().train_images == 2
 
 
 def test_class_and_file_names_come_from_the_records(write):
