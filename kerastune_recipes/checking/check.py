@@ -16,7 +16,7 @@ from kerastune_recipes.checking.near_copies import Pair
 from kerastune_recipes.checking.shortcuts import Shortcut
 from kerastune_recipes.checking.traits import ImageTraits
 from kerastune_recipes.data.dataset import Dataset
-from kerastune_recipes.data.image_formats import FORMATS, SUFFIXES
+from kerastune_recipes.data.image_formats import READABLE, SUFFIXES
 from kerastune_recipes.data.images import Header
 from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.open import open_dataset
@@ -135,7 +135,7 @@ def _files(looked: _Looked) -> Iterator[Finding]:
 def _named_as_it_is(one: ImageTraits) -> bool:
     assert one.header is not None  # the caller checks
     suffix, form = PurePath(one.name).suffix.lower(), one.header.format
-    suffixes = next((each.suffixes for each in FORMATS if each.name == form), ())
+    suffixes = next((each.suffixes for each in READABLE if each.name == form), ())
     return suffix in suffixes or suffix not in SUFFIXES
 
 

@@ -105,7 +105,7 @@ class Header:
     """What the header of an image file says.
 
     Args:
-        format: Its format, such as "JPEG".
+        format: Its format in `image_formats`, such as "JPEG".
         mode: Colour mode of Pillow, such as "RGB", "L" (gray), "RGBA", "I;16" (16 bits), "P" (palette).
         orientation: EXIF orientation, 1 to 8; 1 is upright.
         camera: Maker and model of the camera; empty where it is not said.
@@ -131,7 +131,7 @@ def header(source: ImageSource, name: str | None = None) -> Header:
         RequestError: `KERASTUNE_DECODING` is not a size.
     """
     name = name or _name(source)
-    with _read(source, name) as (image, _):
+    with _read(source, name) as (image, form):
         # The method of the base class: that of PNG images decodes all pixels to find EXIF data after them.
         read = partial(Image.Image.getexif, image)
         try:
@@ -140,7 +140,7 @@ def header(source: ImageSource, name: str | None = None) -> Header:
         except Exception:  # damaged EXIF data: `_orientation` warns of it
             camera = ""
         return Header(
-            format=str(image.format),
+            format=form.name,
             mode=image.mode,
             orientation=_orientation(image, read, name),
             camera=camera.strip(),

@@ -336,6 +336,7 @@ def test_targa_is_read_by_its_extension_only(tmp_path):
 def test_a_photo_of_several_frames_gives_its_first():
     data = encoded(Image.new("RGB", (16, 16), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 16))])
     assert np.abs(decode(data)[8, 8].astype(int) - RED).max() <= 2
+    assert images.header(data).format == "JPEG"  # and .jpg is its extension
 
 
 def test_a_header_that_pillow_cannot_use_is_quoted():

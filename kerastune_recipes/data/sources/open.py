@@ -194,7 +194,8 @@ def open_for_evaluation(
     dark, doubtful = first_look.darkness(samples, stated)
     if dark:
         raise DataError(*checks.located(result.source, dark))
-    _show((*warnings, *checks.located(result.source, doubtful)))
+    # No report lists the notes.
+    _show((*warnings, *checks.located(result.source, doubtful), *result.notes))
     return samples
 
 
