@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION
+from kerastune_recipes.data.splits import stratified_folds
 from kerastune_recipes.errors import DataError
 from kerastune_recipes.features.bank import FeatureBank
 from kerastune_recipes.heads import pretrained_prior
@@ -31,9 +32,14 @@ def solve(context: RunContext, name: str, plan: SolvePlan, nearby: Start | None 
         The outcome, and the probabilities of the images that judge the phase, float32 (n, k).
 
     Raises:
-        DataError: Images that cannot be decoded; all of them are named.
+        DataError: Images that cannot be decoded, all of them by name; or every image is to be held out once, and a
+            class cannot be divided into the folds.
     """
     began = time.perf_counter()
+    if context.every_image:
+        # Where every image is to be held out once, no class may be always in training.
+        train = context.images[TRAIN]
+        stratified_folds(train.labels, plan.folds, context.seed, train.together, context.plan.class_names)
     network, bank = context.network, context.bank()
     start = nearby if plan.pretrained_classes is None else _pretrained_start(context, plan.pretrained_classes)
     request = HeadRequest(plan, context.seed, context.every_image, start)

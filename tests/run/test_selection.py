@@ -6,7 +6,7 @@ import pytest
 from stripes import stripes
 
 from kerastune_recipes import Recipe
-from kerastune_recipes.errors import RequestError
+from kerastune_recipes.errors import DataError, RequestError
 from kerastune_recipes.evaluation.judges import Judges
 from kerastune_recipes.reporting.outcome import Outcome
 from kerastune_recipes.run.phases import CompletedPhase
@@ -30,12 +30,21 @@ def test_folds_of_solved_heads_pass_every_image_once():
     assert phase["features_computed"] == 30
     assert report.record["data"] | {"source": ""} == {
         "source": "", "train": 30, "validation": 0, "test": 0, "classes": ["0", "1", "2"], "folds": 5,
-        "groups": None, "unlabeled": 0,
+        "groups": None, "unlabeled": 0, "pixel_range": None,
     }  # fmt: skip
     assert report.splits["validation"].probabilities.shape == (30, 3)
     assert report.plan.folds == report.plan.phases[0].solve.folds == 5
     assert "on 5-fold cross-validation" in str(report)
     assert "refitted on all 30 images" in str(report)
+
+
+def test_folds_that_cannot_hold_out_every_image_are_refused():
+    """A class of a single group would be in no fold, and have no figures."""
+    images, labels = stripes()
+    groups = np.where(labels == 0, 99, np.arange(30))
+    recipe = Recipe.from_name("small_similar", **SOLVED)
+    with pytest.raises(DataError, match="fall into one fold, so none is left to train on: 0|one group: 0"):
+        recipe.run((images, labels), folds=3, group_by=groups, verbose=False)
 
 
 def test_random_labels_cannot_be_predicted():
