@@ -184,8 +184,14 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = _command(commands, "predict", _predict, "predict the classes of images")
     predict.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished run")
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMG", help="image files")
+    predict.add_argument(
+        "images", nargs="+", metavar="IMG",
+        help="image files, folders with images at any depth, patterns such as 'new/*.jpg', or CSV files with a column "
+        "path",
+    )  # fmt: skip
+    _add_pixel_range(predict)
     _add_tta(predict)
+    predict.add_argument("--csv", type=Path, metavar="FILE", help="write image, class and probabilities as CSV")
     _add_json(predict)
 
     cache = _command(commands, "cache", _cache, "show or clear the cache of features and solved heads")
@@ -529,7 +535,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     from kerastune_recipes.evaluation import saved_model
     from kerastune_recipes.evaluation.predict import evaluate
 
-    scores = evaluate(saved_model.load(options.folder), options.data, options.group_by, options.tta, options.flip)
+    scores = evaluate(
+        saved_model.load(options.folder),
+        options.data,
+        options.group_by,
+        options.tta,
+        options.flip,
+        options.pixel_range,
+    )
     if options.json:
         print(json.dumps(scores))
         return
@@ -548,25 +561,27 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     _refuse_views(options)
     _start_keras()
+    from kerastune_recipes.data.sources.open_to_predict import open_to_predict
     from kerastune_recipes.evaluation import saved_model
     from kerastune_recipes.evaluation.predict import predict
+    from kerastune_recipes.evaluation.predictions import Predictions
 
+    if options.csv:
+        _refuse_existing(options.csv)
     saved = saved_model.load(options.folder)
-    probabilities = predict(saved.model, options.images, options.tta, options.flip)
-    rows = [
-        {
-            "image": str(image),
-            "class": saved.class_names[int(row.argmax())],
-            "probability": float(row.max()),
-            "probabilities": dict(zip(saved.class_names, map(float, row), strict=True)),
-        }
-        for image, row in zip(options.images, probabilities, strict=True)
-    ]
+    stated = saved.pixel_range if options.pixel_range is None else options.pixel_range
+    pictures = open_to_predict(options.images, stated)
+    probabilities = predict(saved.model, pictures, options.tta, options.flip)
+    predictions = Predictions(tuple(pictures.names), saved.class_names, probabilities)
+    if options.csv:
+        _write(options.csv, predictions.to_csv())
     if options.json:
-        print(json.dumps(rows))
-        return
-    for row in rows:
-        _say(f"{row['image']}  {row['class']}  {row['probability']:.1%}")
+        print(json.dumps(list(predictions.rows())))
+    elif options.csv:
+        _say(f"{options.csv}: {len(pictures)} images")
+    else:
+        for row in predictions.rows():
+            _say(f"{row['image']}  {row['class']}  {row['probability']:.1%}")
 
 
 def _cache(options: argparse.Namespace) -> None:

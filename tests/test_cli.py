@@ -408,6 +408,46 @@ def test_predict_prints_one_line_for_each_image(shell, finished):
         assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["class"]]
 
 
+def test_predict_takes_folders_patterns_and_tables_and_writes_csv(shell, finished):
+    folder = finished.parent / "data" / "test"
+    images = [str(folder / name / f"{number}.png") for name in ("ants", "bees") for number in range(3)]
+    Path("new.csv").write_text("path\n" + "\n".join(images))
+    for words in (
+        [folder],
+        [folder / "*" / "*.png"],
+        ["new.csv"],
+        images,
+        [folder / "ants", folder / "bees" / "?.png"],
+    ):
+        done = shell("predict", finished, *words, "--json")
+        assert [row["image"] for row in json.loads(done.out)] == images
+    done = shell("predict", finished, folder, "--csv", "out.csv")
+    assert (done.status, done.out) == (0, "out.csv: 6 images\n")
+    rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
+    assert [row["image"] for row in rows] == images
+    assert list(rows[0]) == ["image", "class", "probability", "probability of ants", "probability of bees"]
+    again = shell("predict", finished, folder, "--csv", "out.csv")
+    assert (again.status, again.err) == (2, "kerastune: out.csv: this file exists; give another name.\n")
+    assert shell("predict", finished, folder / "*.gif").status == 2
+
+
+def test_evaluate_and_predict_read_pixels_as_the_run_did(shell, photos):
+    from PIL import Image
+
+    for path in photos("photos", ants=6, bees=6).rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path))[:, :, 0].astype(np.uint16) * 16).save(path)
+    run = shell("run", *QUICK, "--data", "photos", "--pixel-range", "0", "4095", "--out", "run")
+    assert run.status == 0
+    report = json.loads(Path("run/report.json").read_text())
+    assert report["data"]["pixel_range"] == [0, 4095]
+    assert any(note.startswith("Pixel values were read in the stated range 0..4095") for note in report["notes"])
+    for words in (("evaluate", "run", "--data", "photos"), ("predict", "run", "photos/ants/0.png")):
+        plain, stated = shell(*words, "--json"), shell(*words, "--pixel-range", "0", "4095", "--json")
+        assert plain.out == stated.out
+        assert plain.err == ""
+        assert shell(*words, "--pixel-range", "0", "65535", "--json").out != plain.out
+
+
 def test_names_of_files_cannot_steer_the_terminal_and_are_exact_as_json(shell, finished):
     image = Path("ants\x1b[2J\r.png")
     image.write_bytes((finished.parent / "data" / "test" / "ants" / "0.png").read_bytes())

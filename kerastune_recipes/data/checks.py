@@ -237,11 +237,12 @@ class Shaped(Protocol):
     def dtype(self) -> np.dtype: ...
 
 
-def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
+def array_shapes(images: np.ndarray | Sequence[Shaped], positions: Sequence[int] | None = None) -> list[str]:
     """Check that arrays are numeric and have the shape of images.
 
     Args:
         images: One array of all images, or one object for each image; only shapes and dtypes are read.
+        positions: The position of each among all that are given; None where these are all.
     """
     dtypes = [images.dtype] if isinstance(images, np.ndarray) else [image.dtype for image in images]
     strange = sorted({str(dtype) for dtype in dtypes if dtype.kind not in "biuf"})
@@ -255,12 +256,16 @@ def array_shapes(images: np.ndarray | Sequence[Shaped]) -> list[str]:
             return []
         axis = " (move the channel axis last)" if images.ndim == 4 and images.shape[1] in CHANNELS else ""
         return [f"images have shape {images.shape}; give (n, height, width) or (n, height, width, 1, 3 or 4){axis}."]
-    wrong = {index: image.shape for index, image in enumerate(images) if not is_image_shape(image.shape)}
+    numbers = range(len(images)) if positions is None else positions
+    shapes = {number: image.shape for number, image in zip(numbers, images, strict=True)}
+    wrong = {number: shape for number, shape in shapes.items() if not is_image_shape(shape)}
     if not wrong:
         return []
+    first = all(len(shape) == 3 and shape[0] in CHANNELS for shape in wrong.values())
+    axis = " (move the channel axis last)" if first else ""
     return [
         f"arrays that are not images: {at(np.array(list(wrong)), wrong.values(), 'of shape')}; give "
-        "(height, width) or (height, width, 1, 3 or 4)."
+        f"(height, width) or (height, width, 1, 3 or 4){axis}."
     ]
 
 

@@ -148,6 +148,32 @@ def header(source: ImageSource, name: str | None = None) -> Header:
         )
 
 
+def from_pillow(image: Image.Image, name: str = "image", pixel_range: PixelRange | None = None) -> np.ndarray:
+    """Convert an image that Pillow holds to RGB, as `decode` does with one in a file.
+
+    Args:
+        image: The image, of any mode; it is turned by its EXIF orientation, where it still has one.
+        name: Name of the image for the error message.
+        pixel_range: See `decode`.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        DataError: It cannot be read, or its values are not in the range.
+
+    Example:
+        >>> from_pillow(Image.new("L", (2, 1), 7)).tolist()
+        [[[7, 7, 7], [7, 7, 7]]]
+    """
+    try:
+        _check_scale(image, pixel_range)
+        image.load()
+        return _rgb(image, image.getexif().get(ExifTags.Base.Orientation, 1), pixel_range)
+    except Exception as error:  # as various as those of files
+        raise DataError(f"{name}: this image cannot be read: {reason(error)}.") from error
+
+
 def header_size(source: ImageSource, name: str | None = None) -> tuple[int, int]:
     """Return height and width of the decoded image in pixels, read from its header.
 
@@ -312,7 +338,7 @@ def _orientation(image: ImageFile.ImageFile, read_exif: Callable[[], Image.Exif]
         return 1
 
 
-def _rgb(image: ImageFile.ImageFile, orientation: int, pixel_range: PixelRange | None) -> np.ndarray:
+def _rgb(image: Image.Image, orientation: int, pixel_range: PixelRange | None) -> np.ndarray:
     width, height = image.size
     pixels = np.empty((width, height, 3) if orientation in _SIDEWAYS else (height, width, 3), np.uint8)
     stored = _STORED.get(orientation, np.asarray)(pixels)
@@ -323,7 +349,7 @@ def _rgb(image: ImageFile.ImageFile, orientation: int, pixel_range: PixelRange |
     return pixels
 
 
-def _check_scale(image: ImageFile.ImageFile, pixel_range: PixelRange | None) -> None:
+def _check_scale(image: Image.Image, pixel_range: PixelRange | None) -> None:
     """Refuse an image whose values are not known to be black or white."""
     if pixel_range is None:
         if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
@@ -344,9 +370,10 @@ def _check_scale(image: ImageFile.ImageFile, pixel_range: PixelRange | None) -> 
             )
 
 
-def _is_deep(image: ImageFile.ImageFile) -> bool:
+def _is_deep(image: Image.Image) -> bool:
     """Return whether a channel has more than 8 bits in a file that is not loaded yet; of colours Pillow drops some."""
-    arguments = image.tile[0].args if image.tile else None
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0].args if tiles else None
     words = arguments if isinstance(arguments, tuple) else (arguments,)
     return image.mode.startswith(("I", "F")) or any(isinstance(word, str) and ";16" in word for word in words)
 

@@ -26,12 +26,18 @@ class Extremes:
         highs: float64 (n,).
         scaled: bool (n,), whether an image holds truth values, or fractions from 0 to 1 only.
         bytes_only: Whether all images are uint8.
+        positions: int (n,), the position of each image among all that are given; None where these are all.
     """
 
     lows: np.ndarray
     highs: np.ndarray
     scaled: np.ndarray
     bytes_only: bool = False
+    positions: Sequence[int] | None = None
+
+    def at(self, indices: np.ndarray) -> str:
+        """Name images by their positions among all that are given."""
+        return checks.at(indices if self.positions is None else np.asarray(self.positions)[indices])
 
     @classmethod
     def of(cls, images: np.ndarray) -> Self:
@@ -82,14 +88,14 @@ def problems(extremes: Extremes, pixel_range: PixelRange | None = None) -> list[
     found = []
     if infinite.any():
         found.append(
-            f"images with NaN or infinite values: {checks.at(np.flatnonzero(infinite))}; replace or remove them."
+            f"images with NaN or infinite values: {extremes.at(np.flatnonzero(infinite))}; replace or remove them."
         )
     low, high = lows[~infinite].min(initial=np.inf), highs[~infinite].max(initial=-np.inf)
     outside = np.flatnonzero(~infinite & ((lows < expected.low) | (highs > expected.high)))
     if len(outside):
         remedy = _remedy(lows[outside].min(), highs[outside].max(), pixel_range, alone=high <= 1)
         found.append(
-            f"images with values outside {expected} (from {low:g} to {high:g}): {checks.at(outside)}; {remedy}."
+            f"images with values outside {expected} (from {low:g} to {high:g}): {extremes.at(outside)}; {remedy}."
         )
     if pixel_range is None and not extremes.bytes_only and not infinite.all():
         found += _mixed(extremes, ~infinite, outside, high)
@@ -112,8 +118,8 @@ def warnings(extremes: Extremes, pixel_range: PixelRange | None = None) -> list[
     top = highs[nearly_black].max()
     return [
         f"{len(nearly_black)} of {len(highs)} images have no value above {top:g}, others go up to {highs.max():g}: "
-        f"{checks.at(nearly_black)}; they were read as nearly black, so if they have another scale, give all images in "
-        "one."
+        f"{extremes.at(nearly_black)}; they were read as nearly black, so if they have another scale, give all images "
+        "in one."
     ]
 
 
@@ -151,11 +157,11 @@ def likely_top(high: float) -> int:
     """Return the value of white that a largest value suggests: as many bits, or a power of two.
 
     Example:
-        >>> [likely_top(high) for high in (1, 2, 15, 16, 4080)]
+        >>> [likely_top(high) for high in (1, 2, 15, 15.9, 4080)]
         [1, 2, 15, 16, 4095]
     """
-    bits = max(1, math.ceil(math.log2(high))) if high > 1 else 0
-    return 2**bits if high == 2**bits else 2**bits - 1
+    power = 2 ** max(1, math.ceil(math.log2(high))) if high > 1 else 1
+    return power if high > power - 1 else power - 1
 
 
 def stating(low: float, high: float) -> str:
@@ -186,7 +192,7 @@ def _remedy(low: float, high: float, pixel_range: PixelRange | None, alone: bool
 def _mixed(extremes: Extremes, finite: np.ndarray, outside: Sequence[int] | np.ndarray, high: float) -> list[str]:
     """Return what is wrong with images that are scaled to 0..1, all or some of them."""
     if high <= 1:
-        if len(outside):
+        if len(outside) or high == 0:  # black images may come from any scale
             return []
         return [
             f"the largest pixel value is {high:g}, so the images seem scaled to 0..1; multiply by 255, or state "
@@ -196,6 +202,6 @@ def _mixed(extremes: Extremes, finite: np.ndarray, outside: Sequence[int] | np.n
     if not len(scaled):
         return []
     return [
-        f"images of two scales: no value is above 1 in {checks.at(scaled)}, and others go up to {high:g}; multiply "
+        f"images of two scales: no value is above 1 in {extremes.at(scaled)}, and others go up to {high:g}; multiply "
         f"those by 255, or, if they are nearly black, state {stating(0, 255)}: {_WHY}."
     ]

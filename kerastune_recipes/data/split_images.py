@@ -53,6 +53,11 @@ class Images:
         """int64 (n,), see `Samples.together`."""
         return self.samples.together if isinstance(self.samples, Samples) else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each image."""
+        return tuple(map(str, self.samples.names))
+
     def joined(self, others: "Images") -> "Images":
         """Return these images followed by others; their pixels are not copied."""
         assert isinstance(self.samples, Samples)

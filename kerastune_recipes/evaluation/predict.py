@@ -4,7 +4,6 @@ Images are decoded and resized as in a run, see `decoding.stream`, so that the f
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,11 +11,12 @@ import numpy as np
 
 from kerastune_recipes.data import decoding
 from kerastune_recipes.data.dataset import Pictures
-from kerastune_recipes.data.images import decode, to_rgb
+from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.open import open_for_evaluation
+from kerastune_recipes.data.sources.open_to_predict import open_to_predict
 from kerastune_recipes.data.sources.parts import GroupBy
 from kerastune_recipes.data.views import WHOLE, Flip, View, views
-from kerastune_recipes.errors import DataError, RequestError
+from kerastune_recipes.errors import RequestError
 from kerastune_recipes.evaluation import metrics
 from kerastune_recipes.evaluation.saved_model import Saved
 from kerastune_recipes.model import forward
@@ -28,24 +28,29 @@ MOST_VIEWS = 1000
 _MOST_COMPARED = 32
 
 
-def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") -> np.ndarray:
+def predict(
+    model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none", pixel_range: GivenRange = None
+) -> np.ndarray:
     """Predict class probabilities, with test-time augmentation if asked.
 
     Args:
         model: A model that maps raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
-        images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of any
-            sizes.
+        images: Images in any form that `open_to_predict` takes, or what it returns: a path, a folder (its images in the
+            order of their paths), a pattern, a CSV file, an array (h, w, 3) or (n, h, w, 3) of values 0..255, an image
+            of Pillow, bytes, a tf.data.Dataset, or a list or generator of these.
         tta: Number of views of each image whose probabilities are averaged, 1 to 1000: the image itself, then random
             crops, the same ones for an image in every call. Each view takes a forward pass (test-time augmentation;
             Krizhevsky et al. 2012).
         flip: "horizontal" makes the mirror image the second view and mirrors every other crop; for images that keep
             their class when mirrored.
+        pixel_range: The values of black and white, as for `Recipe.run`; a model expects images to be read as those that
+            it was trained on.
 
     Returns:
         float32 (n, classes), also for a single image.
 
     Raises:
-        DataError: Images cannot be read; all of them are named.
+        DataError: Images cannot be read, or have another range of values; all of them are named.
         RequestError: `tta` or `flip` is not possible.
 
     Example:
@@ -53,15 +58,18 @@ def predict(model: keras.Model, images: Any, tta: int = 1, flip: Flip = "none") 
         (2, 10)
     """
     chosen = _views(tta, flip)
-    if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
-        images = [images]
-    images = list(images)
-    if not images:
-        raise DataError("there are no images to predict; give at least one.")
-    return _probabilities(model, _pictures(images), chosen)
+    pictures = images if isinstance(images, Pictures) else open_to_predict(images, pixel_range)
+    return _probabilities(model, pictures, chosen)
 
 
-def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip: Flip = "none") -> dict[str, Any]:
+def evaluate(
+    saved: Saved,
+    ds: Any,
+    group_by: GroupBy = None,
+    tta: int = 1,
+    flip: Flip = "none",
+    pixel_range: GivenRange = None,
+) -> dict[str, Any]:
     """Evaluate a trained model on labelled images.
 
     Args:
@@ -70,6 +78,7 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
         group_by: As for `Recipe.run`; a folder with folders inside its class folders needs it.
         tta: As for `predict`.
         flip: As for `predict`.
+        pixel_range: As for `Recipe.run`; None takes what the run was given.
 
     Returns:
         "images", their number, the metrics of `metrics.summary`, and "resizing", see `resizing_difference`.
@@ -83,7 +92,8 @@ def evaluate(saved: Saved, ds: Any, group_by: GroupBy = None, tta: int = 1, flip
         0.93
     """
     chosen = _views(tta, flip)
-    samples = open_for_evaluation(ds, saved.class_names, group_by)
+    pixel_range = saved.pixel_range if pixel_range is None else pixel_range
+    samples = open_for_evaluation(ds, saved.class_names, group_by, pixel_range)
     probabilities = _probabilities(saved.model, samples, chosen)
     return {
         "images": len(samples),
@@ -168,23 +178,3 @@ def _probabilities(model: keras.Model, pictures: Pictures, chosen: Sequence[View
         ]
     )
     return rows.reshape(len(pictures), len(chosen), -1).mean(axis=1)
-
-
-def _pictures(images: Sequence[Any]) -> Pictures:
-    """Return paths and arrays as images that are decoded on demand."""
-    paths = [Path(image) if isinstance(image, str | Path) else None for image in images]
-    names = [f"image {index}" if path is None else str(path) for index, path in enumerate(paths)]
-
-    def read(index: int, at_least: int | None = None) -> np.ndarray:
-        path = paths[index]
-        return to_rgb(np.asarray(images[index]), names[index]) if path is None else decode(path, at_least)
-
-    def content(index: int) -> bytes:
-        path = paths[index]
-        if path is not None:
-            return path.read_bytes()
-        pixels = read(index)
-        return str(pixels.shape).encode() + pixels.tobytes()
-
-    # Sizes are for checks that are made before training.
-    return Pictures(read, names, sizes=np.zeros((len(images), 2), np.int64), content=content)

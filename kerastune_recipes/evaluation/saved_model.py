@@ -1,5 +1,6 @@
 """The model of a finished run in its folder: model.keras and labels.txt, written and read back."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from keras.src.saving.serialization_lib import SafeModeScope
 
 from kerastune_recipes import atomic_files, printable
 from kerastune_recipes.data import class_names
-from kerastune_recipes.errors import OutputError, reason
+from kerastune_recipes.data.pixel_range import PixelRange
+from kerastune_recipes.errors import DataError, OutputError, reason
 from kerastune_recipes.evaluation import model_file
 from kerastune_recipes.model.network import RESIZE
 from kerastune_recipes.spec.fields import LARGEST_IMAGE
 
-_MODEL, _LABELS = "model.keras", "labels.txt"
+_MODEL, _LABELS, _REPORT = "model.keras", "labels.txt", "report.json"
 # The labels of ImageNet-21k take 700 kB.
 _LARGEST_LABELS = 64 * 2**20
 
@@ -26,10 +28,12 @@ class Saved:
     Args:
         model: A model that maps raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
         class_names: Names of the classes, in the order of the probabilities.
+        pixel_range: The stored values of black and white that the run was given; None for those of the format.
     """
 
     model: keras.Model
     class_names: tuple[str, ...]
+    pixel_range: tuple[float, float] | None = None
 
 
 def save_labels(folder: Path, class_names: Sequence[str]) -> None:
@@ -69,7 +73,7 @@ def load(folder: str | Path) -> Saved:
             f"{folder / _LABELS}: there are {len(names)} labels, but the model beside it has "
             f"{model.output_shape[-1]} classes; restore the file that the run wrote."
         )
-    return Saved(model, names)
+    return Saved(model, names, _read_pixel_range(folder / _REPORT))
 
 
 def read_labels(file: Path) -> tuple[str, ...]:
@@ -90,6 +94,21 @@ def read_labels(file: Path) -> tuple[str, ...]:
     if mistakes:
         raise OutputError(*(f"{file}: {mistake}; restore the file that the run wrote." for mistake in mistakes))
     return tuple(names)
+
+
+def _read_pixel_range(file: Path) -> tuple[float, float] | None:
+    """Return the range of pixels in report.json; None where there is no report, or it is of an earlier build.
+
+    Raises:
+        OutputError: The report is damaged.
+    """
+    if not file.is_file():
+        return None
+    try:
+        found = PixelRange.of(json.loads(file.read_text(encoding="utf-8"))["data"].get("pixel_range"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, DataError):
+        raise OutputError(f"{file}: this report is damaged; restore the file that the run wrote.") from None
+    return None if found is None else (found.low, found.high)
 
 
 def _read_model(file: Path) -> keras.Model:

@@ -13,11 +13,14 @@ import numpy as np
 
 from kerastune_recipes import atomic_files, yaml_files
 from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.data.pixel_range import GivenRange
+from kerastune_recipes.data.sources.open_to_predict import open_to_predict
 from kerastune_recipes.data.views import Flip
 from kerastune_recipes.devices.facts import HardwareFacts
 from kerastune_recipes.errors import writing
 from kerastune_recipes.evaluation import metrics, saved_model
 from kerastune_recipes.evaluation.predict import predict
+from kerastune_recipes.evaluation.predictions import Predictions
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting import figures, html, report_text
 from kerastune_recipes.reporting.outcome import Outcome, Selection
@@ -36,12 +39,14 @@ class Split:
         labels: True classes, int (n,), 0..k-1.
         groups: The group of each image, int (n,); None where images are not grouped.
         seen: Positions of the images that have a copy among those of other splits, int (m,); None for none.
+        names: The name of each image; empty where they are not known.
     """
 
     probabilities: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None = None
     seen: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def without_seen(self) -> dict[str, Any] | None:
         """Return the number and the metrics of the images without a copy; None where that is all or none of them."""
@@ -186,28 +191,56 @@ class Report:
         """Accuracy, log loss and the rest by split; "test" is None where there was no test split."""
         return {"validation": self.record["validation"], "test": self.record["test"]}
 
-    def predict(self, images: Any, tta: int = 1, flip: Flip = "none") -> np.ndarray:
+    def predict(self, images: Any, tta: int = 1, flip: Flip = "none", pixel_range: GivenRange = None) -> np.ndarray:
         """Predict class probabilities, with test-time augmentation if asked.
 
         Args:
-            images: A path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, or a list of paths or of arrays of
-                any sizes.
+            images: A path, a folder (its images in the order of their paths), a pattern such as "new/*.jpg", a CSV file
+                with a column path, an array (h, w, 3) or (n, h, w, 3) of values 0..255, an image of Pillow, bytes of an
+                image file, a tf.data.Dataset, or a list or generator of these.
             tta: Number of views of each image whose probabilities are averaged, at least 1: the image, then random
                 crops of it.
             flip: "horizontal" makes the mirror image the second view and mirrors every other crop.
+            pixel_range: The values of black and white; None takes what the run was given.
 
         Returns:
             float32 (n, classes), also for a single image.
 
         Raises:
-            DataError: Images cannot be read; all of them are named.
+            DataError: Images cannot be read, or have another range of values; all of them are named.
             RequestError: `tta` or `flip` is not possible.
 
         Example:
             >>> report.class_names[report.predict("photos/new.jpg")[0].argmax()]
             'ants'
         """
-        return predict(self.model, images, tta, flip)
+        return self.predictions(images, tta, flip, pixel_range).probabilities
+
+    def predictions(
+        self, images: Any, tta: int = 1, flip: Flip = "none", pixel_range: GivenRange = None
+    ) -> Predictions:
+        """Predict images and keep their names: of files the paths, of others the numbers.
+
+        Args:
+            images: As for `predict`.
+            tta: As for `predict`.
+            flip: As for `predict`.
+            pixel_range: As for `predict`.
+
+        Returns:
+            Names, classes and probabilities; `to_csv()` is a table of them.
+
+        Raises:
+            DataError: As for `predict`.
+            RequestError: As for `predict`.
+
+        Example:
+            >>> report.predictions("photos/new/").classes
+            ('ants', 'bees', 'ants')
+        """
+        stated = self.record["data"].get("pixel_range") if pixel_range is None else pixel_range
+        pictures = open_to_predict(images, stated)
+        return Predictions(tuple(pictures.names), self.class_names, predict(self.model, pictures, tta, flip))
 
     def to_html(self, path: str | Path) -> None:
         """Write the report as one self-contained HTML file.

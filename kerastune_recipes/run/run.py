@@ -116,7 +116,7 @@ def _work(
         else:
             selected = selection.by_hold_out(context, checkpoint, dataset.held_out)
         judged = context.images[context.judged_split]
-        splits = {"validation": Split(selected.probabilities, judged.labels, judged.groups)}
+        splits = {"validation": Split(selected.probabilities, judged.labels, judged.groups, names=judged.names)}
         splits |= _test(context, dataset.seen_test)
         one_pass = _seconds_one_forward_pass(context, initial_bank)
         model = context.network.model
@@ -185,7 +185,7 @@ def _test(context: RunContext, seen: np.ndarray) -> dict[str, Split]:
         return {}
     predict = context.predict if context.plan.fits else context.predict_by_features
     test = context.images[TEST]
-    return {"test": Split(predict(TEST), test.labels, test.groups, seen)}
+    return {"test": Split(predict(TEST), test.labels, test.groups, seen, test.names)}
 
 
 def _prior(plan: Plan) -> list[str]:

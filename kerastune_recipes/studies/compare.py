@@ -327,8 +327,7 @@ class _Runner:
         by: JudgedBy = "test" if "test" in report.splits else "out-of-fold" if self.options.folds else "validation"
         split = report.splits["test" if by == "test" else "validation"]
         # Held-out images differ between seeds; test images, and all images in folds, are the same for all seeds.
-        names = self.open(seed).validation.names if by == "validation" else range(len(split.labels))
-        names = list(map(str, names))
+        names = list(split.names if by == "validation" else map(str, range(len(split.labels))))
         run = JudgedRun(report.record, report.plan, by, split.probabilities, split.labels, names, split.groups)
         if folder:
             _save_finished(folder, run)

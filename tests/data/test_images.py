@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from kerastune_recipes.data import images
-from kerastune_recipes.data.images import Stored, decode, header_size, resize, stored, to_rgb
+from kerastune_recipes.data.images import Stored, decode, from_pillow, header_size, resize, stored, to_rgb
 from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.errors import DataError, RequestError
 
@@ -138,6 +138,23 @@ def test_arrays_are_read_in_the_range_that_is_stated():
     assert to_rgb(np.array([[[1, 0, 0, 1]]]), pixel_range=PixelRange(0, 1)).tolist() == [[RED]]
     with pytest.raises(DataError, match="image 7: its values go from 0 to 2; give numbers from 0 to 1"):
         to_rgb(np.array([[0, 2]]), "image 7", PixelRange(0, 1))
+
+
+def test_an_image_of_pillow_is_read_like_its_file():
+    for image in (noise(5, 7), noise(5, 7).convert("RGBA"), noise(5, 7).quantize(4), noise(5, 7).convert("1")):
+        np.testing.assert_array_equal(from_pillow(image), decode(encoded(image, "PNG")))
+    deep = Image.fromarray(np.array([[0, 4095]], np.uint16))
+    assert from_pillow(deep).tolist() == [[BLACK, [16] * 3]]
+    assert from_pillow(deep, pixel_range=PixelRange(0, 4095)).tolist() == [[BLACK, WHITE]]
+    turned_image = Image.open(io.BytesIO(encoded(noise(5, 7), "PNG", exif=sideways())))
+    np.testing.assert_array_equal(from_pillow(turned_image), decode(encoded(noise(5, 7), "PNG", exif=sideways())))
+    with pytest.raises(
+        DataError, match=r"image 3: this image cannot be read: its pixels are 32-bit numbers of unknown"
+    ):
+        from_pillow(Image.fromarray(np.zeros((2, 2), np.float32)), "image 3")
+    torn = Image.open(io.BytesIO(encoded(noise(50, 70), "PNG")[:500]))
+    with pytest.raises(DataError, match="^image: this image cannot be read: "):
+        from_pillow(torn)
 
 
 def test_palette_gives_its_colours():

@@ -1,5 +1,7 @@
 """Each image is judged by its own values; what is doubtful is told with its positions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,15 @@ def test_infinite_values_are_named_apart_from_others():
     ]
 
 
+def test_images_are_named_by_their_positions_among_all():
+    extremes = replace(Extremes.of(replaced(lambda x: x / 255)), positions=range(10, 18))
+    assert "no value is above 1 in image 11, image 14, and others" in scales.problems(extremes)[0]
+
+
+def test_black_images_are_of_any_scale():
+    assert judged(np.zeros((2, 4, 4))) == []
+
+
 def test_no_images_are_nothing_to_judge():
     assert judged(np.zeros((0, 4, 4))) == []
 
@@ -117,7 +128,9 @@ def test_fractions_tell_a_scaled_image(image, scaled):
     assert scales.looks_scaled(np.array([True, False]), 0, 1)
 
 
-@pytest.mark.parametrize(("high", "top"), [(1, 1), (2, 2), (3, 3), (4, 4), (9, 15), (16, 16), (255, 255), (4080, 4095)])
+@pytest.mark.parametrize(
+    ("high", "top"), [(1, 1), (2, 2), (3, 3), (4, 4), (9, 15), (15.5, 16), (16, 16), (255, 255), (4080, 4095)]
+)
 def test_a_largest_value_suggests_white(high, top):
     assert scales.likely_top(high) == top
 

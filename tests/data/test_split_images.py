@@ -35,6 +35,7 @@ def test_selected_images_keep_labels_groups_and_pixels(pixels):
     chosen = Images(SAMPLES, pixels).select(np.array([3, 1]))
     assert (chosen.labels.tolist(), chosen.groups.tolist()) == ([0, 1], [7, 5])
     assert chosen.samples.names == ["image 3", "image 1"]
+    assert chosen.names == ("image 3", "image 1")
     if pixels is None:
         assert chosen.pixels is None
     else:

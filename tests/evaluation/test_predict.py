@@ -126,7 +126,9 @@ def test_all_images_that_cannot_be_read_are_named(model, picture, tmp_path):
     damaged.write_bytes(b"nothing")
     with pytest.raises(DataError) as caught:
         predict(model, [picture, damaged, Path("missing.jpg"), np.full((4, 4, 7), 1.0)])
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == [str(damaged), "missing.jpg", "image 3"]
+    first, second, third = caught.value.problems
+    assert (first.partition(":")[0], second.partition(":")[0]) == (str(damaged), "missing.jpg")
+    assert third.startswith("arrays that are not images: image 3 of shape (4, 4, 7); give")
 
 
 def samples_of(pictures):

@@ -1,5 +1,7 @@
 """The model of a finished run, written to its folder and read back."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -40,6 +42,16 @@ def test_a_finished_run_is_read_back(finished):
     saved = saved_model.load(finished)
     assert saved.class_names == ("ants", "bees")
     assert saved.model.predict_on_batch(np.zeros((1, 4, 5, 3))).shape == (1, 2)
+
+
+def test_the_range_of_pixels_comes_from_the_report(finished):
+    report = finished / "report.json"
+    for data, expected in (({"pixel_range": [0, 4095]}, (0, 4095)), ({"pixel_range": None}, None), ({}, None)):
+        report.write_text(json.dumps({"data": data}))
+        assert saved_model.load(finished).pixel_range == expected
+    for content in ("soup", "[]", "{}", '{"data": 3}', '{"data": {"pixel_range": [1]}}', "[" * 100_000):
+        report.write_text(content)
+        assert problem(finished) == f"{report}: this report is damaged; restore the file that the run wrote."
 
 
 @pytest.mark.parametrize(

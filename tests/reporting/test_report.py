@@ -2,13 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerastune_recipes import yaml_files
 from kerastune_recipes.devices.facts import HardwareFacts
-from kerastune_recipes.errors import OutputError
+from kerastune_recipes.errors import DataError, OutputError
 from kerastune_recipes.evaluation import metrics, saved_model
 from kerastune_recipes.evaluation.predict import predict
 from kerastune_recipes.reporting.outcome import Outcome, Selection
@@ -73,6 +75,25 @@ def test_without_a_test_split_its_metrics_are_none(report):
 
 def test_history_names_the_phase_of_each_epoch(report):
     assert [(row["phase"], row["epoch"]) for row in report().history] == [("fine_tuning", 1)]
+
+
+def test_predictions_keep_the_names_of_files(report, pictures, tmp_path):
+    made, (images, _) = report(), pictures(2)
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    predictions = made.predictions(tmp_path)
+    assert predictions.names == (str(tmp_path / "0.png"), str(tmp_path / "1.png"))
+    assert set(predictions.classes) <= {"ants", "bees"}
+    np.testing.assert_allclose(predictions.probabilities, made.predict(images), atol=1e-6)
+
+
+def test_images_are_predicted_in_the_range_that_the_run_was_given(report, pictures, data_facts):
+    made, (images, _) = report(), pictures(2)
+    with pytest.raises(DataError, match="so the images seem scaled to 0..1"):
+        made.predict(images / 255)
+    stated = replace(made, record={**made.record, "data": {**made.record["data"], "pixel_range": [0, 1]}})
+    for predicted in (stated.predict(images / 255), stated.predict(images, pixel_range=(0, 255))):
+        np.testing.assert_allclose(predicted, made.predict(images), atol=1e-6)
 
 
 def test_predictions_are_those_of_the_model(report, pictures):

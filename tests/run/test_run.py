@@ -39,7 +39,7 @@ def test_the_report_has_the_keys_of_the_contract(run):
     assert record == json.loads(json.dumps(report.record))
     assert record["data"] | {"source": ""} == {
         "source": "", "train": 24, "validation": 6, "test": 12, "classes": ["0", "1", "2"],
-        "groups": None, "unlabeled": 0,
+        "groups": None, "unlabeled": 0, "pixel_range": None,
     }  # fmt: skip
     assert [phase["kind"] for phase in record["phases"]] == ["solve", "fit"]
     solve, fit = record["phases"]

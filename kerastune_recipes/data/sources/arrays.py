@@ -53,12 +53,14 @@ class ImagesInMemory:
         traits: Traits of each image, or the images themselves if they are one array.
         pixel_range: The range of the values that the user states, or None for 0..255.
         as_bytes: Whether `images` are uint8 in 0..255 already, while `traits` are of the images as they were given.
+        positions: The position of each image among all that are given, which names it; None where these are all.
     """
 
     images: np.ndarray | ArrayList | list[np.ndarray]
     traits: np.ndarray | Sequence[Traits]
     pixel_range: PixelRange | None = None
     as_bytes: bool = False
+    positions: Sequence[int] | None = None
 
     @classmethod
     def of(cls, x: Any, pixel_range: PixelRange | None = None) -> Self:
@@ -75,16 +77,28 @@ class ImagesInMemory:
 
     def judge(self) -> tuple[list[str], list[str]]:
         """Return what is wrong with shapes, types and values, and what is doubtful about the values."""
-        problems = checks.array_shapes(self.traits)
+        problems = checks.array_shapes(self.traits, self.positions)
         if problems:
             return problems, []
-        extremes = _extremes(self.traits)
+        extremes = self.extremes()
         problems = scales.problems(extremes, self.pixel_range)
         return problems, [] if problems else scales.warnings(extremes, self.pixel_range)
 
+    def extremes(self) -> Extremes:
+        """Return the extreme values of images that have the shape and type of images."""
+        if isinstance(self.traits, np.ndarray):
+            return Extremes.of(self.traits)
+        return Extremes(
+            lows=np.array([image.low for image in self.traits], dtype=np.float64),
+            highs=np.array([image.high for image in self.traits], dtype=np.float64),
+            scaled=np.array([image.scaled for image in self.traits], dtype=bool),
+            bytes_only=all(image.dtype == np.uint8 for image in self.traits),
+            positions=self.positions,
+        )
+
     def pictures(self) -> Pictures:
         """Return the images, each converted when it is read."""
-        names = [f"image {index}" for index in range(len(self.traits))]
+        names = [f"image {number}" for number in self.positions or range(len(self.traits))]
         pixel_range = None if self.as_bytes else self.pixel_range
 
         def read(index: int, at_least: int | None = None) -> np.ndarray:
@@ -194,14 +208,3 @@ def _unmasked(image: Any) -> np.ndarray:
     if isinstance(image, np.ma.MaskedArray) and image.mask.any():
         raise ValueError("pixels are masked; fill them")
     return np.asarray(image)
-
-
-def _extremes(traits: np.ndarray | Sequence[Traits]) -> Extremes:
-    if isinstance(traits, np.ndarray):
-        return Extremes.of(traits)
-    return Extremes(
-        lows=np.array([image.low for image in traits], dtype=np.float64),
-        highs=np.array([image.high for image in traits], dtype=np.float64),
-        scaled=np.array([image.scaled for image in traits], dtype=bool),
-        bytes_only=all(image.dtype == np.uint8 for image in traits),
-    )
