@@ -249,7 +249,7 @@ def outcome(made: Case) -> tuple[str, str]:
     try:
         READERS[made.kind](made)
     except RequestError as error:
-        wrong = _no_sentences(error)
+        wrong = no_sentences(error)
         return ("no sentence", wrong) if wrong else (REFUSED, "")
     except HangError:
         return "hang", "it took too long"
@@ -260,7 +260,7 @@ def outcome(made: Case) -> tuple[str, str]:
     return VALID, ""
 
 
-def _no_sentences(error: RequestError) -> str:
+def no_sentences(error: RequestError) -> str:
     """Return what is wrong with the text of an error, or an empty text."""
     lines = str(error).split("\n")
     if not error.problems or len(lines) != len(error.problems) + (len(error.problems) > 1):

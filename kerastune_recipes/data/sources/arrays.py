@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from PIL import Image
 
 from kerastune_recipes.arrays.files import ArrayList
 from kerastune_recipes.data import checks, scales
 from kerastune_recipes.data.dataset import Pictures
-from kerastune_recipes.data.images import to_rgb
+from kerastune_recipes.data.images import from_pillow, to_rgb
 from kerastune_recipes.data.pixel_range import PixelRange
 from kerastune_recipes.data.scales import Extremes
 from kerastune_recipes.data.sources.labels import read_groups, read_labels
 from kerastune_recipes.data.sources.parts import Part, ReadResult
 from kerastune_recipes.data.split_images import TRAIN
+from kerastune_recipes.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,12 @@ class ImagesInMemory:
 
         Raises:
             TypeError, ValueError: NumPy cannot read them.
+            DataError: An image of Pillow cannot be read.
         """
         if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype == object):
-            images = [_unmasked(image) for image in x]
+            images = [_as_array(image, f"image {number}", pixel_range) for number, image in enumerate(x)]
             return cls(images, [Traits.of(image) for image in images], pixel_range)
-        stack = _unmasked(x)
+        stack = _as_array(x, "images", pixel_range)
         return cls(stack, stack, pixel_range)
 
     def judge(self) -> tuple[list[str], list[str]]:
@@ -135,19 +138,17 @@ def read_arrays(
         >>> result.parts["train"].samples.counts
         (2, 2)
     """
-    try:
-        given = ImagesInMemory.of(x, pixel_range)
-    except (TypeError, ValueError) as error:
-        return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
+    given, problems = _in_memory(x, pixel_range)
+    if given is None:
+        return ReadResult(source, problems=tuple(checks.located(source, problems)))
     return read_images(given, y, class_names, source, group_by)
 
 
 def read_unlabeled_arrays(x: Any, source: str = "arrays", pixel_range: PixelRange | None = None) -> ReadResult:
     """Read images without labels from arrays; for the arguments see `read_arrays`."""
-    try:
-        given = ImagesInMemory.of(x, pixel_range)
-    except (TypeError, ValueError) as error:
-        return ReadResult(source, problems=(f"{source}: cannot be read as NumPy arrays: {checks.quoted(error)}.",))
+    given, problems = _in_memory(x, pixel_range)
+    if given is None:
+        return ReadResult(source, problems=tuple(checks.located(source, problems)))
     return read_unlabeled_images(given, source)
 
 
@@ -199,12 +200,26 @@ def read_images(
     return ReadResult(source, {TRAIN: part}, warnings=tuple(checks.located(source, warnings)))
 
 
-def _unmasked(image: Any) -> np.ndarray:
-    """Return an image, or all in one array; NumPy itself would drop a mask without a word.
+def _in_memory(x: Any, pixel_range: PixelRange | None) -> tuple[ImagesInMemory | None, list[str]]:
+    try:
+        return ImagesInMemory.of(x, pixel_range), []
+    except DataError as error:
+        return None, list(error.problems)
+    except Exception as error:  # each library of arrays has its own
+        return None, [f"cannot be read as NumPy arrays: {checks.quoted(error)}."]
+
+
+def _as_array(image: Any, name: str, pixel_range: PixelRange | None) -> np.ndarray:
+    """Return an image, or all in one array.
+
+    NumPy itself would drop a mask without a word, and take the numbers of a palette, or of inks, for colours.
 
     Raises:
         ValueError: Pixels are masked.
+        DataError: An image of Pillow cannot be read.
     """
     if isinstance(image, np.ma.MaskedArray) and image.mask.any():
         raise ValueError("pixels are masked; fill them")
+    if isinstance(image, Image.Image) and (pixel_range is None or not image.mode.startswith(("I", "F"))):
+        return from_pillow(image, name)
     return np.asarray(image)

@@ -3,6 +3,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.errors import DataError
@@ -54,6 +55,28 @@ def test_images_of_different_sizes(as_object):
     dataset = open_dataset((x, TEN))
     assert sorted(dataset.train.sizes[:, 0].tolist() + dataset.validation.sizes[:, 0].tolist()) == list(range(2, 12))
     assert dataset.facts().smallest_size == (2, 5)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "CMYK", "P", "I;16"])
+def test_images_of_pillow_are_read_by_their_colours(mode):
+    colours = np.linspace(0, 255, 10).astype(np.uint8)
+    images = [Image.new("RGB", (3, 2), (colour,) * 3) for colour in colours.tolist()]
+    if mode == "I;16":
+        images = [Image.fromarray(np.full((2, 3), 257 * int(colour), np.uint16)) for colour in colours]
+    else:
+        images = [image.quantize(2) if mode == "P" else image.convert(mode) for image in images]
+    dataset = open_dataset((images, TEN))
+    for index, name in enumerate(dataset.train.names):
+        assert dataset.train.read(index)[0, 0].tolist() == [colours[int(name.removeprefix("image "))]] * 3
+
+
+def test_images_of_pillow_are_read_in_the_range_that_is_stated():
+    deep = [Image.fromarray(np.array([[4095, 100 * number]], np.uint16)) for number in range(5)]
+    floats = [Image.fromarray(np.array([[2000, 100 * number]], np.float32)) for number in range(5)]
+    dataset = open_dataset((deep + floats, TEN), pixel_range=(0, 4095))
+    assert {int(dataset.train.read(index)[0, 0, 0]) for index in range(8)} == {255, 125}
+    text = problems(deep + floats, TEN)
+    assert "arrays: image 5: this image cannot be read: its pixels are 32-bit numbers of unknown range" in text
 
 
 @pytest.mark.parametrize(
