@@ -16,6 +16,7 @@ test: $(VENV)/.installed-dev
 # coverage. Every run tries others. Faults are in the output.
 fuzz: $(VENV)/.installed-dev
 	cd tests && ../$(RUN)/python -m fuzz.checkpoints --seconds $$(($(FUZZ_SECONDS) / 12))
+	cd tests && ../$(RUN)/python -m fuzz.arrays --seconds $$(($(FUZZ_SECONDS) / 12))
 	cd tests && ../$(RUN)/python -m fuzz.text --seconds $$(($(FUZZ_SECONDS) / 3))
 	cd tests && ../$(RUN)/python -m fuzz.images --seconds $$(($(FUZZ_SECONDS) / 3))
 	$(RUN)/python -m pip install --quiet atheris || true

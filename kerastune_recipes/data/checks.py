@@ -142,6 +142,22 @@ def missing_labels(indices: Sequence[int], what: str = "labels") -> list[str]:
     return [f"{what} missing: {at(indices)}; give one for each image, or leave these images out."]
 
 
+def written_missing(indices: Sequence[int], labels: Sequence[object]) -> list[str]:
+    """Doubt labels that NumPy writes for missing ones, where it makes text of all.
+
+    Args:
+        indices: Positions of the images with such a label.
+        labels: The labels of all images.
+    """
+    if not indices:
+        return []
+    shown = [f'"{labels[index]}"' for index in indices]
+    return [
+        f"labels that may be missing ones, of which NumPy made text: {at(indices, shown)}; they are classes here, so "
+        "give a list or an array of objects, or leave these images out."
+    ]
+
+
 def several_labels(indices: Sequence[int], labels: Sequence[str]) -> list[str]:
     """Report images with several labels, or an empty list of them.
 

@@ -40,14 +40,19 @@ class Extremes:
         return checks.at(indices if self.positions is None else np.asarray(self.positions)[indices])
 
     @classmethod
-    def of(cls, images: np.ndarray) -> Self:
-        """Return the extremes of images in one array, (n, height, width) or with channels."""
-        if images.dtype == np.uint8:  # its values are never outside 0..255, so they need not be read
+    def of(cls, images: np.ndarray, pixel_range: PixelRange | None = None) -> Self:
+        """Return the extremes of images in one array, (n, height, width) or with channels.
+
+        Args:
+            images: The images.
+            pixel_range: The range that the user states, or None. Bytes that it holds need not be read.
+        """
+        if images.dtype == np.uint8 and (pixel_range or EIGHT_BITS).holds(0, 255):
             return cls(np.zeros(0), np.zeros(0), np.zeros(0, bool), bytes_only=True)
         axes = tuple(range(1, images.ndim))
         lows, highs = images.min(axis=axes).astype(np.float64), images.max(axis=axes).astype(np.float64)
         scaled = np.array([looks_scaled(each, *pair) for each, *pair in zip(images, lows, highs, strict=True)], bool)
-        return cls(lows, highs, scaled)
+        return cls(lows, highs, scaled, bytes_only=images.dtype == np.uint8)
 
 
 def looks_scaled(image: np.ndarray, low: float, high: float) -> bool:

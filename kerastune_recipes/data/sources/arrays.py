@@ -90,7 +90,7 @@ class ImagesInMemory:
     def extremes(self) -> Extremes:
         """Return the extreme values of images that have the shape and type of images."""
         if isinstance(self.traits, np.ndarray):
-            return Extremes.of(self.traits)
+            return Extremes.of(self.traits, self.pixel_range)
         return Extremes(
             lows=np.array([image.low for image in self.traits], dtype=np.float64),
             highs=np.array([image.high for image in self.traits], dtype=np.float64),
@@ -197,7 +197,7 @@ def read_images(
         return ReadResult(source, problems=tuple(checks.located(source, problems)))
     samples = given.pictures().labelled(labels.indices, labels.class_names)
     part = Part(samples, labels.naming, labels.one_hot, groups, labels.numbering)
-    return ReadResult(source, {TRAIN: part}, warnings=tuple(checks.located(source, warnings)))
+    return ReadResult(source, {TRAIN: part}, warnings=tuple(checks.located(source, [*warnings, *labels.doubts])))
 
 
 def _in_memory(x: Any, pixel_range: PixelRange | None) -> tuple[ImagesInMemory | None, list[str]]:

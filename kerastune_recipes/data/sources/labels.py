@@ -1,7 +1,7 @@
 """Reads labels: integers, one-hot rows or names."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from kerastune_recipes.data.sources import cells
 from kerastune_recipes.data.sources.parts import Naming
 from kerastune_recipes.errors import listed
 
+# What NumPy writes for missing values, where it makes text of all.
+_WRITTEN = ("nan", "None", "NaT", "<NA>")
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 
 
@@ -25,6 +27,7 @@ class Labels:
         naming: Where the names come from.
         one_hot: True if the labels were given as one-hot rows.
         numbering: The names by the numbers that were given as labels; None if there were no numbers or no names.
+        doubts: What is doubtful about the labels, one sentence each.
     """
 
     indices: np.ndarray
@@ -32,6 +35,7 @@ class Labels:
     naming: Naming
     one_hot: bool = False
     numbering: tuple[str, ...] | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def read_labels(given: Any, class_names: Sequence[str] | None = None) -> tuple[Labels | None, list[str]]:
@@ -72,7 +76,11 @@ def read_labels(given: Any, class_names: Sequence[str] | None = None) -> tuple[L
     if values and cells.are_numbers(values):
         return _integers(cells.as_numbers(values)[positions], class_names)
     texts = np.array([normal(cells.as_text(value)) for value in values], dtype=object)
-    return _names(texts[positions].tolist(), class_names)
+    labels, problems = _names(texts[positions].tolist(), class_names)
+    if labels is not None and isinstance(given, np.ndarray) and array.dtype.kind == "U":
+        written = checks.written_missing(_where((value in _WRITTEN for value in values), positions), array.tolist())
+        labels = replace(labels, doubts=tuple(written))
+    return labels, problems
 
 
 def read_groups(given: Any, images: int) -> tuple[np.ndarray | None, list[str]]:

@@ -51,7 +51,7 @@ def open_to_predict(images: Any, pixel_range: GivenRange = None) -> Pictures:
             a path of an image file; a folder, with images at any depth; a pattern with `*`, `?` and `[..]`; a CSV file
                 with a column path; each, except a pattern, also in an object store;
             an array or tensor (h, w), (h, w, 1, 3 or 4) or (n, h, w, 1, 3 or 4), or nested lists of numbers, with the
-                values that `open_dataset` takes; alone also (n, h, w), where the last axis has not 1, 3 or 4 numbers;
+                values that `open_dataset` takes; alone also (n, h, w), where neither n nor w is 1, 3 or 4;
             an image of Pillow; the bytes of an image file, or a file that is open for reading them;
             a DataFrame with a column path; a tf.data.Dataset of images, or of tuples that begin with one.
         pixel_range: See `open_dataset`.
@@ -70,7 +70,9 @@ def open_to_predict(images: Any, pixel_range: GivenRange = None) -> Pictures:
     stated = PixelRange.of(pixel_range)
     array = _array(images, _WHAT)
     if array is not None:
-        images = list(array) if array.ndim == 3 and array.shape[-1] not in CHANNELS else array
+        # (3, height, width) is rather an image with its channels first, which is refused, than three gray ones.
+        are_gray = array.ndim == 3 and array.shape[-1] not in CHANNELS and array.shape[0] not in CHANNELS
+        images = list(array) if are_gray else array
     pictures = _joined(_sources(images, _WHAT, stated), stated)
     if not len(pictures):
         raise DataError(f"there are no {_WHAT}; give at least one.")
@@ -256,9 +258,12 @@ def _arrays(numbered: _Numbered, stated: PixelRange | None) -> tuple[Pictures | 
     if problems:
         return None, problems
     extremes = given.extremes()
+    brightest = extremes.highs.max()
+    if stated is not None and stated.low < brightest <= stated.low + (stated.high - stated.low) / 255:
+        return None, [scales.dark(brightest, "images", stated)]
     # A photograph in bytes may well be dark; other numbers up to 63 are rather on another scale.
-    if stated is None and not extremes.bytes_only and 0 < extremes.highs.max() < scales.QUARTER:
-        warnings.append(scales.dark(extremes.highs.max(), "images", None))
+    if stated is None and not extremes.bytes_only and 0 < brightest < scales.QUARTER:
+        warnings.append(scales.dark(brightest, "images", None))
     _show(warnings)
     return given.pictures(), []
 

@@ -11,7 +11,7 @@ from kerastune_recipes.data.images import CHANNELS, is_image_shape
 from kerastune_recipes.data.pixel_range import EIGHT_BITS, PixelRange
 from kerastune_recipes.data.sources.arrays import ImagesInMemory, Traits, read_images, read_unlabeled_images
 from kerastune_recipes.data.sources.parts import ReadResult
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, listed
 from kerastune_recipes.progress import counted
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ def read_tf_data(dataset: "tf.data.Dataset", group_by: Any = None, pixel_range: 
     if not (isinstance(spec, tuple) and len(spec) == 2):
         what = f"tuples of {len(spec)}" if isinstance(spec, tuple) else f"of type {type(spec).__name__}"
         problem = f"{_SOURCE}: its elements are {what}; map them to (image, label)."
+        return ReadResult(_SOURCE, problems=(problem,))
+    wrong = [type(part).__name__ for part in spec if not hasattr(part, "shape")]
+    if wrong:
+        problem = f"{_SOURCE}: its elements are pairs with {listed(wrong)}; map them to (image, label)."
         return ReadResult(_SOURCE, problems=(problem,))
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         return ReadResult(_SOURCE, problems=(_ENDLESS,))
@@ -101,26 +105,37 @@ def _collect(
 
 
 def _elements(dataset: "tf.data.Dataset") -> Iterator[tuple[np.ndarray, Any]]:
+    static = dataset.element_spec[0].shape
     for images, labels in dataset:
         label = np.asarray(labels.numpy() if hasattr(labels, "numpy") else labels)  # ragged ones too
-        if label.ndim > 0 and _is_batch(images.shape):
+        if label.ndim > 0 and _is_batch(images.shape, static) and len(label) == images.shape[0]:
             yield from zip((_dense(image) for image in images), label, strict=True)
         else:
             yield _dense(images), label
 
 
 def _images(dataset: "tf.data.Dataset") -> Iterator[np.ndarray]:
+    spec = dataset.element_spec
+    static = (spec[0] if isinstance(spec, tuple) else spec).shape
     for element in dataset:
         images = element[0] if isinstance(element, tuple) else element
-        if _is_batch(images.shape):
+        if _is_batch(images.shape, static):
             yield from (_dense(image) for image in images)
         else:
             yield _dense(images)
 
 
-def _is_batch(shape: "tf.TensorShape") -> bool:
-    """Return whether a shape is (batch, height, width) rather than (height, width, channels)."""
-    return shape.rank == 4 or (shape.rank == 3 and shape[-1] not in CHANNELS)
+def _is_batch(shape: "tf.TensorShape", static: "tf.TensorShape") -> bool:
+    """Return whether a shape is (batch, height, width), perhaps with channels, rather than that of an image.
+
+    Args:
+        shape: The shape.
+        static: What the dataset says of the shapes of all its elements. (3, height, width) is an image with its
+            channels first, which is refused, rather than three gray ones.
+    """
+    if shape.rank != 3:
+        return shape.rank == 4
+    return shape[-1] not in CHANNELS and (static.rank is None or static[0] not in CHANNELS)
 
 
 def _dense(image: Any) -> np.ndarray:

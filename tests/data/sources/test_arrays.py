@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kerastune_recipes.data.sources.open import open_dataset
-from kerastune_recipes.errors import DataError
+from kerastune_recipes.errors import DataError, DataWarning
 
 TEN = np.repeat([0, 1], 5)
 
@@ -220,6 +220,13 @@ def test_ids_as_integer_labels_are_refused_at_once(big):
     assert text.startswith("arrays: labels look like ids, with ")
     assert "; give ids as text, such as y.astype(str)." in text
     assert peak < 2**20
+
+
+def test_missing_labels_of_which_numpy_made_text_are_doubted():
+    with pytest.warns(
+        DataWarning, match='arrays: labels that may be missing .*: image 5 with "nan", image 6 with "nan"'
+    ):
+        open_dataset((gray((10, 2, 2)), np.array(["ant"] * 5 + ["nan"] * 5)))
 
 
 def test_ids_as_text_are_names():

@@ -88,6 +88,16 @@ def test_values_are_read_whatever_holds_them(given, class_names):
     assert labels.indices.tolist() == [1, 0]
 
 
+def test_missing_labels_of_which_numpy_made_text_are_doubted():
+    labels, problems = read_labels(np.array(["ant", None, "bee", np.nan]).astype(str))
+    assert problems == []
+    assert labels.doubts == (
+        'labels that may be missing ones, of which NumPy made text: image 1 with "None", image 3 with "nan"; they are '
+        "classes here, so give a list or an array of objects, or leave these images out.",
+    )
+    assert read_labels(["ant", "None"])[0].doubts == ()
+
+
 def test_a_label_of_an_evaluated_class_may_be_large():
     labels, problems = read_labels([999, 3])
     assert problems == []

@@ -413,6 +413,10 @@ def test_a_wrong_range_is_refused(tmp_path):
     assert "arrays: all images are black: no value is above a 255th of the stated range 0..65535;" in problems(
         (SCENE, LABELS), pixel_range=(0, 65535)
     )
+    some = np.rint(SCENE * 255).astype(np.uint8)
+    assert "images with values outside 0..100 (from 0 to 255): image 0, " in problems(
+        (some, LABELS), pixel_range=(0, 100)
+    )
     with pytest.raises(DataError, match="all images are black"):
         open_for_evaluation((SCENE, LABELS), ("0", "1"), pixel_range=(0, 65535))
 

@@ -87,8 +87,8 @@ def test_one_image(form):
 
 
 def test_gray_images():
-    gray = X[..., 0]
-    expected = np.repeat(X[..., :1], 3, axis=3)
+    gray = X[[0, 1, 2, 0, 1], ..., 0] + np.arange(5, dtype=np.uint8).reshape(5, 1, 1)
+    expected = np.repeat(gray[..., None], 3, axis=3)
     assert same(gray, expected) == same(gray[..., None], expected) == same(list(gray), expected)
     same(gray[0], expected[:1])
 
@@ -165,6 +165,7 @@ def test_a_turned_image_of_pillow_is_read_like_its_file(tmp_path):
             X.transpose(0, 3, 1, 2),
             "of shape (3, 6, 8); give (height, width) or (height, width, 1, 3 or 4) (move the",
         ),
+        (X[..., 0], "image 0 of shape (3, 6, 8); give (height, width) or (height, width, 1, 3 or 4) (move the channel"),
         ((X, np.array([0, 1, 0])), "arrays that are not images: image 3 of shape (3,);"),
         (np.float64(3), "arrays that are not images: image 0 of shape ();"),
         (X * 1j, "images are of type complex128; give numbers from 0 to 255"),
@@ -236,7 +237,7 @@ def test_images_are_read_in_the_range_that_is_stated(tmp_path):
     Image.fromarray(deep[0]).save(tmp_path / "deep.png")
     expected = np.repeat(X[..., :1], 3, axis=3)
     stated = {"pixel_range": (0, 65535)}
-    same(deep, expected, **stated)
+    same(deep[..., None], expected, **stated)
     same([tmp_path / "deep.png"], expected[:1], **stated)
     same([Image.fromarray(deep[0]), encoded(deep[1]), deep[2]], expected, **stated)
     same(X / 255, X, pixel_range=(0, 1))
@@ -244,6 +245,7 @@ def test_images_are_read_in_the_range_that_is_stated(tmp_path):
         X, pixel_range=(0, 1)
     )
     assert "pixel_range: give two numbers" in problems(X, pixel_range=255)
+    assert "all images are black: no value is above a 255th of the stated range 0..65535;" in problems(X, **stated)
 
 
 def test_nothing_heavy_is_imported_to_look_at_types(monkeypatch):

@@ -215,6 +215,22 @@ def test_elements_that_are_not_pairs_are_refused():
     )
 
 
+def test_channels_first_are_refused_batched_or_not():
+    ds = slices(np.moveaxis(IMAGES, 3, 1), np.eye(2)[TEN])
+    assert "image 0 of shape (3, 6, 8), " in problems(ds)
+    assert "(move the channel axis last)" in problems(ds)
+    assert "of shape (3, 6, 8)" in problems(ds.batch(4))
+    with pytest.raises(DataError, match="move the channel axis last"):
+        open_dataset(slices(), unlabeled=ds.map(lambda image, _: image))
+
+
+def test_pairs_with_something_else_than_tensors_are_refused():
+    ds = tf.data.Dataset.from_tensor_slices((IMAGES, {"label": TEN}))
+    assert "its elements are pairs with dict; map them to (image, label)" in problems(ds)
+    ds = tf.data.Dataset.from_tensor_slices(TEN).map(lambda label: (None, label))
+    assert "its elements are pairs with NoneTensorSpec; map them to (image, label)" in problems(ds)
+
+
 def test_an_endless_dataset_is_refused():
     assert "it never ends; leave out repeat()" in problems(slices().repeat())
 
