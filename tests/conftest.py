@@ -121,7 +121,13 @@ def pictures():
 
 @pytest.fixture
 def photos():
-    """Return a function that writes noise as PNG files in class folders: photos("set", ants=6, bees=6)."""
+    """Return a function that writes noise as PNG files in class folders: photos("set", ants=6, bees=6).
+
+    No image is a copy of another, in other folders neither.
+    """
+    import itertools
+
+    calls = itertools.count()
 
     def write(folder, size=32, **classes):
         from pathlib import Path
@@ -129,7 +135,7 @@ def photos():
         import numpy as np
         from PIL import Image
 
-        random = np.random.default_rng(0)
+        random = np.random.default_rng(next(calls))
         for name, count in classes.items():
             (Path(folder) / name).mkdir(parents=True)
             for number in range(count):

@@ -56,7 +56,7 @@ def phase(position: int) -> SavedPhase:
     """Return a completed phase, different for each position."""
     values = np.random.default_rng(position).normal(size=(4, 3)).astype(np.float32)
     outcome = Outcome(f"phase {position}", "solve", 1.0, 0, 12, 24, {"log_loss": 0.5 * position}, {"strength": 1.0}, ())
-    return SavedPhase(outcome, {"3": values}, values[:, :2])
+    return SavedPhase(outcome, {"3": values}, values[:, :2], values[:, 1:3])
 
 
 def state(step: int) -> FitState:

@@ -16,5 +16,5 @@ def test_undamaged_checkpoints_are_loaded_as_written(tmp_path):
 
 def test_a_fault_would_be_found(tmp_path, monkeypatch):
     checkpoints.write(tmp_path)
-    monkeypatch.setattr(checkpoints, "phase", lambda position: checkpoints.SavedPhase(None, {}, None))
+    monkeypatch.setattr(checkpoints, "phase", lambda position: checkpoints.SavedPhase(None, {}, None, None))
     assert checkpoints.outcome(tmp_path)[0] == "a wrong value"
