@@ -174,7 +174,7 @@ def test_groups_and_unlabelled_images_by_option(shell, photos):
 
     ungrouped = shell("plan", *QUICK, "--data", "photos")
     assert ungrouped.status == 2
-    assert "or give group_by=1 (--group-by 1) if each holds one group of images." in ungrouped.err
+    assert "group_by=1 (--group-by 1) if each holds one group of images" in ungrouped.err
     mistaken = shell("plan", *QUICK, "--data", "photos", "--group-by", "patient", "--unlabeled", "pol")
     assert mistaken.err.splitlines()[1:] == [
         "- photos: group_by must be the level of a folder inside the class folders, counted from "

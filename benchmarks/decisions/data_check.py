@@ -76,6 +76,7 @@ def copies(data: Path, change: str, seed: int) -> Row:
             }
         )
         dataset = open_dataset(table)
+        assert dataset.test is not None  # the copies
         found = traits.read({"train": dataset.pooled().train, "test": dataset.test})
     names = [one.name for one in found]
     planted = {frozenset((str(file), str(path))) for file, path in zip(chosen, added, strict=True)}

@@ -343,7 +343,7 @@ def _is_images_and_labels(part: Any) -> bool:
     if not (isinstance(part, tuple | list) and len(part) == 2):
         return False
     images, labels = part
-    shape = getattr(images, "shape", ())
+    shape: tuple[int, ...] = getattr(images, "shape", ())
     return len(shape) >= 3 and hasattr(labels, "__len__") and len(labels) == shape[0]
 
 
