@@ -12,15 +12,16 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(RUN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Changed recipes, plans and labels for a third of the time; damaged images, a third by a seed, a third guided by
-# coverage. Every run tries others. Faults are in the output.
+# Checkpoints, arrays, folders and tables for a quarter of the time; changed recipes, plans and labels for a quarter;
+# damaged images, a quarter by a seed, a quarter guided by coverage. Every run tries others. Faults are in the output.
 fuzz: $(VENV)/.installed-dev
 	cd tests && ../$(RUN)/python -m fuzz.checkpoints --seconds $$(($(FUZZ_SECONDS) / 12))
 	cd tests && ../$(RUN)/python -m fuzz.arrays --seconds $$(($(FUZZ_SECONDS) / 12))
-	cd tests && ../$(RUN)/python -m fuzz.text --seconds $$(($(FUZZ_SECONDS) / 3))
-	cd tests && ../$(RUN)/python -m fuzz.images --seconds $$(($(FUZZ_SECONDS) / 3))
+	cd tests && ../$(RUN)/python -m fuzz.sources --seconds $$(($(FUZZ_SECONDS) / 12))
+	cd tests && ../$(RUN)/python -m fuzz.text --seconds $$(($(FUZZ_SECONDS) / 4))
+	cd tests && ../$(RUN)/python -m fuzz.images --seconds $$(($(FUZZ_SECONDS) / 4))
 	$(RUN)/python -m pip install --quiet atheris || true
-	cd tests && ../$(RUN)/python -m fuzz.guided --seconds $$(($(FUZZ_SECONDS) / 3))
+	cd tests && ../$(RUN)/python -m fuzz.guided --seconds $$(($(FUZZ_SECONDS) / 4))
 
 lint: $(VENV)/.installed-dev
 	$(RUN)/ruff check .

@@ -27,7 +27,7 @@ import small_facts
 
 from kerastune_recipes import printable, yaml_files
 from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
-from kerastune_recipes.errors import RequestError
+from kerastune_recipes.errors import KerastuneError, RequestError
 from kerastune_recipes.evaluation import saved_model
 from kerastune_recipes.planning.check import check
 from kerastune_recipes.planning.plan import Plan, is_plan
@@ -260,13 +260,13 @@ def outcome(made: Case) -> tuple[str, str]:
     return VALID, ""
 
 
-def no_sentences(error: RequestError) -> str:
+def no_sentences(error: KerastuneError, longest: int = LONGEST_SENTENCE) -> str:
     """Return what is wrong with the text of an error, or an empty text."""
     lines = str(error).split("\n")
     if not error.problems or len(lines) != len(error.problems) + (len(error.problems) > 1):
         return f"{len(error.problems)} problems on {len(lines)} lines"
     for line in lines if len(lines) == 1 else lines[1:]:
-        if printable.unsafe([line]) or len(line) > LONGEST_SENTENCE or not line.endswith((".", "?")):
+        if printable.unsafe([line]) or len(line) > longest or not line.endswith((".", "?")):
             return line
     return ""
 
@@ -328,8 +328,13 @@ READERS: dict[str, Callable[[Case], None]] = {
 PLAN = planned(catalog.load("small_similar"))
 
 
-def timed(made: Case) -> tuple[str, str, float]:
-    """Return the outcome of a text and the seconds of computing it took; a hang is ended."""
+def timed(made: Any, judge: Callable[[Any], tuple[str, str]] | None = None) -> tuple[str, str, float]:
+    """Return the outcome of a text and the seconds of computing it took; a hang is ended.
+
+    Args:
+        made: The text, or what else is judged.
+        judge: Returns the outcome, and what was wrong; raises HangError if it is ended. By default `outcome`.
+    """
 
     def stop(*_: object) -> None:
         raise HangError
@@ -340,7 +345,7 @@ def timed(made: Case) -> tuple[str, str, float]:
         signal.setitimer(timer, most)
     started = time.process_time()
     try:
-        return *outcome(made), time.process_time() - started
+        return *(judge or outcome)(made), time.process_time() - started
     finally:
         for _, timer, _ in limits:
             signal.setitimer(timer, 0)

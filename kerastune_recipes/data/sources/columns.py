@@ -30,6 +30,8 @@ _LABELS = (
     ("labels", "class", "classes", "classname", "classlabel", "labelname", "category", "categoryname", "target"),
 )
 _SPLITS = (("split",), ("subset", "set", "dataset", "datasplit", "partition", "phase", "usage"))
+# What pandas calls a column without a name, as it writes its index.
+_INDEX = re.compile(r"\s*|Unnamed: \d+")
 # Rows in which a column is looked at to see if it holds paths.
 _SAMPLE = 20
 # What a column of a class may hold; pandas makes True and False of classes.
@@ -89,7 +91,7 @@ def find(
         The columns, or None if they are not all there; and the problems.
     """
     names = list(map(str, frame.columns))
-    if labelled and any(map(is_file, names)):
+    if labelled and not _candidates(names, _PATHS) and any(map(is_file, names)):
         return None, ["the first line names an image, not the columns; put a line path,label above it."]
     problems: list[str] = []
     if group is not None:
@@ -161,7 +163,7 @@ def _label(
         return candidates[0], (), []
     if candidates:
         return None, (), [_ambiguous("label", candidates)]
-    others = [name for name in names if name != path and name not in taken and not _is_named(name, _PATHS)]
+    others = [name for name in names if name not in {path, *taken} and _may_be_label(name)]
     if path is not None and len(others) == 1:
         return others[0], (), []
     if path is not None and len(others) > 1 and all(_holds_bits(frame, name) for name in others):
@@ -195,6 +197,11 @@ def _candidates(
 
 def _is_named(name: str, groups: Iterable[Sequence[str]]) -> bool:
     return any(_key(name) in group for group in groups)
+
+
+def _may_be_label(name: str) -> bool:
+    """Return whether a column of any name may have the class: no further path, and no index that pandas wrote."""
+    return not _is_named(name, _PATHS) and not _INDEX.fullmatch(name)
 
 
 def _called(names: Sequence[str], name: str) -> str:

@@ -63,20 +63,19 @@ def _content(file: Path) -> bytes:
 
 def _decoded(content: bytes) -> str:
     encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            raise _NoTableError(
-                f"this file cannot be read as a table: it begins as {encoding.upper()} and is damaged; save it as UTF-8"
-            ) from None
-        raise _NoTableError(_undecodable(content, error.start)) from None
-    if "\0" in text:
+    if encoding.startswith("utf-8") and b"\0" in content:
         raise _NoTableError(
             "this file cannot be read as a table: it holds NUL characters, as UTF-16 without a byte order mark; save "
             "it as UTF-8"
         )
-    return text
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if not encoding.startswith("utf-8"):
+            raise _NoTableError(
+                f"this file cannot be read as a table: it begins as {encoding.upper()} and is damaged; save it as UTF-8"
+            ) from None
+        raise _NoTableError(_undecodable(content, error.start)) from None
 
 
 def _undecodable(content: bytes, position: int) -> str:

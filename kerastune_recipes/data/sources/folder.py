@@ -251,13 +251,13 @@ class _Reader:
         self._tell(checks.outside(names), folder)
 
     def _without_copy(self, entries: list[Entry]) -> list[Entry]:
-        """Leave out a folder that holds the others once more, as archives of Kaggle do."""
+        """Leave out a folder that holds others once more, as archives of Kaggle do."""
         folders = [entry.path for entry in entries if entry.is_folder]
         for folder in folders:
-            others = [other for other in folders if other != folder]
-            repeated = {other.name for other in others} == {inner.name for inner in self._folders_in(folder)}
-            if len(others) > 1 and repeated and not split_of(folder.name) and _is_copy(folder, others):
-                self._notes.append(f"left out {self._listing.name(folder)}, which holds the other folders once more.")
+            inside = {inner.name for inner in self._folders_in(folder)}
+            repeated = [other for other in folders if other != folder and other.name in inside]
+            if len(inside) == len(repeated) > 1 and not split_of(folder.name) and _is_copy(folder, repeated):
+                self._notes.append(f"left out {self._listing.name(folder)}, which holds other folders once more.")
                 return [entry for entry in entries if entry.path != folder]
         return entries
 

@@ -61,6 +61,16 @@ def test_a_table_without_names_is_told():
     assert found(frame) == "the first line names an image, not the columns; put a line path,label above it."
 
 
+def test_a_class_may_be_called_like_a_file():
+    frame = pd.DataFrame({"path": [FILE, FILE], "1.png": [1, 0], "2.png": [0, 1]})
+    assert found(frame) == Columns("path", classes=("1.png", "2.png"))
+
+
+def test_the_index_of_pandas_is_no_label():
+    frame = pd.DataFrame({"Unnamed: 0": [7, 9], "file": [FILE, FILE], "breed": ["a", "b"]})
+    assert found(frame) == Columns("file", "breed")
+
+
 def test_splits_are_found_by_what_is_in_them():
     frame = pd.DataFrame({"path": [FILE] * 3, "label": list("aba"), "part": ["Train", "valid", "test"]})
     assert found(frame) == Columns("path", "label", split="part")

@@ -391,7 +391,7 @@ def test_an_archive_that_holds_itself_is_read_once(tmp_path, fill, paint):
     shutil.copytree(tmp_path / "chest", tmp_path / "chest" / "chest")
     dataset = open_dataset(tmp_path / "chest")
     assert (dataset.train.counts, dataset.test.counts) == ((1, 1), (1, 1))
-    assert dataset.notes == (f"{tmp_path}/chest: left out chest, which holds the other folders once more.",)
+    assert dataset.notes == (f"{tmp_path}/chest: left out chest, which holds other folders once more.",)
     paint(tmp_path / "chest" / "chest" / "test" / "red" / "new.png", "red")
     assert "not a split: chest" in problems(tmp_path / "chest")
 
