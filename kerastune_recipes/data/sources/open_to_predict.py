@@ -27,6 +27,7 @@ from kerastune_recipes.data.sources.parts import TABLES, ReadResult
 from kerastune_recipes.data.sources.remote import is_remote, read_at, resolve
 from kerastune_recipes.data.sources.table import read_unlabeled_csv, read_unlabeled_dataframe
 from kerastune_recipes.errors import DataError, DataWarning
+from kerastune_recipes.progress import counted
 
 _FORMS = (
     "give a path, a folder, a pattern such as photos/*.jpg, a .csv file or DataFrame with a column path, an array "
@@ -204,7 +205,7 @@ def _joined(sources: Iterable[_Source], stated: PixelRange | None) -> Pictures:
     # Arrays come last, so that the problems of files are known when arrays are refused.
     kinds: dict[str, list[tuple[int, Any]]] = {"files": [], "bytes": [], "pillow": [], "arrays": []}
     members: list[tuple[Pictures, int] | None] = []
-    for source in sources:
+    for source in counted(sources, _WHAT):  # a generator may never end
         if isinstance(source, Pictures):
             pictures = source.in_range(stated)
             members += [(pictures, index) for index in range(len(pictures))]
