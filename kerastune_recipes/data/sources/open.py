@@ -64,14 +64,15 @@ def open_dataset(
 
     Args:
         ds: One of:
-            a folder of class folders, or of train/, validation/ (val/, valid/) and test/ with class folders in each,
-                and of unlabeled/ with images at any depth;
-            a CSV file or pandas DataFrame with columns path, label and optionally split;
+            a folder of class folders, or of train/, validation/ and test/ (or other names for them, see
+                `parts.split_of`) with class folders in each, and of unlabeled/ with images at any depth;
+            a CSV file or pandas DataFrame with columns path, label and optionally split, see `table.read_csv`;
             a folder or CSV file in an object store ("gs://bucket/photos"), whose images are fetched once;
             (x, y) arrays: x (n, height, width) or (n, height, width, 1, 3 or 4) or a list of images of different
             sizes, uint8 or other numbers from 0 to 255; y integers (n,), one-hot rows (n, classes) or names (n,);
             a tf.data.Dataset of (image, label), batched or not;
-            TFRecord files of tf.train.Example, "train-*.tfrecord", also in an object store that TensorFlow reads;
+            TFRecord files of tf.train.Example, "train-*.tfrecord", also compressed, and in an object store that
+                TensorFlow reads;
             "tfds:NAME" or a TFDS builder; "demo:digits";
             {"train": ..., "validation": ..., "test": ...} of any of these, where only "train" is required, and
                 "unlabeled" in any form that the argument takes.
