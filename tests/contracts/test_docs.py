@@ -99,6 +99,9 @@ def folder(page, tmp_path, photos, monkeypatch):
     for patient in range(4):
         for label in CLASSES:
             draw(tmp_path / "scans" / label / f"patient{patient}{label}" / "1.png", seed=patient, level=label == "bees")
+            for number in range(3):
+                path = tmp_path / "xrays" / label / f"{patient}{number}.png"
+                draw(path, seed=10 * patient + number, level=label == "bees", bits=12)
     for number in range(4):
         draw(tmp_path / "pool" / f"{number}.png", seed=100 + number)
     draw(tmp_path / "new.jpg", seed=200)
@@ -111,9 +114,10 @@ def folder(page, tmp_path, photos, monkeypatch):
     return tmp_path
 
 
-def draw(path: Path, seed: int, level: int = 0) -> None:
+def draw(path: Path, seed: int, level: int = 0, bits: int = 8) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng((seed, level)).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    shape, dtype = ((32, 32, 3), np.uint8) if bits == 8 else ((32, 32), np.uint16)
+    pixels = np.random.default_rng((seed, level)).integers(0, 2**bits, shape, dtype=dtype)
     Image.fromarray(pixels).save(path)
 
 
