@@ -301,7 +301,7 @@ def _identified(file: BinaryIO, suffix: str) -> tuple[ImageFile.ImageFile, Forma
             return form.open(file), form
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # those that let Pillow try the next format
             failed = f"it begins like {form.name}, but its header cannot be read: {reason(error)}"
-    foreign = image_formats.foreign(head)
+    foreign = None if failed else image_formats.foreign(head)
     if foreign:
         raise _Refused(f"it is {foreign}, which is not read; {image_formats.remedy(foreign)}")
     raise _Refused(f"{failed or 'it is not an image'}; replace or remove it")

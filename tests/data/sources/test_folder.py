@@ -213,6 +213,10 @@ def test_heic_is_read_with_its_plugin(tmp_path, fill):
     pillow_heif.from_pillow(Image.new("RGB", (9, 6), (200, 0, 0))).save(photos / "red" / "IMG_1.HEIC", quality=-1)
     dataset = open_dataset(photos)
     assert sum(dataset.train.counts) + sum(dataset.validation.counts) == 7
+    (photos / "red" / "IMG_2.heic").write_bytes((photos / "red" / "IMG_1.HEIC").read_bytes()[:60])
+    assert "IMG_2.heic: this image cannot be read: it begins like HEIC, but its header cannot be read" in problems(
+        photos
+    )
 
 
 def test_the_content_of_another_format_is_refused_under_any_extension(tmp_path, fill):
