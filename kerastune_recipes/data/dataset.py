@@ -181,8 +181,12 @@ class Samples(Pictures):
 
     @property
     def together(self) -> np.ndarray | None:
-        """int64 (n,), the same for images that stay together where images are held out: of a group, or copies."""
-        return joined_groups(self.groups, self.originals)
+        """int64 (n,), the same for images that stay together where images are held out: of a group, or copies.
+
+        None where no image has such a companion here: a copy in another split changes no folds.
+        """
+        has_copies = self.originals is not None and len(np.unique(self.originals)) < len(self.originals)
+        return joined_groups(self.groups, self.originals if has_copies else None)
 
     @property
     def counts(self) -> tuple[int, ...]:

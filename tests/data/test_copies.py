@@ -49,6 +49,14 @@ def test_a_test_image_that_was_trained_on_is_told(photos):
     assert [dataset.test.names[index] for index in dataset.seen_test] == ["test/ants/new.png"]
 
 
+def test_a_copy_in_the_test_images_changes_nothing_about_training(photos):
+    before = open_dataset(photos)
+    shutil.copy(photos / "train/ants/3.png", photos / "test/ants/new.png")
+    after = opened(photos)
+    assert after.train.together is None
+    assert (after.train.names, after.validation.names) == (before.train.names, before.validation.names)
+
+
 def test_an_image_in_two_classes_is_told(photos):
     shutil.copy(photos / "train/ants/3.png", photos / "train/bees/same.png")
     notes = opened(photos).notes

@@ -233,7 +233,8 @@ def _with_originals(parts: Mapping[str, Part], found: Copies) -> dict[str, Part]
 
 def _held_out(source: str, train: Samples, share: HeldOutShare, seed: int) -> tuple[Samples, Samples]:
     """Divide the training images into those to train on and those to hold out; copies and groups stay together."""
-    units = len(train) if train.together is None else len(np.unique(train.together))
+    together = train.together
+    units = len(train) if together is None else len(np.unique(together))
     fraction = share_to_hold_out(units, len(train.class_names)) if share == "auto" else share
 
     def held(labels: np.ndarray) -> np.ndarray:
@@ -241,13 +242,13 @@ def _held_out(source: str, train: Samples, share: HeldOutShare, seed: int) -> tu
         mask[stratified_holdout(labels, fraction, seed)[1]] = True
         return mask
 
-    if train.groups is not None or train.originals is None:
-        kept, others = stratified_holdout(train.labels, fraction, seed, train.together)
+    if train.groups is not None or together is None:
+        kept, others = stratified_holdout(train.labels, fraction, seed, together)
         return train.select(kept), train.select(others)
-    problems = checks.copies_of_one(train.labels, train.originals, train.class_names)
+    problems = checks.copies_of_one(train.labels, together, train.class_names)
     if problems:
         raise DataError(*checks.located(source, problems))
-    mask = on_originals(held, train.labels, train.originals)
+    mask = on_originals(held, train.labels, together)
     return train.select(np.flatnonzero(~mask)), train.select(np.flatnonzero(mask))
 
 
