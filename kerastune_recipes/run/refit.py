@@ -90,9 +90,11 @@ def everything(context: RunContext, outcomes: Sequence[Outcome], chosen: int, ch
     """
     _announce(context, outcomes[chosen].name)
     decided = {outcome.name: from_choices(outcome.choices) for outcome in outcomes if outcome.kind == "fit"}
-    done = phases.refit(context, context.plan.phases[: chosen + 1], checkpoint.part("refit"), decided)
-    refitted = [_merged(judged, outcome) for judged, outcome in zip(outcomes, done, strict=False)]
-    return [*refitted, *outcomes[chosen + 1 :]]
+    # Of a discarded phase nothing would be kept.
+    pairs = zip(context.plan.phases[: chosen + 1], outcomes, strict=False)
+    kept = [phase for phase, outcome in pairs if not outcome.discarded]
+    done = {each.name: each for each in phases.refit(context, kept, checkpoint.part("refit"), decided)}
+    return [_merged(judged, done[judged.name]) if judged.name in done else judged for judged in outcomes]
 
 
 def _announce(context: RunContext, what: str) -> None:

@@ -142,6 +142,27 @@ def test_fit_phases_are_refitted_only_with_refit_all(how, tmp_path):
     assert set(fitted["validation"]) >= {"accuracy", "log_loss"}
 
 
+def test_a_refit_does_not_train_a_discarded_phase_again(monkeypatch):
+    choose, began, kept = gate.choose, [], iter([gate.BEFORE, gate.AFTER])
+
+    class Count(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            began.append(1)
+
+    def chosen(candidates, judges, fold, before=None):
+        one = next(kept)
+        return choose({one: candidates[one]}, judges, fold)
+
+    monkeypatch.setattr(gate, "choose", chosen)
+    monkeypatch.setattr(selection, "choose_phase", lambda done, *others: (len(done) - 1, done[-1].cross_fitted))
+    fit = {"trainable": [["head", 1.0], ["backbone", "frozen"]], "duration": "1 step", "batch_size": 8}
+    phases = [{"name": "head", "solve": {}}, {"name": "first", "fit": fit}, {"name": "second", "fit": fit}]
+    recipe = Recipe.from_name("small_similar", **DEMO, phases=phases, refit="all")
+    report = recipe.run(stripes(), callbacks=[Count()], verbose=False)
+    assert [phase.get("interpolation") for phase in report.record["phases"]] == [None, 0, 1]
+    assert len(began) == 2 + 1
+
+
 def test_an_interrupted_refit_resumes(tmp_path):
     recipe = Recipe.from_name("small_similar", **FITTED, refit="all")
     whole = recipe.run(stripes(), verbose=False)
