@@ -29,17 +29,17 @@ def row(data: Path, backbone: str, recipe: str) -> Row:
     """Run a recipe, and return how far its model alone is from its test figures."""
     report = Recipe.from_name(recipe, backbone=backbone).run(data, verbose=False)
     again = evaluate(Saved(report.model, report.class_names), data)
-    samples, size = open_for_evaluation(data, report.class_names), report.plan.backbone.image_size
+    samples = open_for_evaluation(data, report.class_names)
     starts = range(0, len(samples), BATCH)
     batches = [samples.select(np.arange(start, min(start + BATCH, len(samples)))) for start in starts]
-    found = [resizing_difference(report.model, batch, size) for batch in batches]
+    found = [resizing_difference(report.model, batch) for batch in batches]
     counts = [each["images"] for each in found]
     run = report.metrics["test"]
     return {
         "data": data.name,
         "recipe": recipe,
         "backbone": backbone,
-        "image_size": size,
+        "image_size": report.plan.backbone.image_size,
         "images": sum(counts),
         "log_loss": run["log_loss"],
         "log_loss_again": again["log_loss"],

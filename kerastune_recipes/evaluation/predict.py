@@ -59,7 +59,7 @@ def predict(
     """
     chosen = _views(tta, flip)
     pictures = images if isinstance(images, Pictures) else open_to_predict(images, pixel_range)
-    return _probabilities(model, pictures, chosen)
+    return _probabilities(_core(model), pictures, chosen)
 
 
 def evaluate(
@@ -94,11 +94,12 @@ def evaluate(
     chosen = _views(tta, flip)
     pixel_range = saved.pixel_range if pixel_range is None else pixel_range
     samples = open_for_evaluation(ds, saved.class_names, group_by, pixel_range)
-    probabilities = _probabilities(saved.model, samples, chosen)
+    core = _core(saved.model)
+    probabilities = _probabilities(core, samples, chosen)
     return {
         "images": len(samples),
         **metrics.summary(probabilities, samples.labels, samples.groups),
-        "resizing": resizing_difference(saved.model, samples, saved.model.get_layer(RESIZE).height),
+        "resizing": _difference(core, saved.model.get_layer(RESIZE), samples),
     }
 
 
@@ -115,7 +116,7 @@ def _views(tta: int, flip: Flip) -> tuple[View, ...]:
     return views(tta, flip)
 
 
-def resizing_difference(model: keras.Model, samples: Pictures, size: int) -> dict[str, Any]:
+def resizing_difference(model: keras.Model, samples: Pictures) -> dict[str, Any]:
     """Compare the saved model on whole raw images, which its own layer resizes, with the path of a run.
 
     A run, `predict` and `evaluate` decode a JPEG at a reduced size where that is enough, and resize with Pillow, which
@@ -124,7 +125,6 @@ def resizing_difference(model: keras.Model, samples: Pictures, size: int) -> dic
     Args:
         model: A model that maps raw images (b, h, w, 3), values 0..255, to probabilities (b, classes).
         samples: Images; at most 32 are taken, evenly spaced.
-        size: Height and width of the network's input, pixels.
 
     Returns:
         "images", their number; "largest_difference" of a probability; "mean_difference", the mean over the images of
@@ -134,16 +134,19 @@ def resizing_difference(model: keras.Model, samples: Pictures, size: int) -> dic
         DataError: Images cannot be decoded, all of them by name.
 
     Example:
-        >>> resizing_difference(report.model, dataset.test, size=224)["changed_answers"]
+        >>> resizing_difference(report.model, dataset.test)["changed_answers"]
         0.0
     """
+    return _difference(_core(model), model.get_layer(RESIZE), samples)
+
+
+def _difference(core: keras.Model, resizing: keras.layers.Layer, samples: Pictures) -> dict[str, Any]:
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), _MOST_COMPARED)).astype(int))
     some = samples.select(chosen)
-    of_run = _probabilities(model, some, (WHOLE,))
-    resizing, core = model.get_layer(RESIZE), _core(model)
+    of_run = _probabilities(core, some, (WHOLE,))
     run, batch_size = forward.forward(core, "float32")
     # One by one: TensorFlow would trace a graph for each size of an image, which takes seconds.
-    resized = np.empty((len(some), size, size, 3), np.float32)
+    resized = np.empty((len(some), *core.input_shape[1:]), np.float32)
     for index in range(len(some)):
         resized[index] = keras.ops.convert_to_numpy(resizing(some.read(index)[None].astype(np.float32)))[0]
     alone = np.concatenate([run(resized[start : start + batch_size]) for start in range(0, len(some), batch_size)])
@@ -161,19 +164,19 @@ def _core(model: keras.Model) -> keras.Model:
     return keras.Model(model.get_layer(RESIZE).output, model.output)
 
 
-def _probabilities(model: keras.Model, pictures: Pictures, chosen: Sequence[View]) -> np.ndarray:
+def _probabilities(core: keras.Model, pictures: Pictures, chosen: Sequence[View]) -> np.ndarray:
     """Average the probabilities over the views of each image, decoded, resized and batched as in a run.
 
     Raises:
         DataError: Images cannot be decoded; all of them are named.
     """
-    run, batch_size = forward.forward(_core(model))
+    run, batch_size = forward.forward(core)
     views_by_image = [(index, chosen) for index in range(len(pictures))]
     # The chunks hold whole batches, as those of a run, so that the sums in the network have the same order.
     rows = np.concatenate(
         [
             run(chunk[start : start + batch_size])
-            for chunk in decoding.stream(pictures, views_by_image, model.get_layer(RESIZE).height)
+            for chunk in decoding.stream(pictures, views_by_image, core.input_shape[1])
             for start in range(0, len(chunk), batch_size)
         ]
     )

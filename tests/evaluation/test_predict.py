@@ -137,7 +137,7 @@ def samples_of(pictures):
 
 def test_the_model_alone_differs_by_the_rounding_of_pixels(model, pictures):
     images, _ = pictures(40, size=90)
-    found = resizing_difference(model, samples_of(images), 32)
+    found = resizing_difference(model, samples_of(images))
     chosen = images[np.linspace(0, 39, 32).astype(int)]
     differences = np.abs(model.predict_on_batch(chosen) - predict(model, chosen)).max(axis=1)
     assert found["images"] == 32
@@ -147,7 +147,7 @@ def test_the_model_alone_differs_by_the_rounding_of_pixels(model, pictures):
 
 
 def test_images_of_the_size_of_the_network_do_not_differ(model, pictures):
-    found = resizing_difference(model, samples_of(pictures(3)[0]), 32)
+    found = resizing_difference(model, samples_of(pictures(3)[0]))
     assert found["largest_difference"] < 1e-6
     assert (found["images"], found["changed_answers"]) == (3, 0.0)
 
@@ -163,7 +163,7 @@ def test_answers_that_change_are_counted(model, picture, pictures):
     bias[1] = -kernel[:, 1] @ (alone + of_run) / 2
     head.set_weights([kernel, bias])
     samples = read_arrays([picture, pictures(1)[0][0]], [0, 1]).parts["train"].samples
-    found = resizing_difference(model, samples, 32)
+    found = resizing_difference(model, samples)
     assert (found["images"], found["changed_answers"]) == (2, 0.5)
     assert found["largest_difference"] == pytest.approx(np.tanh(0.25), rel=0.05)
     assert found["mean_difference"] == pytest.approx(np.tanh(0.25) / 2, rel=0.05)
