@@ -1,11 +1,9 @@
 """Opens data of any supported form as one checked Dataset with splits."""
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
-from operator import attrgetter
 from os import PathLike
 from typing import Any
 from warnings import warn
@@ -20,7 +18,7 @@ from kerastune_recipes.data.pixel_range import GivenRange, PixelRange
 from kerastune_recipes.data.sources.arrays import read_arrays, read_unlabeled_arrays
 from kerastune_recipes.data.sources.common_classes import Classes, with_classes, with_common_classes
 from kerastune_recipes.data.sources.folder import read_folder, read_unlabeled_folder
-from kerastune_recipes.data.sources.parts import TABLES, Part, ReadResult, split_of
+from kerastune_recipes.data.sources.parts import TABLES, Part, ReadResult, is_a, split_of
 from kerastune_recipes.data.sources.remote import read_at, resolve
 from kerastune_recipes.data.sources.table import (
     read_csv,
@@ -263,7 +261,7 @@ def _read(ds: Any, group_by: Any, pixel_range: PixelRange | None) -> ReadResult:
         return _demo(ds, group_by)
     if isinstance(ds, Mapping):
         return _read_splits(ds, group_by, pixel_range)
-    if _is_a(ds, "tensorflow", "data.Dataset"):
+    if is_a(ds, "tensorflow", "data.Dataset"):
         from kerastune_recipes.data.sources.tf_data import read_tf_data
 
         return read_tf_data(ds, group_by, pixel_range)
@@ -291,9 +289,9 @@ def _read_files(ds: Any, group_by: Any) -> ReadResult:
             return read_tfrecords(ds, group_by)
         reader = read_csv if _is_table(ds) else read_folder
         return read_at(resolve(ds), lambda path: reader(path, group_by))
-    if _is_a(ds, "pandas", "DataFrame"):
+    if is_a(ds, "pandas", "DataFrame"):
         return read_dataframe(ds, group_by)
-    if _is_a(ds, "tensorflow_datasets", "core.DatasetBuilder"):
+    if is_a(ds, "tensorflow_datasets", "core.DatasetBuilder"):
         from kerastune_recipes.data.sources.tfds import read_builder
 
         return read_builder(ds, group_by=group_by)
@@ -305,9 +303,9 @@ def _read_unlabeled(images: Any, pixel_range: PixelRange | None) -> ReadResult:
     if isinstance(images, str | PathLike):
         reader = read_unlabeled_csv if _is_table(images) else read_unlabeled_folder
         return _in_range(read_at(resolve(images), reader), pixel_range)
-    if _is_a(images, "pandas", "DataFrame"):
+    if is_a(images, "pandas", "DataFrame"):
         return _in_range(read_unlabeled_dataframe(images), pixel_range)
-    if _is_a(images, "tensorflow", "data.Dataset"):
+    if is_a(images, "tensorflow", "data.Dataset"):
         from kerastune_recipes.data.sources.tf_data import read_unlabeled_tf_data
 
         return read_unlabeled_tf_data(images, pixel_range)
@@ -336,8 +334,8 @@ def _is_folder(path: str | PathLike[str]) -> bool:
 
 def _is_source(part: Any) -> bool:
     """Return whether a value is a whole data set, not images or labels in memory."""
-    whole = isinstance(part, str | PathLike | Mapping) or _is_a(part, "tensorflow", "data.Dataset")
-    return whole or (_is_a(part, "pandas", "DataFrame") and {"path", "label"} <= set(part.columns))
+    whole = isinstance(part, str | PathLike | Mapping) or is_a(part, "tensorflow", "data.Dataset")
+    return whole or (is_a(part, "pandas", "DataFrame") and {"path", "label"} <= set(part.columns))
 
 
 def _is_images_and_labels(part: Any) -> bool:
@@ -369,12 +367,6 @@ def _unlabeled_images(labelled: ReadResult, unlabeled: Any, pixel_range: PixelRa
         warnings=tuple(checks.located(UNLABELED, result.warnings)),
         notes=tuple(checks.located(UNLABELED, result.notes)),
     )
-
-
-def _is_a(ds: Any, module: str, name: str) -> bool:
-    """Return isinstance(ds, module.name) without importing the module: for any instance it is already imported."""
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(ds, attrgetter(name)(loaded))
 
 
 def _demo(name: str, group_by: Any) -> ReadResult:

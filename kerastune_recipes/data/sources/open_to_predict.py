@@ -1,11 +1,9 @@
 """Images to predict, in any form: files and folders, arrays, images of other libraries, and lists of these."""
 
 import glob
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Number
-from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from kerastune_recipes.data.pixel_range import GivenRange, PixelRange
 from kerastune_recipes.data.sources.arrays import ImagesInMemory, Traits
 from kerastune_recipes.data.sources.encoded import read_encoded
 from kerastune_recipes.data.sources.folder import read_files, read_unlabeled_folder
-from kerastune_recipes.data.sources.parts import TABLES, ReadResult
+from kerastune_recipes.data.sources.parts import TABLES, ReadResult, is_a
 from kerastune_recipes.data.sources.remote import is_remote, read_at, resolve
 from kerastune_recipes.data.sources.table import read_unlabeled_csv, read_unlabeled_dataframe
 from kerastune_recipes.errors import DataError, DataWarning
@@ -100,9 +98,9 @@ def _sources(given: Any, what: str, stated: PixelRange | None, depth: int = 0) -
         yield given
     elif callable(getattr(given, "read", None)):
         yield from _sources(given.read(), what, stated, depth)
-    elif _is_a(given, "pandas", "DataFrame"):
+    elif is_a(given, "pandas", "DataFrame"):
         yield _pictures(read_unlabeled_dataframe(given))
-    elif _is_a(given, "tensorflow", "data.Dataset"):
+    elif is_a(given, "tensorflow", "data.Dataset"):
         from kerastune_recipes.data.sources.tf_data import read_unlabeled_tf_data
 
         yield _pictures(read_unlabeled_tf_data(given, stated))
@@ -188,12 +186,6 @@ def _is_nested(values: Sequence[Any]) -> bool:
             return isinstance(values, Number) and depth > 1
         values = values[0]
     return False
-
-
-def _is_a(given: Any, module: str, name: str) -> bool:
-    """Return isinstance(given, module.name) without importing the module."""
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(given, attrgetter(name)(loaded))
 
 
 def _joined(sources: Iterable[_Source], stated: PixelRange | None) -> Pictures:

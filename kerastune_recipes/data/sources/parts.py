@@ -1,8 +1,10 @@
 """What a data source contains, before its splits are checked together."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +36,18 @@ Naming = Literal["declared", "collected", "numbered"]
 # The groups of images that must stay in one split: a folder level, the name of a column or feature, the group of each
 # image, or one of these for each split.
 GroupBy = int | str | Sequence | np.ndarray | Mapping[str, Any] | None
+
+
+def is_a(given: Any, module: str, name: str) -> bool:
+    """Return isinstance(given, module.name) without importing the module: for any instance it is already imported.
+
+    Args:
+        given: Any value.
+        module: A module, such as "pandas".
+        name: A class in it, such as "DataFrame".
+    """
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(given, attrgetter(name)(loaded))
 
 
 def split_of(name: object) -> str | None:
