@@ -1,5 +1,6 @@
 """Check a labelled set of images: copies, shortcuts, doubtful labels, files that are not what they seem."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from kerastune_recipes.data.images import Header
 from kerastune_recipes.data.pixel_range import GivenRange
 from kerastune_recipes.data.sources.open import open_dataset
 from kerastune_recipes.data.split_images import TEST, TRAIN, VALIDATION, split_in_words
-from kerastune_recipes.errors import DataError, listed
+from kerastune_recipes.errors import DataError, DataWarning, listed
 from kerastune_recipes.progress import Display
 from kerastune_recipes.recipe import Recipe
 
@@ -82,7 +83,9 @@ def check(
     """
     display = Display(verbose)
     try:
-        dataset = open_dataset(ds, seed=seed, group_by=group_by, pixel_range=pixel_range)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # they are among the findings
+            dataset = open_dataset(ds, seed=seed, group_by=group_by, pixel_range=pixel_range)
     except DataError as error:
         return DataCheck(str(ds), {}, tuple(Finding("unreadable", "error", problem) for problem in error.problems))
     splits = {TRAIN: dataset.train, VALIDATION: dataset.validation, TEST: dataset.test}

@@ -7,8 +7,8 @@ import numpy as np
 
 from kerastune_recipes.checking.traits import ImageTraits
 
-# Bits of the perceptual hashes that may differ in candidates: of images that were made smaller, mirrored and saved
-# again, 4 at most (benchmarks/pages/data_check.md).
+# Bits of the perceptual hashes that may differ in candidates. With this and the next, nearly all copies that were made
+# smaller, mirrored or saved again are found, and no wrong pair (benchmarks/pages/data_check.md).
 MOST_BITS = 6
 # Largest difference of two thumbnails at half their size, relative to the contrast of the images: the mean absolute
 # difference over the mean absolute deviation from their mean colour. Strokes and logos have alike hashes, but not this.

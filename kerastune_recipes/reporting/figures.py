@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerastune_recipes.data.facts import DatasetFacts
+from kerastune_recipes.errors import listed
 from kerastune_recipes.planning.plan import Plan
 from kerastune_recipes.reporting.outcome import Outcome, Selection
 
@@ -85,6 +86,8 @@ def in_words(source: dict[str, Any]) -> str:
         'head, trained on 8 images, on 9 test images'
     """
     other = "" if source["returned"] else " (not the returned model)"
-    decided = ", ".join(source["decided"])
-    by_others = f"; they decided: {decided}; each image's figure by what the others decided" if decided else ""
-    return f"{source['model']}{other}, on {source['images']}{by_others}"
+    decided = source["decided"]
+    chosen = (
+        f"; they also chose {listed(decided)} (each image is judged by the choice of the others)" if decided else ""
+    )
+    return f"{source['model']}{other}, on {source['images']}{chosen if decided else ''}"

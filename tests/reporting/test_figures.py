@@ -70,6 +70,6 @@ def test_folds_judge_other_models_than_the_returned_one(plan, data_facts):
 def test_one_sentence():
     source = {"model": "head, trained on 8 images", "images": "2 images", "returned": False, "decided": ["the phase"]}
     assert figures.in_words(source) == (
-        "head, trained on 8 images (not the returned model), on 2 images; they decided: the phase; each image's figure "
-        "by what the others decided"
+        "head, trained on 8 images (not the returned model), on 2 images; they also chose the phase (each image is "
+        "judged by the choice of the others)"
     )

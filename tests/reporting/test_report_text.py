@@ -55,7 +55,7 @@ def test_a_report_has_a_line_for_each_phase(record):
         "  fine_tuning: accuracy 90.0%, log loss 0.310 on validation, 4.0 s",
         "  kept: fine_tuning, trained on 80 images",
         "  validation: accuracy 90.0%, log loss 0.310: fine_tuning, trained on 80 images (not the returned model), on "
-        "20 images given for validation; they decided: the phase; each image's figure by what the others decided",
+        "20 images given for validation; they also chose the phase (each image is judged by the choice of the others)",
         "  cost: 6.0 s in total; the phases took as long as 35.3 forward passes",
     ]
 
