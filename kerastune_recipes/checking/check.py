@@ -108,7 +108,9 @@ def _files(looked: _Looked) -> Iterator[Finding]:
         yield Finding(
             "damaged",
             "error",
-            f"{len(damaged)} {_images(damaged)} cannot be decoded: {_names(damaged)}; replace or remove them.",
+            damaged[0].problem
+            if len(damaged) == 1
+            else f"{len(damaged)} {_images(damaged)} cannot be decoded: {_names(damaged)}; replace or remove them.",
             tuple(_picture(one, note=one.problem) for one in damaged),
         )
     misnamed = [one for one in looked.traits if one.header and not _named_as_it_is(one)]

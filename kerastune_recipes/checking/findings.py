@@ -93,7 +93,7 @@ class DataCheck:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {split}" for split, count in self.images.items())
-        lines = [f"{self.source}: {counts} images" if counts else f"{self.source}: cannot be opened"]
+        lines = [f"{self.source}: {counts} images"] if counts else []
         lines += [f"  {finding.level}: {finding.sentence}" for finding in self.findings]
         if not self.findings:
             lines.append("  nothing found")

@@ -68,6 +68,7 @@ def test_data_that_cannot_be_opened_is_an_error(tmp_path):
     checked = check(tmp_path, verbose=False)
     assert checked.has("error")
     assert checked.findings[0].kind == "unreadable"
+    assert str(checked).startswith(f"  error: {tmp_path}: ")
 
 
 def test_classes_that_are_tiny_or_unequal(photos, photo):
