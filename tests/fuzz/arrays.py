@@ -9,9 +9,7 @@ the classes of the truth, with each image in its own; or an error of plain sente
 named by seed and number; `--seed S --only N` opens that one again.
 """
 
-import argparse
 import datetime
-import faulthandler
 import os
 import random
 import signal
@@ -19,8 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
+from fuzz import runner
+from fuzz.runner import Judged
 from fuzz.text import HangError, no_sentences
 from PIL import Image
 
@@ -701,62 +700,32 @@ def _is_same(found: np.ndarray, expected: np.ndarray) -> bool:
     return found.shape == expected.shape and bool((np.abs(found.astype(int) - expected.astype(int)) <= 1).all())
 
 
-def table(counts: Counter[tuple[str, str]]) -> str:
-    """Return the number of cases by kind and outcome."""
-    lines = [f"{'kind':10}{''.join(f'{name:>16}' for name in OUTCOMES)}"]
-    for kind in KINDS:
-        lines.append(f"{kind:10}{''.join(f'{counts[kind, name]:>16,}' for name in OUTCOMES)}")
-    totals = (sum(counts[kind, name] for kind in KINDS) for name in OUTCOMES)
-    return "\n".join([*lines, f"{'all':10}{''.join(f'{total:>16,}' for total in totals)}"])
-
-
-def run(
-    seed: int, numbers: Sequence[int], seconds: float = float("inf")
-) -> tuple[Counter[tuple[str, str]], list[str], float]:
-    """Open cases one by one.
+def run(seed: int, numbers: Iterable[int], seconds: float = float("inf")) -> tuple[runner.Counts, list[str], float]:
+    """Open cases one by one, see `runner.run`.
 
     Args:
         seed: Seed of the sequence.
         numbers: Numbers of the cases.
         seconds: Time after which no further one is opened.
-
-    Returns:
-        How many cases of each kind had each outcome; the faults; the most seconds for a case.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    faults, longest, started = [], 0.0, time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_images(folder)
-        for number in numbers:
-            # Signals do not reach code in C; then the traceback of the case that hangs ends the program.
-            faulthandler.dump_traceback_later(10 * MOST_SECONDS, exit=True)
+
+        def judge(number: int) -> Judged:
             made = case(seed, number, folder)
             began = time.monotonic()
             found, detail = outcome(made)
-            longest = max(longest, time.monotonic() - began)
-            counts[made.kind, found] += 1
-            if found in FAULTS:
-                detail = " ".join(detail.split())[:300]
-                faults.append(f"number {number}, {made.kind} ({', '.join(made.changes)}): {found}: {detail}")
-            if time.monotonic() - started > seconds:
-                break
-        faulthandler.cancel_dump_traceback_later()
-    return counts, faults, longest
+            return Judged(made.kind, found, f"{detail} ({', '.join(made.changes)})", time.monotonic() - began)
+
+        return runner.run(numbers, judge, FAULTS, seconds, hang=10 * MOST_SECONDS)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    parser.add_argument("--count", type=int, default=sys.maxsize, help="stop after so many cases")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many seconds")
-    parser.add_argument("--only", type=int, help="make this one case and open it")
-    options = parser.parse_args()
+    options = runner.arguments(__doc__.splitlines()[0], "case")
     print(f"seed {options.seed}", flush=True)
     numbers = range(options.count) if options.only is None else [options.only]
-    counts, faults, longest = run(options.seed, numbers, options.seconds)
-    print(*faults, table(counts), f"longest: {longest:.2f} s", sep="\n")
-    return int(bool(faults))
+    return runner.report(run(options.seed, numbers, options.seconds), KINDS, OUTCOMES)
 
 
 if __name__ == "__main__":

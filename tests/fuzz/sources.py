@@ -8,9 +8,7 @@ folders or rows have, image by image, and no image may be missing. Faults are na
 `--seed S --only N` makes that one again, and leaves its folder.
 """
 
-import argparse
 import csv
-import faulthandler
 import io
 import os
 import random
@@ -18,11 +16,10 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,11 +27,11 @@ from typing import Any
 
 import numpy as np
 import small_facts
-from fuzz import text
+from fuzz import runner, text
+from fuzz.runner import Judged
 from fuzz.text import FAULTS, HangError, edited
 from PIL import Image
 
-from kerastune_recipes import printable
 from kerastune_recipes.data.dataset import Dataset, dataset_digest
 from kerastune_recipes.data.image_formats import SUFFIXES
 from kerastune_recipes.data.sources.open import open_dataset
@@ -609,59 +606,32 @@ def _plan(dataset: Dataset, warned: list[str]) -> None:
     assert set(warned) <= set(dataset.notes), warned
 
 
-def table(counts: Counter[tuple[str, str]]) -> str:
-    """Return the number of sources by kind and outcome."""
-    lines = [f"{'kind':15}{''.join(f'{name:>15}' for name in OUTCOMES)}"]
-    for kind in KINDS:
-        lines.append(f"{kind:15}{''.join(f'{counts[kind, name]:>15,}' for name in OUTCOMES)}")
-    totals = (sum(counts[kind, name] for kind in KINDS) for name in OUTCOMES)
-    return "\n".join([*lines, f"{'all':15}{''.join(f'{total:>15,}' for total in totals)}"])
-
-
-def run(seed: int, numbers: Iterator[int], seconds: float = float("inf")) -> tuple[Counter, list[str], float]:
-    """Open changed sources one by one.
+def run(seed: int, numbers: Iterable[int], seconds: float = float("inf")) -> tuple[runner.Counts, list[str], float]:
+    """Open changed sources one by one, see `runner.run`.
 
     Args:
         seed: Seed of the sequence.
         numbers: Numbers of the sources.
         seconds: Time after which no further one is opened.
-
-    Returns:
-        How many sources of each kind had each outcome; the faults; the most seconds of computing for one.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    faults, longest, started = [], 0.0, time.monotonic()
-    for number in numbers:
-        faulthandler.dump_traceback_later(2 * text.LONGEST_WAIT, exit=True)
+
+    def judge(number: int) -> Judged:
         with tempfile.TemporaryDirectory() as folder:
             made = case(seed, number, Path(folder) / "data")
             found, detail, taken = text.timed(made, outcome)
-        counts[made.kind, found] += 1
-        longest = max(longest, taken)
-        if found in FAULTS:
-            detail = printable.one_line(" ".join(f"{detail} {made.told} {made.options}".split())[:600])
-            faults.append(f"number {number}, {made.kind}: {found}: {detail}")
-        if time.monotonic() - started > seconds:
-            break
-    faulthandler.cancel_dump_traceback_later()
-    return counts, faults, longest
+        return Judged(made.kind, found, f"{detail} {made.told} {made.options}", taken)
+
+    return runner.run(numbers, judge, FAULTS, seconds, hang=2 * text.LONGEST_WAIT)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    parser.add_argument("--count", type=int, default=sys.maxsize, help="stop after so many sources")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many seconds")
-    parser.add_argument("--only", type=int, help="make this one source and open it")
-    options = parser.parse_args()
+    options = runner.arguments(__doc__.splitlines()[0], "source")
     if options.only is not None:
         made = case(options.seed, options.only, Path(tempfile.mkdtemp()) / "data")
         print(made.kind, made.told, ascii(str(made.data)), made.options, *outcome(made), sep="\n")
         return 0
     print(f"seed {options.seed}", flush=True)
-    counts, faults, longest = run(options.seed, iter(range(options.count)), options.seconds)
-    print(*faults, table(counts), f"longest: {longest:.2f} s", sep="\n")
-    return int(bool(faults))
+    return runner.report(run(options.seed, range(options.count), options.seconds), KINDS, OUTCOMES)
 
 
 if __name__ == "__main__":

@@ -8,22 +8,21 @@ small facts, written, and read back equal. Faults are named by seed and number; 
 again.
 """
 
-import argparse
 import copy
-import faulthandler
 import json
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import small_facts
+from fuzz import runner
+from fuzz.runner import Judged
 
 from kerastune_recipes import printable, yaml_files
 from kerastune_recipes.backbones.facts import PretrainedClassifierFacts
@@ -351,60 +350,31 @@ def timed(made: Any, judge: Callable[[Any], tuple[str, str]] | None = None) -> t
             signal.setitimer(timer, 0)
 
 
-def table(counts: Counter[tuple[str, str]]) -> str:
-    """Return the number of texts by kind and outcome."""
-    lines = [f"{'kind':10}{''.join(f'{name:>15}' for name in OUTCOMES)}"]
-    for kind in KINDS:
-        lines.append(f"{kind:10}{''.join(f'{counts[kind, name]:>15,}' for name in OUTCOMES)}")
-    totals = (sum(counts[kind, name] for kind in KINDS) for name in OUTCOMES)
-    return "\n".join([*lines, f"{'all':10}{''.join(f'{total:>15,}' for total in totals)}"])
-
-
-def run(seed: int, count: int, seconds: float = float("inf")) -> tuple[Counter[tuple[str, str]], list[str], float]:
-    """Read changed texts one by one.
+def run(seed: int, count: int, seconds: float = float("inf")) -> tuple[runner.Counts, list[str], float]:
+    """Read changed texts one by one, see `runner.run`.
 
     Args:
         seed: Seed of the sequence.
         count: Number of texts.
         seconds: Time after which no further one is read.
-
-    Returns:
-        How many texts of each kind had each outcome; the faults; the most seconds of computing for a text.
     """
     texts = recipes(), plans()
-    counts: Counter[tuple[str, str]] = Counter()
-    faults, longest, started = [], 0.0, time.monotonic()
-    for number in range(count):
-        # Signals do not reach code in C; then the traceback of the text that hangs ends the program.
-        faulthandler.dump_traceback_later(2 * LONGEST_WAIT, exit=True)
+
+    def judge(number: int) -> Judged:
         made = case(seed, number, *texts)
-        found, detail, taken = timed(made)
-        counts[made.kind, found] += 1
-        longest = max(longest, taken)
-        if found in FAULTS:
-            detail = printable.one_line(" ".join(detail.split())[:300])
-            faults.append(f"number {number}, {made.kind}: {found}: {detail}")
-        if time.monotonic() - started > seconds:
-            break
-    faulthandler.cancel_dump_traceback_later()
-    return counts, faults, longest
+        return Judged(made.kind, *timed(made))
+
+    return runner.run(range(count), judge, FAULTS, seconds, hang=2 * LONGEST_WAIT)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    parser.add_argument("--count", type=int, default=sys.maxsize, help="stop after so many texts")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many seconds")
-    parser.add_argument("--only", type=int, help="make this one text and read it")
-    options = parser.parse_args()
+    options = runner.arguments(__doc__.splitlines()[0], "text")
     if options.only is not None:
         made = case(options.seed, options.only, recipes(), plans())
         print(made.kind, made.key, repr(made.text), *outcome(made), sep="\n")
         return 0
     print(f"seed {options.seed}", flush=True)
-    counts, faults, longest = run(options.seed, options.count, options.seconds)
-    print(*faults, table(counts), f"longest: {longest:.2f} s", sep="\n")
-    return int(bool(faults))
+    return runner.report(run(options.seed, options.count, options.seconds), KINDS, OUTCOMES)
 
 
 if __name__ == "__main__":
