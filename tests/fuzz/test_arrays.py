@@ -110,7 +110,7 @@ def test_the_outcomes_are_counted(monkeypatch):
     monkeypatch.setattr(arrays, "case", lambda *_: truth(names=["bee", "ant"] * 6, changes=["swapped"]))
     counts, faults, _ = run(seed=0, numbers=range(3))
     assert counts == {("arrays", "wrong classes"): 3}
-    assert faults[0] == "number 0, arrays (swapped): wrong classes: image 0 is ant, expected bee"
+    assert faults[0] == "number 0, arrays: wrong classes: image 0 is ant, expected bee (swapped)"
     shown = runner.table(counts, arrays.KINDS, arrays.OUTCOMES)
     assert shown.splitlines()[-1].split() == ["all", "0", "0", "0", "0", "3", "0", "0", "0", "0"]
 
